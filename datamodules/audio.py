@@ -1,0 +1,67 @@
+"""Reading WAV and FLAC files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from datamodules.errors import DataError
+
+_RIFF_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+"""Sizes that programs which write to a pipe leave in a WAV header."""
+
+
+def read_audio(path: Path) -> tuple[Tensor, int]:
+    """Read a recording and mix it down to one channel.
+
+    Args:
+        path: A WAV or FLAC file.
+
+    Returns:
+        The mean over channels, (samples,) float32 with full scale at 1, and the sample rate in Hz.
+
+    Raises:
+        DataError: The file cannot be read as audio, is truncated, holds no samples, or holds NaN or infinity.
+    """
+    try:
+        _refuse_truncated_wav(path)
+        with soundfile.SoundFile(path) as file:
+            expected, sample_rate = file.frames, file.samplerate
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}"
+        ) from None
+    if len(samples) < expected:
+        raise DataError(
+            f"{path} is truncated: {len(samples)} of {expected} samples can be read; copy it again"
+        )
+    if samples.size == 0:
+        raise DataError(f"{path} holds no samples; remove it")
+    waveform = samples.mean(axis=1)
+    if not np.isfinite(waveform).all():
+        raise DataError(f"{path} holds NaN or infinite samples; remove or repair it")
+    return torch.from_numpy(waveform), sample_rate
+
+
+def _refuse_truncated_wav(path: Path) -> None:
+    """Compare the declared size of the data with what is there; libsndfile reads what is there."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(12)
+        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+            return
+        while len(chunk := file.read(8)) == 8:
+            declared, present = int.from_bytes(chunk[4:], "little"), size - file.tell()
+            if chunk[:4] == b"data":
+                if declared > present and declared not in _RIFF_UNKNOWN_SIZES:
+                    raise DataError(
+                        f"{path} is truncated: {present} of {declared} bytes are there; copy it again"
+                    )
+                return
+            file.seek(declared + declared % 2, 1)

@@ -1,0 +1,239 @@
+"""The DataModule that every data set shares."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from datamodules.annotations import annotate, read_annotations
+from datamodules.cache import CacheEntry, SpectrogramCache
+from datamodules.dataset import SpectrogramDataset
+from datamodules.errors import DataError
+from datamodules.frontend import FrontEndSettings
+from datamodules.layouts import Clip, Layout, scan_files
+from datamodules.splits import hold_out, hold_out_stratified
+
+PLANER_FRONT_END = FrontEndSettings()
+
+ANNOTATION_FILE = "annotations.csv"
+"""Name of the annotation file that is looked for in the data root."""
+
+Loader = DataLoader[dict[str, Any]]
+
+
+class SpectrogramDataModule(LightningDataModule):
+    """Clips on disk as batches of spectrograms (:class:`~datamodules.batch.ClipBatch`).
+
+    A subclass says where the clips lie (:meth:`scan`) and what its defaults are. Normal training clips are
+    split by a seeded draw into those to train on and those to watch the loss on. Whatever can be wrong with
+    the data comes up in ``prepare_data``, before a run has written anything, and only the splits that the
+    stage needs are looked at.
+
+    Args:
+        root: Folder of the data set.
+        n_frames: Frames of a clip that are used, from its start.
+        frontend: Settings of the log-mel front end.
+        batch_size: Clips in a batch.
+        val_fraction: Share of the training clips held out for the validation loss.
+        labelled_validation: Share of the test clips held out for watching detection and explanation metrics
+            during training, drawn so that labels, types and annotated clips keep their shares; they leave the
+            test set.
+        seed: Seed of both draws.
+        annotations: CSV file of annotated intervals (see :func:`~datamodules.annotations.read_annotations`);
+            ``annotations.csv`` in the root, if there, when ``None``.
+        predict_path: File or folder of clips for ``predict``.
+        cache_dir: Folder for computed spectrograms; one in the user's cache folder when ``None``.
+        num_workers: Processes that load batches; 0 loads in the main one.
+        pin_memory: Whether batches are put into pinned memory; when ``None``, if there is a CUDA device.
+
+    Raises:
+        DataError: An option is out of its range; or, from ``prepare_data``, ``setup`` and the lists of clips,
+            a clip, folder or annotation cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        n_frames: int = 400,
+        frontend: FrontEndSettings = PLANER_FRONT_END,
+        batch_size: int = 32,
+        val_fraction: float = 0.1,
+        labelled_validation: float = 0.0,
+        seed: int = 0,
+        annotations: str | None = None,
+        predict_path: str | None = None,
+        cache_dir: str | None = None,
+        num_workers: int = 0,
+        pin_memory: bool | None = None,
+    ) -> None:
+        super().__init__()
+        _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
+        _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
+        _require(0 < val_fraction < 1, "val_fraction", val_fraction, "above 0 and below 1")
+        _require(
+            0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1"
+        )
+        _require(num_workers >= 0, "num_workers", num_workers, "at least 0")
+        # A logger would refuse a name that the model has too, and config.yaml has them all.
+        self.save_hyperparameters(logger=False)
+        self.hparams["frontend"] = asdict(frontend)
+        self.root = Path(root)
+        self.n_frames = n_frames
+        self.frontend = frontend
+        self.batch_size = batch_size
+        self.val_fraction = val_fraction
+        self.labelled_validation = labelled_validation
+        self.seed = seed
+        self.annotations = None if annotations is None else Path(annotations)
+        self.predict_path = None if predict_path is None else Path(predict_path)
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.num_workers = num_workers
+        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+
+    def scan(self) -> Layout:
+        """List the clips of the data set.
+
+        Raises:
+            DataError: The root has not the data set's layout.
+        """
+        raise NotImplementedError
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frame rate of the spectrograms."""
+        return self.frontend.frames_per_second
+
+    @property
+    def train_clips(self) -> tuple[Clip, ...]:
+        """Clips trained on."""
+        return self._training_sets[0].clips
+
+    @property
+    def val_clips(self) -> tuple[Clip, ...]:
+        """Normal clips held out for the validation loss, in the order of their indices."""
+        return self._training_sets[1].clips
+
+    @property
+    def labelled_val_clips(self) -> tuple[Clip, ...]:
+        """Labelled clips held out of the test set, in the order of their indices; none by default."""
+        return self._test_sets[1].clips
+
+    @property
+    def test_clips(self) -> tuple[Clip, ...]:
+        """Clips tested on, in the order of their indices."""
+        return self._test_sets[0].clips
+
+    @property
+    def predict_clips(self) -> tuple[Clip, ...]:
+        """Unlabelled clips of ``predict_path``, in the order of their indices."""
+        return self._predict_set.clips
+
+    def prepare_data(self) -> None:
+        """Check the clips that the trainer's stage needs and compute their spectrograms."""
+        self.setup(None if self.trainer is None else self.trainer.state.fn)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Build the datasets of a stage: fit, validate, test or predict; of fit and test if ``None``."""
+        if stage in ("fit", "validate", None):
+            self.train_dataloader()
+            self.val_dataloader()
+        if stage in ("test", None):
+            self.test_dataloader()
+        if stage == "predict":
+            self.predict_dataloader()
+
+    def train_dataloader(self) -> Loader:
+        """Normal clips, shuffled by the global seed."""
+        return self._loader(self._training_sets[0], shuffle=True)
+
+    def val_dataloader(self) -> list[Loader]:
+        """Held-out normal clips and, with ``labelled_validation``, held-out labelled clips."""
+        sets = [self._training_sets[1]]
+        if self.labelled_validation:
+            sets.append(self._test_sets[1])
+        return [self._loader(dataset) for dataset in sets]
+
+    def test_dataloader(self) -> Loader:
+        """Normal and anomalous clips."""
+        return self._loader(self._test_sets[0])
+
+    def predict_dataloader(self) -> Loader:
+        """Clips of ``predict_path``."""
+        return self._loader(self._predict_set)
+
+    def _loader(self, dataset: SpectrogramDataset, shuffle: bool = False) -> Loader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return self.scan()
+
+    @cached_property
+    def _cache(self) -> SpectrogramCache:
+        return SpectrogramCache(self.cache_dir, self.frontend)
+
+    @cached_property
+    def _training_sets(self) -> tuple[SpectrogramDataset, SpectrogramDataset]:
+        """Clips to train on and clips to validate on."""
+        clips = self._layout.training
+        entries = self._entries(clips)
+        train, val = hold_out(clips, self.val_fraction, self.seed)
+        return self._dataset(train, entries), self._dataset(val, entries)
+
+    @cached_property
+    def _test_sets(self) -> tuple[SpectrogramDataset, SpectrogramDataset]:
+        """Clips to test on and labelled clips to validate on."""
+        entries = self._entries(self._layout.test)
+        test: tuple[Clip, ...] = self._annotated(self._layout.test, entries)
+        labelled_val: tuple[Clip, ...] = ()
+        if self.labelled_validation:
+            test, labelled_val = hold_out_stratified(test, self.labelled_validation, self.seed)
+        return self._dataset(test, entries), self._dataset(labelled_val, entries)
+
+    @cached_property
+    def _predict_set(self) -> SpectrogramDataset:
+        if self.predict_path is None:
+            raise DataError("predict needs --data.predict_path, a clip or a folder of clips")
+        clips = scan_files(self.predict_path)
+        return self._dataset(clips, self._entries(clips))
+
+    def _entries(self, clips: Sequence[Clip]) -> dict[str, CacheEntry]:
+        """Spectrograms of the clips by name, all of them long enough."""
+        entries = self._cache.fill([clip.path for clip in clips])
+        shortest = min(entry.n_frames for entry in entries)
+        for clip, entry in zip(clips, entries, strict=True):
+            if entry.n_frames < self.n_frames:
+                raise DataError(
+                    f"{clip.path} has {entry.n_frames} frames, fewer than --data.n_frames {self.n_frames}; "
+                    f"--data.n_frames {shortest} crops every clip to the shortest"
+                )
+        return {clip.name: entry for clip, entry in zip(clips, entries, strict=True)}
+
+    def _annotated(self, clips: tuple[Clip, ...], entries: dict[str, CacheEntry]) -> tuple[Clip, ...]:
+        path = self.annotations or self.root / ANNOTATION_FILE
+        if self.annotations is None and not path.exists():
+            return clips
+        seconds = {name: entry.n_frames / self.frames_per_second for name, entry in entries.items()}
+        return annotate(clips, read_annotations(path), seconds, path)
+
+    def _dataset(self, clips: Sequence[Clip], entries: dict[str, CacheEntry]) -> SpectrogramDataset:
+        return SpectrogramDataset(
+            clips, [entries[clip.name] for clip in clips], self.n_frames, self.frames_per_second
+        )
+
+
+def _require(condition: bool, option: str, value: float, expected: str) -> None:
+    if not condition:
+        raise DataError(f"--data.{option} is {value}; it must be {expected}")

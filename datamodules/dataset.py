@@ -1,0 +1,56 @@
+"""Clips of one split as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.annotations import frame_mask
+from datamodules.cache import CacheEntry
+from datamodules.layouts import Clip
+
+
+class SpectrogramDataset(Dataset[dict[str, Any]]):
+    """The clips of one split, each cut to its first ``n_frames`` frames.
+
+    Items have the keys of :class:`~datamodules.batch.ClipBatch`, which torch's default collation makes of
+    them. A clip whose annotated intervals all lie behind the cut counts as not annotated.
+
+    Args:
+        clips: The clips, in the order of their indices.
+        entries: Their spectrograms in the cache, each at least ``n_frames`` long.
+        n_frames: Number of frames T.
+        frames_per_second: Frame rate of the spectrograms.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], entries: Sequence[CacheEntry], n_frames: int, frames_per_second: float
+    ) -> None:
+        self.clips = tuple(clips)
+        self._entries = tuple(entries)
+        self._n_frames = n_frames
+        self._frames_per_second = frames_per_second
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        clip = self.clips[index]
+        annotation = frame_mask(clip.intervals, self._n_frames, self._frames_per_second)
+        return {
+            "spectrogram": self._spectrogram(index),
+            "label": clip.label,
+            "index": index,
+            "annotation": annotation,
+            "annotated": bool(annotation.any()),
+            "name": clip.name,
+            "anomaly_type": clip.anomaly_type,
+        }
+
+    def _spectrogram(self, index: int) -> Tensor:
+        frames = self._entries[index].open()[:, : self._n_frames]
+        return torch.from_numpy(frames.copy())

@@ -1,0 +1,153 @@
+"""From a waveform to a log-mel spectrogram in dB."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from datamodules._torchaudio import torchaudio
+from datamodules.errors import DataError
+
+_MAX_RESAMPLING_TAPS = 20_000_000
+"""Most filter taps for a resampling (80 MB); only rates with hardly a common divisor need more."""
+
+_RATES_HZ = range(1_000, 1_000_001)
+"""Sample rates of real recordings; a rate outside them comes from a damaged header."""
+
+
+@dataclass(frozen=True)
+class FrontEndSettings:
+    """Settings of the log-mel front end; the defaults are those of the planer recordings.
+
+    Attributes:
+        sample_rate: Rate in Hz to which waveforms are resampled.
+        window: Length of the Hann window, and of the Fourier transform, in seconds.
+        hop: Step from frame to frame in seconds.
+        n_mels: Number of mel bands F (HTK scale).
+        f_min: Lower edge of the lowest band in Hz.
+        f_max: Upper edge of the highest band in Hz; half the sample rate if ``None``.
+
+    Raises:
+        DataError: A value is out of its range.
+    """
+
+    sample_rate: int = 20_000
+    window: float = 0.050
+    hop: float = 0.025
+    n_mels: int = 80
+    f_min: float = 0.0
+    f_max: float | None = None
+
+    def __post_init__(self) -> None:
+        nyquist = self.sample_rate / 2
+        f_max = nyquist if self.f_max is None else self.f_max
+        _require(
+            self.sample_rate in _RATES_HZ, "sample_rate", self.sample_rate, "between 1000 and 1000000 Hz"
+        )
+        _require(0.001 <= self.window <= 10, "window", self.window, "between 0.001 and 10 seconds")
+        _require(
+            1 / self.sample_rate <= self.hop <= self.window, "hop", self.hop, "at most the window, in seconds"
+        )
+        _require(
+            1 <= self.n_mels <= self.window_length // 2,
+            "n_mels",
+            self.n_mels,
+            "from 1 to half the window's samples",
+        )
+        _require(
+            0 <= self.f_min < nyquist, "f_min", self.f_min, "at least 0 Hz and below half the sample rate"
+        )
+        _require(
+            self.f_min < f_max <= nyquist, "f_max", f_max, "above f_min and at most half the sample rate"
+        )
+
+    @property
+    def window_length(self) -> int:
+        """Window in samples."""
+        return round(self.window * self.sample_rate)
+
+    @property
+    def hop_length(self) -> int:
+        """Hop in samples."""
+        return round(self.hop * self.sample_rate)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames in a second of sound."""
+        return self.sample_rate / self.hop_length
+
+
+def _require(condition: bool, option: str, value: float, expected: str) -> None:
+    if not condition:
+        raise DataError(f"--data.frontend.{option} is {value}; it must be {expected}")
+
+
+class LogMelFrontEnd(nn.Module):
+    """Log-mel power spectrogram in dB, with frames centred on multiples of the hop.
+
+    Args:
+        settings: Sample rate, window, hop and bands.
+
+    Raises:
+        DataError: A mel band is so narrow that no frequency of the Fourier transform falls into it.
+
+    Example:
+        >>> frontend = LogMelFrontEnd(FrontEndSettings())
+        >>> frontend(torch.zeros(10 * 20_000), 20_000).shape
+        torch.Size([80, 401])
+        >>> frontend.frames_per_second
+        40.0
+    """
+
+    def __init__(self, settings: FrontEndSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torchaudio warns of the empty bands that are refused below
+            self.mel = torchaudio.transforms.MelSpectrogram(
+                sample_rate=settings.sample_rate,
+                n_fft=settings.window_length,
+                hop_length=settings.hop_length,
+                f_min=settings.f_min,
+                f_max=settings.f_max,
+                n_mels=settings.n_mels,
+            )
+        empty_bands = int((self.mel.mel_scale.fb == 0).all(dim=0).sum())
+        if empty_bands:
+            raise DataError(
+                f"--data.frontend.n_mels {settings.n_mels} leaves {empty_bands} bands without a frequency of "
+                "the Fourier transform: ask for fewer bands or lengthen --data.frontend.window"
+            )
+        self.to_decibel = torchaudio.transforms.AmplitudeToDB("power")
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames in a second of sound."""
+        return self.settings.frames_per_second
+
+    def forward(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        """Compute the spectrogram of one or many waveforms.
+
+        Args:
+            waveform: (..., samples) float32, at least one window long.
+            sample_rate: Rate of ``waveform`` in Hz.
+
+        Returns:
+            (..., F, T) in dB, with T = 1 + samples at the front end's rate // hop.
+
+        Raises:
+            DataError: The rate is no rate of a recording, or cannot be converted to the front end's.
+        """
+        return self.to_decibel(self.mel(self._resample(waveform, sample_rate)))
+
+    def _resample(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        target = self.settings.sample_rate
+        if sample_rate == target:
+            return waveform
+        common = math.gcd(sample_rate, target)
+        # torchaudio builds a filter for each phase of the target, at least as long as the source's period.
+        taps = (target // common) * (sample_rate // common)
+        if sample_rate not in _RATES_HZ or taps > _MAX_RESAMPLING_TAPS:
+            raise DataError(f"a sample rate of {sample_rate} Hz cannot be converted to {target} Hz")
+        return torchaudio.functional.resample(waveform, sample_rate, target)

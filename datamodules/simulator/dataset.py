@@ -1,0 +1,156 @@
+"""Writing a simulated planer set: WAVs in the published layout, and the annotation file."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import track
+
+from datamodules.errors import DataError
+from datamodules.simulator.anomalies import ANOMALIES, Interval
+from datamodules.simulator.courses import normal_course, start_stop_course
+from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
+from datamodules.simulator.plan import START_STOP, TRAINING_FOLDERS, PlannedClip, plan
+from datamodules.simulator.render import SAMPLE_RATE, Array
+
+ANNOTATIONS_FILE = "annotations.csv"
+_HEADER = (
+    "Recording wav File",
+    "Spectrogram File Name",
+    "Spectrogram Number",
+    "Spectrogram Time Range",
+    "Board (Anomaly) Type",
+    "Time Anomaly Labels\n[(t1,t2), ...,etc]",
+    "Labels in Spectrogram",
+)
+_FRAMES_A_SECOND = 40
+_PLAN, _DAY, _RECORDING, _CLIP = range(4)  # what a random stream is for
+
+
+def simulate(
+    root: str | Path,
+    *,
+    train: int = 400,
+    normal: int = 200,
+    anomalies: int = 60,
+    duration: int = 10,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Path:
+    """Writes a simulated planer set.
+
+    The folders, file names, annotation file, shares of the anomaly types and share of annotated clips
+    are those of the published set, which has 4,327, 3,130 and 105 clips; the files are WAVs (20 kHz,
+    16 bit, mono). The same seed and counts give the same bytes, whatever the number of workers.
+
+    Args:
+        root: Folder to make; it may exist only if it is empty.
+        train: Normal training clips.
+        normal: Normal test clips.
+        anomalies: Anomalous test clips.
+        duration: Length of a clip, s.
+        seed: Seed of the whole set.
+        workers: Clips rendered at a time, None for one a core.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        DataError: An option is out of range, or `root` holds files or cannot be written.
+    """
+    root = Path(root)
+    _require("--train", train, len(TRAINING_FOLDERS), "one for each training folder")
+    _require("--normal", normal, 1, "to test against")
+    _require("--anomalies", anomalies, len(ANOMALIES), "one of each type")
+    _require("--seed", seed, 0, "as seeds are not negative")
+    _require("--workers", 1 if workers is None else workers, 1, "to render the clips")
+    if duration not in range(4, 11):
+        raise DataError(f"--duration is {duration}; choose whole seconds from 4 to 10")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(f"{root} already exists; choose a new or empty folder for the simulated set")
+    try:
+        root.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.absolute().parent, prefix=f".{root.name}-") as scratch:
+            built = Path(scratch) / "set"
+            clips = plan(train, normal, anomalies, duration, _stream(seed, _PLAN))
+            _write_clips(built, clips, duration, seed, workers or os.cpu_count() or 1)
+            _write_annotations(built / ANNOTATIONS_FILE, [clip for clip in clips if clip.anomaly_type], duration)
+            built.replace(root)
+    except OSError as error:
+        raise DataError(f"{root} cannot be written: {error.strerror or error}") from None
+    return root
+
+
+def render_clip(clip: PlannedClip, duration: int, seed: int, index: int) -> Array:
+    """Samples of one clip, at most 1 in magnitude, shape (duration * 20000,); `index` is its place in the plan."""
+    rng = _stream(seed, _CLIP, index)
+    running = clip.running if clip.running in BOARD_SIZES else str(rng.choice(BOARD_SIZES))
+    recording = _stream(seed, _RECORDING, clip.day, clip.recording)
+    setting = draw_setting(running, _stream(seed, _DAY, clip.day), recording)
+    course = (start_stop_course if clip.running == START_STOP else normal_course)(duration, rng)
+    if clip.anomaly_type:
+        ANOMALIES[clip.anomaly_type](course, clip.intervals, clip.strength, rng)
+    return np.clip(sound(course, setting, rng), -1, 1)
+
+
+def _stream(seed: int, *purpose: int) -> np.random.Generator:
+    """Random numbers that depend on the seed and the purpose alone, so that clips can be rendered in any order."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))
+
+
+def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int, workers: int) -> None:
+    for folder in {clip.folder for clip in clips}:
+        (root / folder).mkdir(parents=True)
+
+    def write(index: int) -> None:
+        clip = clips[index]
+        samples = render_clip(clip, duration, seed, index)
+        soundfile.write(root / clip.folder / f"{clip.name}.wav", samples, SAMPLE_RATE, subtype="PCM_16")
+
+    # Threads, not processes: NumPy lets go of the interpreter lock in every long operation here.
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in track(pool.map(write, range(len(clips))), "Simulating", len(clips), console=Console(stderr=True)):
+            pass
+
+
+def _write_annotations(path: Path, clips: list[PlannedClip], duration: int) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_HEADER)
+        for clip in sorted(clips, key=lambda clip: clip.name):
+            minute_second = 10 * (clip.part - 1)
+            seconds, frames = "-", "-"
+            if clip.annotated:
+                seconds = _interval_list((minute_second + a, minute_second + b) for a, b in clip.intervals)
+                last = _FRAMES_A_SECOND * duration - 1
+                frames = _interval_list(
+                    (_FRAMES_A_SECOND * a, min(_FRAMES_A_SECOND * b, last)) for a, b in clip.intervals
+                )
+            writer.writerow(
+                (
+                    f"{clip.recording_name}.wav",
+                    f"{clip.name}.pt",
+                    clip.part,
+                    f"{minute_second}-{minute_second + 10} seconds",
+                    clip.anomaly_type,
+                    seconds,
+                    frames,
+                )
+            )
+
+
+def _interval_list(intervals: Iterable[Interval]) -> str:
+    return "[" + ", ".join(f"({start},{stop})" for start, stop in intervals) + "]"
+
+
+def _require(option: str, value: int, least: int, reason: str) -> None:
+    if value < least:
+        raise DataError(f"{option} is {value}; it must be at least {least}, {reason}")

@@ -1,0 +1,173 @@
+"""Which clips a simulated set has: folders, names, recordings, anomaly types and their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+
+from datamodules.simulator.anomalies import Interval
+from datamodules.simulator.machine import BOARD_SIZES
+
+START_STOP = "machine_start_stop"
+CLIPS_A_RECORDING = 6  # a recording is a minute, cut into 10 s
+
+# Shares of the published set: clips of each anomaly type, and how many of them are annotated.
+_TYPE_CLIPS = {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72}
+_TYPE_ANNOTATED = {"broken_board": 2, "board_stuck": 10, "Uneven_thick_wood": 34}
+_TRAINING_SHARES = {"2x3": 27, "2x4": 38, "2x6": 27, START_STOP: 8}
+TRAINING_FOLDERS = tuple(_TRAINING_SHARES)
+_NORMAL_SHARES = {"2x3": 29, "2x4": 40, "2x6": 29, START_STOP: 2}
+# Typical annotations, seconds of each interval of a clip: 3.4 s in 1 to 3 intervals on average.
+_INTERVAL_SECONDS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "broken_board": ((4,), (5,)),
+    "board_stuck": ((1, 3), (2,), (3,), (4,), (4,), (8,), (9,)),
+    "Uneven_thick_wood": (
+        *((1,), (1,), (1,), (2,), (2,), (3,), (3,), (4,), (1, 1), (1, 2), (1, 2), (2, 1), (2, 2)),
+        *((3, 2), (3, 3), (1, 1, 1), (2, 1, 1)),
+    ),
+}
+_FIRST_DAY = date(2019, 11, 25)
+_TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
+_FIRST_MINUTE, _MINUTES_A_DAY = 8 * 60, 10 * 60
+_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.35, 1.0), (0.1, 0.5)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """So many clips of one kind."""
+
+    folder: str
+    running: str
+    clips: int
+    anomaly_type: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedClip:
+    """One clip to be rendered.
+
+    Attributes:
+        folder: Folder relative to the data root.
+        day: Days since the first day of the set.
+        recording: Number of the recording within the day, from 1.
+        part: Which 10 s of the minute, from 1.
+        running: Board size, or `START_STOP`.
+        anomaly_type: Type of the anomaly, "" for a normal clip.
+        annotated: Whether the anomaly's intervals are published.
+        intervals: Seconds of the clip in which the anomaly lies.
+        strength: How plain the anomaly is, 0 to 1.
+    """
+
+    folder: str
+    day: int
+    recording: int
+    part: int
+    running: str
+    anomaly_type: str = ""
+    annotated: bool = False
+    intervals: tuple[Interval, ...] = ()
+    strength: float = 0.0
+
+    @property
+    def recording_name(self) -> str:
+        """Name of the minute that the clip is cut from, without suffix."""
+        day = _FIRST_DAY + timedelta(days=self.day)
+        hour, minute = divmod(_FIRST_MINUTE + self.recording, 60)
+        return f"MPD_{day:%y-%m-%d}_{hour:02}{minute:02}_{self.recording:05}"
+
+    @property
+    def name(self) -> str:
+        """File name of the clip, without suffix."""
+        return f"{self.recording_name}_{self.part}"
+
+
+def plan(train: int, normal: int, anomalies: int, duration: int, rng: np.random.Generator) -> list[PlannedClip]:
+    """Plans a set of `train` training, `normal` normal test and `anomalies` anomalous test clips."""
+    training = apportion(train, _TRAINING_SHARES)
+    tested = apportion(normal, _NORMAL_SHARES) if normal >= len(_NORMAL_SHARES) else {"2x4": normal}
+    sources = [_Source(f"training/{running}", running, count) for running, count in training.items()]
+    clips = _record(sources, 0, _TRAINING_DAYS, rng)
+    sources = [_Source("evaluation/normal", running, count) for running, count in tested.items()]
+    sources += [
+        _Source(f"evaluation/anomalies/{name}", str(rng.choice(BOARD_SIZES)), count, name)
+        for name, count in apportion(anomalies, _TYPE_CLIPS).items()
+    ]
+    clips += _record(sources, clips[-1].day + 1, _EVALUATION_DAYS, rng)
+    return _with_anomalies(clips, duration, rng)
+
+
+def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
+    """Splits a count in proportion to shares, by largest remainders, at least one each.
+
+    Example:
+        >>> apportion(105, {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72})
+        {'broken_board': 4, 'board_stuck': 29, 'Uneven_thick_wood': 72}
+        >>> apportion(4, {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72})
+        {'broken_board': 1, 'board_stuck': 1, 'Uneven_thick_wood': 2}
+    """
+    whole = sum(shares.values())
+    counts = {name: max(1, total * share // whole) for name, share in shares.items()}
+    while sum(counts.values()) != total:
+        step = 1 if sum(counts.values()) < total else -1
+        owed = {name: step * (total * shares[name] / whole - counts[name]) for name in shares}
+        counts[max((name for name in shares if counts[name] + step > 0), key=owed.__getitem__)] += step
+    return counts
+
+
+def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
+    """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart."""
+    typical = _INTERVAL_SECONDS[anomaly_type]
+    lengths = [min(length, duration - 1) for length in typical[rng.integers(len(typical))]]
+    while sum(lengths) + len(lengths) - 1 > duration:
+        lengths.pop()
+    spare = duration - sum(lengths) - (len(lengths) - 1)
+    pauses = rng.multinomial(spare, np.full(len(lengths) + 1, 1 / (len(lengths) + 1)))
+    intervals, second = [], 0
+    for length, pause in zip(lengths, pauses, strict=False):
+        intervals.append((int(second + pause), int(second + pause + length)))
+        second += int(pause) + length + 1
+    return tuple(intervals)
+
+
+def _record(
+    sources: Sequence[_Source], first_day: int, days: int, rng: np.random.Generator
+) -> list[PlannedClip]:
+    """Lays the clips out in minutes of one source each, spread over consecutive days in random order."""
+    minutes = [
+        (source, min(CLIPS_A_RECORDING, source.clips - first))
+        for source in sources
+        for first in range(0, source.clips, CLIPS_A_RECORDING)
+    ]
+    a_day = min(math.ceil(len(minutes) / days), _MINUTES_A_DAY)
+    clips = []
+    for position, index in enumerate(rng.permutation(len(minutes))):
+        source, parts = minutes[index]
+        day, recording = divmod(position, a_day)
+        clips += [
+            PlannedClip(source.folder, first_day + day, recording + 1, part, source.running, source.anomaly_type)
+            for part in range(1, parts + 1)
+        ]
+    return clips
+
+
+def _with_anomalies(
+    clips: Sequence[PlannedClip], duration: int, rng: np.random.Generator
+) -> list[PlannedClip]:
+    """Draws the intervals and strengths of the anomalous clips; those nobody annotated are the faint ones."""
+    planned = list(clips)
+    for name, of_type in _TYPE_CLIPS.items():
+        places = [place for place, clip in enumerate(planned) if clip.anomaly_type == name]
+        annotated = max(1, round(len(places) * _TYPE_ANNOTATED[name] / of_type))
+        for rank, place in enumerate(rng.permutation(places)):
+            known = rank < annotated
+            planned[place] = replace(
+                planned[place],
+                annotated=known,
+                intervals=draw_intervals(name, duration, rng),
+                strength=rng.uniform(*(_ANNOTATED_STRENGTH if known else _FAINT_STRENGTH)),
+            )
+    return planned

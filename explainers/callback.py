@@ -1,0 +1,151 @@
+"""The callback that explains clips once, for whatever reads the maps afterwards."""
+
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+
+from explainers.base import Explainer
+from explainers.examples import ExampleKeeper
+from explainers.gradients import IntegratedGradientsMap
+from explainers.registry import EXPLAINERS, build_explainers, check_settings
+from lightning_modules.errors import ConfigurationError
+
+
+class AttributionMaps(Callback):
+    """Adds attribution maps to the outputs of validation, test and prediction steps.
+
+    ``outputs["attributions"]`` becomes {explainer: (B, F, T)} and ``outputs["explained"]`` (B,) bool; the maps of
+    clips that were not explained are NaN. Has to stand before the callbacks that read the maps.
+
+    Outside of `fit`, a few explained clips are written to ``examples/*.npz`` in the run's folder, so that figures
+    can be drawn later.
+
+    Args:
+        explainers: Names in `EXPLAINERS`.
+        settings: Keyword arguments by explainer, for example {"smoothgrad": {"n_samples": 50}}.
+        validation_explainers: The explainers of validation epochs inside `fit`, kept few to stay fast.
+        clips: Which clips of a validation or test set are explained; of clips to predict, all are.
+        examples: Clips kept an anomaly type: the first of each in a test set, and the highest scores in prediction.
+
+    Raises:
+        ConfigurationError: If an explainer or one of its settings does not exist.
+    """
+
+    def __init__(
+        self,
+        explainers: list[str] = list(EXPLAINERS),  # noqa: B006  jsonargparse shows it; it is copied below
+        settings: dict[str, dict[str, Any]] = {},  # noqa: B006
+        validation_explainers: list[str] = ["error_map"],  # noqa: B006
+        clips: Literal["annotated", "anomalous", "all"] = "annotated",
+        examples: int = 2,
+    ) -> None:
+        super().__init__()
+        check_settings((*explainers, *validation_explainers), settings)
+        if examples < 0:
+            raise ConfigurationError(f"examples={examples} is negative; give the number of clips to keep")
+        self.names = tuple(explainers)
+        self.settings = dict(settings)
+        self.validation_names = tuple(validation_explainers)
+        self.clips = clips
+        self._examples = ExampleKeeper(examples)
+        self._explainers: dict[str, Explainer] = {}
+        self._deltas: list[Tensor] = []
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        names = self.validation_names if trainer.state.fn == TrainerFn.FITTING else self.names
+        self._explainers = build_explainers(names, pl_module, self.settings)
+        self._deltas = []
+        self._examples.clear()
+
+    def _explain(self, trainer: Trainer, outputs: dict[str, Any], batch: dict[str, Any], chosen: Tensor) -> None:
+        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
+        outputs["explained"] = chosen
+        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self._explainers}
+        if not chosen.any():
+            return
+        for name, explainer in self._explainers.items():
+            outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
+            if isinstance(explainer, IntegratedGradientsMap):
+                self._deltas.append(explainer.convergence_delta)
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._examples.consider(outputs, batch, highest_score=trainer.state.fn == TrainerFn.PREDICTING)
+
+    def _choose(self, batch: dict[str, Any]) -> Tensor:
+        if self.clips == "annotated":
+            return batch["annotated"].bool()
+        anomalous = batch["label"] == 1
+        return anomalous if self.clips == "anomalous" else torch.ones_like(anomalous)
+
+    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self._deltas:
+            delta = torch.cat(self._deltas).abs().mean()
+            pl_module.log(f"{stage}/convergence_delta/integrated_gradients", delta, sync_dist=True)
+        self._write_examples(trainer)
+
+    def _write_examples(self, trainer: Trainer) -> None:
+        if trainer.state.fn != TrainerFn.FITTING and trainer.log_dir is not None:
+            self._examples.write(trainer.log_dir)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the explainers anew, for the module's present weights."""
+        self._start(trainer, pl_module)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the explainers for the tested weights."""
+        self._start(trainer, pl_module)
+
+    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the explainers for the predicting weights."""
+        self._start(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Explain the labelled clips; the first validation loader holds none."""
+        if dataloader_idx == 1:
+            self._explain(trainer, outputs, batch, self._choose(batch))
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Explain the chosen clips of a test batch."""
+        self._explain(trainer, outputs, batch, self._choose(batch))
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Explain every clip of a prediction batch."""
+        self._explain(trainer, outputs, batch, torch.ones_like(batch["label"], dtype=torch.bool))
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the quadrature error and keep the examples."""
+        self._finish(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the quadrature error and keep the examples."""
+        self._finish(trainer, pl_module, "test")
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the examples; Lightning logs nothing in prediction."""
+        self._write_examples(trainer)

@@ -1,0 +1,129 @@
+"""A few explained clips, kept whole so that figures can be drawn from a run's folder."""
+
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+FOLDER = "examples"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One explained clip.
+
+    Attributes:
+        name: The clip's path relative to its data root.
+        anomaly_type: Its type of anomaly, "" if it has none or it is not known.
+        index: Its number in its split.
+        score: Anomaly score, dB².
+        spectrogram: (F, T), dB.
+        reconstruction: (F, T), dB.
+        annotation: (T,) bool, frames inside an annotated interval.
+        attributions: Attribution map (F, T) by explainer.
+    """
+
+    name: str
+    anomaly_type: str
+    index: int
+    score: float
+    spectrogram: NDArray[np.float32]
+    reconstruction: NDArray[np.float32]
+    annotation: NDArray[np.bool_]
+    attributions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> Path:
+        """Write the example to `folder`, complete or not at all, and return its path."""
+        arrays = {f"map_{name}": attribution for name, attribution in self.attributions.items()}
+        rest = {key: value for key, value in vars(self).items() if key != "attributions"}
+        path = folder / f"{self.index:06d}_{Path(self.name).stem}.npz"
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+            np.savez_compressed(file, allow_pickle=False, **rest, **arrays)
+        Path(file.name).replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> "Example":
+        """Read an example that `save` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            stored = {key: arrays[key] for key in arrays.files}
+        attributions = {key.removeprefix("map_"): stored.pop(key) for key in list(stored) if key.startswith("map_")}
+        scalars = {key: value.item() for key, value in stored.items() if value.ndim == 0}
+        return replace(cls(**{**stored, **scalars}), attributions=attributions)
+
+
+class ExampleKeeper:
+    """Keeps the best few clips of each anomaly type while batches stream by.
+
+    Args:
+        per_type: Clips kept a type.
+    """
+
+    def __init__(self, per_type: int) -> None:
+        self.per_type = per_type
+        self._kept: dict[str, list[tuple[float, Example]]] = defaultdict(list)
+
+    def clear(self) -> None:
+        """Forget every clip."""
+        self._kept.clear()
+
+    def consider(self, outputs: dict[str, Any], batch: dict[str, Any], highest_score: bool) -> None:
+        """Keep a batch's explained clips that rank before those kept so far.
+
+        Args:
+            outputs: Step outputs with `score`, `reconstruction`, `attributions` and `explained`.
+            batch: The batch they belong to.
+            highest_score: Rank by descending score; otherwise by position in the split, so that runs on the same
+                data keep the same clips.
+        """
+        for row in torch.nonzero(outputs["explained"]).flatten().tolist():
+            score, index = float(outputs["score"][row]), int(batch["index"][row])
+            rank = -score if highest_score else float(index)
+            kept = self._kept[batch["anomaly_type"][row]]
+            if len(kept) == self.per_type and (not kept or rank >= kept[-1][0]):
+                continue
+            kept.append((rank, _example(outputs, batch, row)))
+            kept.sort(key=lambda entry: entry[0])
+            del kept[self.per_type :]
+
+    def write(self, log_dir: str) -> None:
+        """Write what was kept to ``examples/`` in `log_dir`, in place of what was there."""
+        folder = Path(log_dir) / FOLDER
+        kept = self._best_of_all_processes()
+        if not kept:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for example in kept:
+            example.save(folder)
+
+    def _best_of_all_processes(self) -> list[Example]:
+        """This process's examples that also rank among the best of every other process."""
+        ranks = {kind: [rank for rank, _ in kept] for kind, kept in self._kept.items()}
+        everyone = [ranks]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            everyone = [ranks] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(everyone, ranks)
+        examples = []
+        for kind, kept in self._kept.items():
+            # A sampler that pads the last batch shows one clip twice, so equal ranks count once.
+            best = sorted({rank for other in everyone for rank in other.get(kind, [])})[: self.per_type]
+            examples += [example for rank, example in kept if rank in best]
+        return examples
+
+
+def _example(outputs: dict[str, Any], batch: dict[str, Any], row: int) -> Example:
+    return Example(
+        name=batch["name"][row],
+        anomaly_type=batch["anomaly_type"][row],
+        index=int(batch["index"][row]),
+        score=float(outputs["score"][row]),
+        spectrogram=batch["spectrogram"][row].float().cpu().numpy(),
+        reconstruction=outputs["reconstruction"][row].float().cpu().numpy(),
+        annotation=batch["annotation"][row].cpu().numpy(),
+        attributions={name: maps[row].float().cpu().numpy() for name, maps in outputs["attributions"].items()},
+    )

@@ -1,0 +1,174 @@
+"""What both objectives share: the backbone, the optimiser, and the evaluation steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from lightning_modules.backbones import build_backbone
+from lightning_modules.errors import ConfigurationError
+
+_SHAPING_SETTINGS = ("backbone", "n_mels", "n_frames", "num_heads")
+
+
+class EvaluationOutputs(TypedDict):
+    """What a validation, test or prediction step hands to the callbacks."""
+
+    score: Tensor  # (B,) mean squared error, dB²
+    reconstruction: Tensor  # (B, F, T), dB
+
+
+def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """The error map (B, F, T) in dB²; its mean over a clip is its anomaly score (paper section 3.2)."""
+    return (reconstruction - x).square()
+
+
+def check_same_shape(saved: Mapping[str, Any], current: Mapping[str, Any], source: str) -> None:
+    """Refuse weights whose settings give a network of other dimensions.
+
+    Args:
+        saved: Hyperparameters stored in a checkpoint.
+        current: Hyperparameters of the module that is to take the weights.
+        source: What the message calls the checkpoint, a path where there is one.
+
+    Raises:
+        ConfigurationError: If a setting that shapes the network differs.
+    """
+    differing = [key for key in _SHAPING_SETTINGS if key in saved and saved[key] != current[key]]
+    if differing:
+        was = ", ".join(f"{key}={saved[key]}" for key in differing)
+        now = ", ".join(f"{key}={current[key]}" for key in differing)
+        raise ConfigurationError(f"{source} was trained with {was}, but the configuration says {now}")
+
+
+class ReconstructionModule(LightningModule):
+    """Base of the objectives: a backbone that reconstructs spectrograms, trained with the paper's recipe.
+
+    A subclass says what its loss is. AdamW, a cosine schedule with warm restarts stepped once an epoch, early
+    stopping and a checkpoint of the best validation loss follow paper section 4; the last two give way to an
+    EarlyStopping or a monitoring ModelCheckpoint of the trainer's own.
+
+    Args:
+        n_mels: Mel bands F of the spectrograms.
+        n_frames: Frames T of the spectrograms.
+        num_heads: Attention heads of the backbone.
+        backbone: Name in `BACKBONES`.
+        learning_rate: Learning rate at each restart.
+        min_learning_rate: Learning rate at the end of each cosine cycle.
+        restart_epochs: Epochs of a cosine cycle.
+        weight_decay: AdamW's decoupled weight decay.
+        patience: Epochs without a better validation loss after which training stops.
+        min_delta: What counts as better, dB².
+
+    Raises:
+        ConfigurationError: If the backbone is unknown or does not fit the input.
+    """
+
+    def __init__(
+        self,
+        n_mels: int = 80,
+        n_frames: int = 400,
+        num_heads: int = 10,
+        backbone: str = "skip_cae_transformer",
+        learning_rate: float = 1e-3,
+        min_learning_rate: float = 1e-5,
+        restart_epochs: int = 5,
+        weight_decay: float = 0.01,
+        patience: int = 30,
+        min_delta: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone = build_backbone(backbone, n_mels, n_frames, num_heads)
+        self.example_input_array = torch.zeros(1, n_mels, n_frames)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct spectrograms (B, F, T) in dB."""
+        return self.backbone(x)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """The layer that Grad-CAM explains."""
+        return self.backbone.cam_layer  # type: ignore[return-value]
+
+    def training_loss(self, x: Tensor) -> Tensor:
+        """The objective on a training batch (B, F, T), a scalar in dB²."""
+        raise NotImplementedError
+
+    def validation_loss(self, x: Tensor, index: Tensor, reconstruction: Tensor) -> Tensor:
+        """The objective on held-out clips (B, F, T) numbered `index` (B,), a scalar in dB²."""
+        raise NotImplementedError
+
+    def evaluate(self, x: Tensor) -> EvaluationOutputs:
+        """Score and reconstruct clips (B, F, T) in one forward pass of the whole, unmasked input."""
+        reconstruction = self(x)
+        return {"score": squared_error(x, reconstruction).mean(dim=(1, 2)), "reconstruction": reconstruction}
+
+    def on_fit_start(self) -> None:
+        """Train in the memory layout in which convolutions of so few channels run about twice as fast on CPU."""
+        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def on_fit_end(self) -> None:
+        """Evaluate in the default layout, so that results don't depend on who trained in this process."""
+        self.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Log and return the loss of a batch of normal clips."""
+        x = batch["spectrogram"]
+        loss = self.training_loss(x)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x))
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutputs:
+        """Evaluate a batch; the first loader holds the normal clips that give the validation loss."""
+        x = batch["spectrogram"]
+        outputs = self.evaluate(x)
+        if dataloader_idx == 0:
+            loss = self.validation_loss(x, batch["index"], outputs["reconstruction"])
+            self.log("val/loss", loss, prog_bar=True, batch_size=len(x), add_dataloader_idx=False, sync_dist=True)
+        return outputs
+
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> EvaluationOutputs:
+        """Evaluate a batch of test clips."""
+        return self.evaluate(batch["spectrogram"])
+
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> EvaluationOutputs:
+        """Evaluate a batch of unlabelled clips."""
+        return self.evaluate(batch["spectrogram"])
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with cosine warm restarts, stepped once an epoch."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(),
+            lr=self.hparams["learning_rate"],
+            weight_decay=self.hparams["weight_decay"],
+            fused=True,
+        )
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+            optimizer, T_0=self.hparams["restart_epochs"], eta_min=self.hparams["min_learning_rate"]
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Early stopping and the best checkpoint, unless the trainer was given its own."""
+        own = self.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks: list[Callback] = []
+        if not any(isinstance(callback, EarlyStopping) for callback in own):
+            callbacks.append(
+                EarlyStopping("val/loss", patience=self.hparams["patience"], min_delta=self.hparams["min_delta"])
+            )
+        checkpoints = [callback for callback in own if isinstance(callback, ModelCheckpoint)]
+        # The trainer's default checkpoint monitors nothing; without one, checkpointing was switched off.
+        if checkpoints and all(callback.monitor is None for callback in checkpoints):
+            callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", save_last=True))
+        return callbacks
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other dimensions in one line instead of a list of tensor shapes."""
+        check_same_shape(checkpoint.get("hyper_parameters", {}), self.hparams, "the checkpoint")

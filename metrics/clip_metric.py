@@ -1,0 +1,118 @@
+"""State that every metric here keeps: one small row a clip, each clip once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from metrics.distributed import gather_rows, is_distributed
+
+DEFAULT_PERCENTILES: tuple[int, ...] = tuple(range(90, 100))
+
+
+class ClipMetric(Metric):
+    """A metric over clips that counts a clip once, by its index.
+
+    A distributed sampler repeats clips to fill its last batch; a metric that averaged over all it has seen
+    would change with the number of processes. So the state is one float64 row for each clip with the clip's
+    index, on the CPU whatever the device (a row is small, and some devices have no float64), and the result
+    is computed from the rows sorted by index, without repeats.
+
+    Subclasses say which row a clip gets (``update`` ends with ``_add``) and what rows amount to
+    (``reduce``).
+
+    Args:
+        row_shape: Shape of one clip's row.
+        kwargs: Options of ``torchmetrics.Metric``.
+    """
+
+    full_state_update = True  # so that forward() goes on numbering clips where the last call stopped
+    clip_index: list[Tensor]
+    clip_values: list[Tensor]
+
+    def __init__(self, row_shape: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(**{"dist_sync_fn": gather_rows, **kwargs})
+        self.row_shape = row_shape
+        self.add_state("clip_index", default=[], dist_reduce_fx="cat")
+        self.add_state("clip_values", default=[], dist_reduce_fx="cat")
+
+    @abstractmethod
+    def reduce(self, values: Tensor) -> Any:
+        """Compute the result from the rows of some clips, (N, *row_shape)."""
+
+    def compute(self) -> Any:
+        """Compute the result over all clips seen, on all processes."""
+        return self.reduce(self.per_clip()[1])
+
+    def per_clip(self) -> tuple[Tensor, Tensor]:
+        """Rows of all clips on all processes, each clip once; every process must call it.
+
+        Returns:
+            Indices in rising order, int64 (N,), and their rows, float64 (N, *row_shape), on the CPU.
+        """
+        with (
+            nullcontext()  # compute() has synchronised already
+            if self._is_synced
+            else self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync)
+        ):
+            index = _concatenate(self.clip_index, torch.empty(0, dtype=torch.int64))
+            values = _concatenate(self.clip_values, torch.empty(0, *self.row_shape, dtype=torch.float64))
+        index, order = index.sort(stable=True)
+        first = torch.ones_like(index, dtype=torch.bool)
+        first[1:] = index[1:] != index[:-1]
+        return index[first], values[order][first]
+
+    def _add(self, values: Tensor, index: Tensor | None) -> None:
+        """Keep the rows of a batch, (B, *row_shape)."""
+        if index is None:
+            if is_distributed():
+                raise ValueError("index: needed in a distributed run, where clips are repeated")
+            seen = sum(len(part) for part in self.clip_index)
+            index = torch.arange(seen, seen + len(values))
+        if len(index) != len(values):
+            raise ValueError(f"index: {len(index)} indices for {len(values)} clips")
+        self.clip_index.append(index.detach().cpu().long())
+        self.clip_values.append(values.detach().cpu().double())
+
+
+def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:
+    """Check the option ``percentiles``.
+
+    Raises:
+        ValueError: If there is none, one stands twice or one is not a whole number from 0 to 100.
+
+    Example:
+        >>> check_percentiles(range(97, 100))
+        (97, 98, 99)
+    """
+    percentiles = tuple(percentiles)
+    for percentile in percentiles:
+        if percentile != int(percentile) or not 0 <= percentile <= 100:
+            raise ValueError(f"percentiles: {percentile} is not a whole number from 0 to 100")
+    if not percentiles or len(set(percentiles)) < len(percentiles):
+        raise ValueError(f"percentiles: {list(percentiles)} must name at least one, and each once")
+    return tuple(int(percentile) for percentile in percentiles)
+
+
+def check_frames_per_segment(frames_per_segment: int) -> int:
+    """Check the option ``frames_per_segment``.
+
+    Raises:
+        ValueError: If it is not positive.
+    """
+    if frames_per_segment < 1:
+        raise ValueError(f"frames_per_segment: {frames_per_segment} is not a positive number of frames")
+    return frames_per_segment
+
+
+def _concatenate(state: list[Tensor] | Tensor, empty: Tensor) -> Tensor:
+    # torchmetrics joins a list state into one tensor while it is synchronised.
+    parts = [state] if isinstance(state, Tensor) else state
+    parts = [part.to("cpu", empty.dtype) for part in parts if len(part)]
+    return torch.cat(parts) if parts else empty

@@ -1,0 +1,77 @@
+"""From an attribution map to the frames it points at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def frame_curve(attributions: Tensor) -> Tensor:
+    """Sum attributions over frequency: how much each frame contributes.
+
+    Signed maps are summed with their signs, as in the evaluation protocol.
+
+    Args:
+        attributions: Maps, (..., F, T).
+
+    Returns:
+        Curves, (..., T).
+
+    Example:
+        >>> import torch
+        >>> frame_curve(torch.tensor([[1.0, 2.0], [3.0, -4.0]]))
+        tensor([ 4., -2.])
+    """
+    return attributions.sum(dim=-2)
+
+
+def select_peaks(curves: Tensor, percentile: float | Sequence[float]) -> Tensor:
+    """Mark the frames at or above the curve's p-th percentile (linear interpolation, as numpy's default).
+
+    A value is at or above the interpolated percentile exactly when it is at or above the next order
+    statistic, so that statistic is the threshold and nothing is interpolated: the result depends neither
+    on rounding nor on the floating-point type. Frames tied with the threshold are all peaks, hence every
+    frame of a constant curve is.
+
+    Args:
+        curves: Frame curves, (..., T). Only ranks matter, so a z-score changes nothing.
+        percentile: One percentile in [0, 100], or several.
+
+    Returns:
+        Peak frames, bool, (..., T) for one percentile and (..., P, T) for several.
+
+    Raises:
+        ValueError: If a percentile is out of range, the curves have no frame or hold NaN.
+
+    Example:
+        >>> import torch
+        >>> select_peaks(torch.tensor([[0.0, 3.0, 1.0, 2.0, 4.0]]), 75)
+        tensor([[False,  True, False, False,  True]])
+        >>> select_peaks(torch.rand(2, 400), [90, 98]).sum(-1)
+        tensor([[40,  8],
+                [40,  8]])
+    """
+    if isinstance(percentile, Sequence):
+        return _at_or_above(curves, percentile)
+    return _at_or_above(curves, [percentile]).squeeze(-2)
+
+
+def _at_or_above(curves: Tensor, percentiles: Sequence[float]) -> Tensor:
+    n_frames = curves.shape[-1]
+    if n_frames == 0:
+        raise ValueError("curves have no frame to select peaks from")
+    if curves.isnan().any():
+        raise ValueError("curves hold NaN: their percentiles are undefined")
+    ranks = [_rank(p, n_frames) for p in percentiles]
+    thresholds = curves.sort(dim=-1).values[..., ranks]
+    return curves.unsqueeze(-2) >= thresholds.unsqueeze(-1)
+
+
+def _rank(percentile: float, n_frames: int) -> int:
+    """Rank, from 0, of the smallest value at or above the percentile."""
+    if not 0 <= percentile <= 100:
+        raise ValueError(f"percentile: {percentile} is not between 0 and 100")
+    # Rounded, so that a decimal percentile such as 99.9 does not land just above a whole rank.
+    return math.ceil(round((n_frames - 1) * percentile / 100, 9))
