@@ -141,13 +141,9 @@ def _published_row(path: Path, number: int, cells: Mapping[str, str]) -> Annotat
     if text == _UNANNOTATED:
         return AnnotationRow(number, file, ())
     if not _PAIR_LIST.fullmatch(text):
-        raise DataError(
-            f"{path} row {number}: {text!r} is no list of intervals such as [(40,80), (120,160)], nor -"
-        )
+        raise DataError(f"{path} row {number}: {text!r} is no list of intervals such as [(40,80), (120,160)], nor -")
     rate = _PUBLISHED_FRAMES_PER_SECOND
-    return AnnotationRow(
-        number, file, tuple((float(a) / rate, float(b) / rate) for a, b in _PAIR.findall(text))
-    )
+    return AnnotationRow(number, file, tuple((float(a) / rate, float(b) / rate) for a, b in _PAIR.findall(text)))
 
 
 def _seconds_row(path: Path, number: int, cells: Mapping[str, str]) -> AnnotationRow:
@@ -163,11 +159,7 @@ def _clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: 
     candidates = by_stem.get(PurePosixPath(row.file).stem, ())
     matches = [clip for clip in candidates if clip.name == row.file] or candidates
     if len(matches) != 1:
-        problem = (
-            f"is the name of {len(matches)} clips, give its folder"
-            if matches
-            else "is not among the test clips"
-        )
+        problem = f"is the name of {len(matches)} clips, give its folder" if matches else "is not among the test clips"
         raise DataError(f"{source} row {row.number}: {row.file!r} {problem}")
     return matches[0]
 

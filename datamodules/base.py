@@ -75,9 +75,7 @@ class SpectrogramDataModule(LightningDataModule):
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
         _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
         _require(0 < val_fraction < 1, "val_fraction", val_fraction, "above 0 and below 1")
-        _require(
-            0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1"
-        )
+        _require(0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1")
         _require(num_workers >= 0, "num_workers", num_workers, "at least 0")
         # A logger would refuse a name that the model has too, and config.yaml has them all.
         self.save_hyperparameters(logger=False)
@@ -229,9 +227,7 @@ class SpectrogramDataModule(LightningDataModule):
         return annotate(clips, read_annotations(path), seconds, path)
 
     def _dataset(self, clips: Sequence[Clip], entries: dict[str, CacheEntry]) -> SpectrogramDataset:
-        return SpectrogramDataset(
-            clips, [entries[clip.name] for clip in clips], self.n_frames, self.frames_per_second
-        )
+        return SpectrogramDataset(clips, [entries[clip.name] for clip in clips], self.n_frames, self.frames_per_second)
 
 
 def _require(condition: bool, option: str, value: float, expected: str) -> None:

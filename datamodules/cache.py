@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -41,7 +42,7 @@ class CacheEntry:
 
     def open(self) -> NDArray[np.float32]:
         """Map it into memory: (F, T) in dB, read-only."""
-        return np.load(self.path, mmap_mode="r")
+        return open_memmap(self.path, mode="r")
 
 
 class SpectrogramCache:
@@ -107,7 +108,7 @@ class SpectrogramCache:
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
-            f"--data.cache_dir {self.folder} cannot be written: {error.strerror}; choose another folder"
+            f"--data.cache_dir {self.folder} cannot be written: {error.strerror or error}; choose another folder"
         )
 
 
@@ -120,10 +121,10 @@ def default_cache_folder() -> Path:
 def _find(path: Path) -> CacheEntry | None:
     """The entry, or ``None`` where there is none or a damaged one."""
     try:
-        spectrogram = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        spectrogram = open_memmap(path, mode="r")
+    except (OSError, ValueError):
         return None
-    return CacheEntry(path, spectrogram.shape[1])
+    return CacheEntry(path, spectrogram.shape[1]) if spectrogram.ndim == 2 else None
 
 
 def _write_atomically(path: Path, spectrogram: NDArray[np.float32]) -> None:

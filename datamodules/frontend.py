@@ -42,25 +42,17 @@ class FrontEndSettings:
     def __post_init__(self) -> None:
         nyquist = self.sample_rate / 2
         f_max = nyquist if self.f_max is None else self.f_max
-        _require(
-            self.sample_rate in _RATES_HZ, "sample_rate", self.sample_rate, "between 1000 and 1000000 Hz"
-        )
+        _require(self.sample_rate in _RATES_HZ, "sample_rate", self.sample_rate, "between 1000 and 1000000 Hz")
         _require(0.001 <= self.window <= 10, "window", self.window, "between 0.001 and 10 seconds")
-        _require(
-            1 / self.sample_rate <= self.hop <= self.window, "hop", self.hop, "at most the window, in seconds"
-        )
+        _require(1 / self.sample_rate <= self.hop <= self.window, "hop", self.hop, "at most the window, in seconds")
         _require(
             1 <= self.n_mels <= self.window_length // 2,
             "n_mels",
             self.n_mels,
             "from 1 to half the window's samples",
         )
-        _require(
-            0 <= self.f_min < nyquist, "f_min", self.f_min, "at least 0 Hz and below half the sample rate"
-        )
-        _require(
-            self.f_min < f_max <= nyquist, "f_max", f_max, "above f_min and at most half the sample rate"
-        )
+        _require(0 <= self.f_min < nyquist, "f_min", self.f_min, "at least 0 Hz and below half the sample rate")
+        _require(self.f_min < f_max <= nyquist, "f_max", f_max, "above f_min and at most half the sample rate")
 
     @property
     def window_length(self) -> int:
@@ -93,6 +85,7 @@ class LogMelFrontEnd(nn.Module):
         DataError: A mel band is so narrow that no frequency of the Fourier transform falls into it.
 
     Example:
+        >>> import torch
         >>> frontend = LogMelFrontEnd(FrontEndSettings())
         >>> frontend(torch.zeros(10 * 20_000), 20_000).shape
         torch.Size([80, 401])

@@ -73,9 +73,7 @@ def scan_audio_folder(root: Path) -> Layout:
     Raises:
         DataError: A folder is missing or empty, or a clip is there twice.
     """
-    training, normal, anomaly = _require_folders(
-        root, "train", "test/normal", "test/anomaly", data_set="audio folder"
-    )
+    training, normal, anomaly = _require_folders(root, "train", "test/normal", "test/anomaly", data_set="audio folder")
     return Layout(
         training=_clips(root, _files(training)),
         test=_clips(root, _files(normal)) + _typed_anomalies(root, anomaly),
@@ -188,9 +186,7 @@ def _dcase_clips(root: Path, files: Sequence[Path], section: str | None) -> tupl
     for path in files:
         match = _DCASE_2020_NAME.fullmatch(path.stem) or _DCASE_2022_NAME.fullmatch(path.stem)
         if match is None:
-            raise DataError(
-                f"{path} has no file name of DCASE Task 2 development data (2020, or 2022 and later)"
-            )
+            raise DataError(f"{path} has no file name of DCASE Task 2 development data (2020, or 2022 and later)")
         sections.add(match["section"])
         if section in (None, match["section"]):
             label = int(match["label"] == "anomaly")

@@ -37,9 +37,7 @@ def _load_tensor(path: Path, n_mels: int) -> Tensor:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged archive raises almost anything, and torch's own messages are pages long
-        raise DataError(
-            f"{path} cannot be loaded as a plain tensor: it is damaged or holds other objects"
-        ) from None
+        raise DataError(f"{path} cannot be loaded as a plain tensor: it is damaged or holds other objects") from None
     if type(content) is not Tensor or content.layout is not torch.strided or not content.is_floating_point():
         raise DataError(f"{path} holds {_describe(content)}, not a plain tensor of floating-point numbers")
     if content.ndim != 2 or content.shape[1] == 0:

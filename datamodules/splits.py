@@ -29,9 +29,7 @@ def hold_out(clips: Sequence[Clip], fraction: float, seed: int) -> Halves:
     """
     drawn = _draw(range(len(clips)), fraction, torch.Generator().manual_seed(seed))
     if len(drawn) >= len(clips):
-        raise DataError(
-            f"--data.val_fraction {fraction} leaves no clip to train on: there are {len(clips)} in all"
-        )
+        raise DataError(f"--data.val_fraction {fraction} leaves no clip to train on: there are {len(clips)} in all")
     return _separate(clips, drawn)
 
 
@@ -63,8 +61,7 @@ def hold_out_stratified(clips: Sequence[Clip], fraction: float, seed: int) -> Ha
     staying, held_out = _separate(clips, drawn)
     if any({clip.label for clip in half} != {0, 1} for half in (staying, held_out)):
         raise DataError(
-            f"--data.labelled_validation {fraction} needs two normal and two anomalous test clips of a kind, "
-            "or more"
+            f"--data.labelled_validation {fraction} needs two normal and two anomalous test clips of a kind, or more"
         )
     return staying, held_out
 

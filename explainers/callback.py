@@ -53,12 +53,17 @@ class AttributionMaps(Callback):
         self._examples = ExampleKeeper(examples)
         self._explainers: dict[str, Explainer] = {}
         self._deltas: list[Tensor] = []
+        self._log_dir: str | None = None
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         names = self.validation_names if trainer.state.fn == TrainerFn.FITTING else self.names
         self._explainers = build_explainers(names, pl_module, self.settings)
         self._deltas = []
         self._examples.clear()
+        # Read here, where every process passes: the trainer agrees on it with a broadcast.
+        self._log_dir = None if trainer.state.fn == TrainerFn.FITTING else trainer.log_dir
+        if self._log_dir is not None and trainer.is_global_zero:
+            self._examples.delete(self._log_dir)
 
     def _explain(self, trainer: Trainer, outputs: dict[str, Any], batch: dict[str, Any], chosen: Tensor) -> None:
         x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
@@ -70,7 +75,7 @@ class AttributionMaps(Callback):
             outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
             if isinstance(explainer, IntegratedGradientsMap):
                 self._deltas.append(explainer.convergence_delta)
-        if trainer.state.fn != TrainerFn.FITTING:
+        if self._log_dir is not None:
             self._examples.consider(outputs, batch, highest_score=trainer.state.fn == TrainerFn.PREDICTING)
 
     def _choose(self, batch: dict[str, Any]) -> Tensor:
@@ -83,11 +88,11 @@ class AttributionMaps(Callback):
         if self._deltas:
             delta = torch.cat(self._deltas).abs().mean()
             pl_module.log(f"{stage}/convergence_delta/integrated_gradients", delta, sync_dist=True)
-        self._write_examples(trainer)
+        self._write_examples()
 
-    def _write_examples(self, trainer: Trainer) -> None:
-        if trainer.state.fn != TrainerFn.FITTING and trainer.log_dir is not None:
-            self._examples.write(trainer.log_dir)
+    def _write_examples(self) -> None:
+        if self._log_dir is not None:
+            self._examples.write(self._log_dir)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the explainers anew, for the module's present weights."""
@@ -148,4 +153,4 @@ class AttributionMaps(Callback):
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the examples; Lightning logs nothing in prediction."""
-        self._write_examples(trainer)
+        self._write_examples()

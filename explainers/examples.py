@@ -72,6 +72,12 @@ class ExampleKeeper:
         """Forget every clip."""
         self._kept.clear()
 
+    @staticmethod
+    def delete(log_dir: str) -> None:
+        """Delete the examples that an earlier evaluation wrote to `log_dir`."""
+        for stale in (Path(log_dir) / FOLDER).glob("*.npz"):
+            stale.unlink()
+
     def consider(self, outputs: dict[str, Any], batch: dict[str, Any], highest_score: bool) -> None:
         """Keep a batch's explained clips that rank before those kept so far.
 
@@ -92,12 +98,11 @@ class ExampleKeeper:
             del kept[self.per_type :]
 
     def write(self, log_dir: str) -> None:
-        """Write what was kept to ``examples/`` in `log_dir`, in place of what was there."""
+        """Write what was kept to ``examples/`` in `log_dir`."""
         folder = Path(log_dir) / FOLDER
         kept = self._best_of_all_processes()
-        if not kept:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
+        if kept:
+            folder.mkdir(parents=True, exist_ok=True)
         for example in kept:
             example.save(folder)
 

@@ -47,7 +47,11 @@ class ClipMetric(Metric):
         """Compute the result from the rows of some clips, (N, *row_shape)."""
 
     def compute(self) -> Any:
-        """Compute the result over all clips seen, on all processes."""
+        """Compute the result over all clips seen, on all processes.
+
+        torchmetrics makes a scalar of a result that has one element, such as that of a single percentile;
+        ``reduce`` keeps the dimension.
+        """
         return self.reduce(self.per_clip()[1])
 
     def per_clip(self) -> tuple[Tensor, Tensor]:

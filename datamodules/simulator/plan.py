@@ -20,7 +20,6 @@ _TYPE_CLIPS = {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72}
 _TYPE_ANNOTATED = {"broken_board": 2, "board_stuck": 10, "Uneven_thick_wood": 34}
 _TRAINING_SHARES = {"2x3": 27, "2x4": 38, "2x6": 27, START_STOP: 8}
 TRAINING_FOLDERS = tuple(_TRAINING_SHARES)
-_NORMAL_SHARES = {"2x3": 29, "2x4": 40, "2x6": 29, START_STOP: 2}
 # Typical annotations, seconds of each interval of a clip: 3.4 s in 1 to 3 intervals on average.
 _INTERVAL_SECONDS: dict[str, tuple[tuple[int, ...], ...]] = {
     "broken_board": ((4,), (5,)),
@@ -33,12 +32,12 @@ _INTERVAL_SECONDS: dict[str, tuple[tuple[int, ...], ...]] = {
 _FIRST_DAY = date(2019, 11, 25)
 _TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
 _FIRST_MINUTE, _MINUTES_A_DAY = 8 * 60, 10 * 60
-_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.35, 1.0), (0.1, 0.5)
+_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.4, 1.0), (0.25, 0.7)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """So many clips of one kind."""
+    """So many clips of one kind; where `running` is "", each recording has its own board size."""
 
     folder: str
     running: str
@@ -87,13 +86,14 @@ class PlannedClip:
 
 def plan(train: int, normal: int, anomalies: int, duration: int, rng: np.random.Generator) -> list[PlannedClip]:
     """Plans a set of `train` training, `normal` normal test and `anomalies` anomalous test clips."""
-    training = apportion(train, _TRAINING_SHARES)
-    tested = apportion(normal, _NORMAL_SHARES) if normal >= len(_NORMAL_SHARES) else {"2x4": normal}
-    sources = [_Source(f"training/{running}", running, count) for running, count in training.items()]
+    sources = [
+        _Source(f"training/{running}", running, count)
+        for running, count in apportion(train, _TRAINING_SHARES).items()
+    ]
     clips = _record(sources, 0, _TRAINING_DAYS, rng)
-    sources = [_Source("evaluation/normal", running, count) for running, count in tested.items()]
+    sources = [_Source("evaluation/normal", "", normal)]
     sources += [
-        _Source(f"evaluation/anomalies/{name}", str(rng.choice(BOARD_SIZES)), count, name)
+        _Source(f"evaluation/anomalies/{name}", "", count, name)
         for name, count in apportion(anomalies, _TYPE_CLIPS).items()
     ]
     clips += _record(sources, clips[-1].day + 1, _EVALUATION_DAYS, rng)
@@ -147,8 +147,9 @@ def _record(
     for position, index in enumerate(rng.permutation(len(minutes))):
         source, parts = minutes[index]
         day, recording = divmod(position, a_day)
+        running = source.running or str(rng.choice(BOARD_SIZES))
         clips += [
-            PlannedClip(source.folder, first_day + day, recording + 1, part, source.running, source.anomaly_type)
+            PlannedClip(source.folder, first_day + day, recording + 1, part, running, source.anomaly_type)
             for part in range(1, parts + 1)
         ]
     return clips

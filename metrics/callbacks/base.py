@@ -103,8 +103,7 @@ class EvaluationCallback(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log, and write rows where ``validate`` runs."""
-        if not trainer.sanity_checking:
-            self._end(trainer, pl_module, "val")
+        self._end(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log and write rows."""

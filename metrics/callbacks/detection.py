@@ -69,9 +69,7 @@ class DetectionAUC(EvaluationCallback):
             for clip in [clips[i]]
         ]
 
-    def _log(
-        self, pl_module: LightningModule, stage: str, suffix: str, scores: Tensor, labels: Tensor
-    ) -> None:
+    def _log(self, pl_module: LightningModule, stage: str, suffix: str, scores: Tensor, labels: Tensor) -> None:
         if len(torch.unique(labels)) < 2:
             return
         pl_module.log(f"{stage}/auc{suffix}", float(anomaly_auroc(scores, labels)))

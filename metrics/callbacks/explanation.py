@@ -34,9 +34,7 @@ class ExplanationCallback(EvaluationCallback):
     scalars: ClassVar[tuple[str, ...]]
     """The same, as the logged scalars are called."""
 
-    def __init__(
-        self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_segment: int = 40
-    ) -> None:
+    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_segment: int = 40) -> None:
         super().__init__()
         self.percentiles = check_percentiles(percentiles)
         self.frames_per_segment = check_frames_per_segment(frames_per_segment)
@@ -127,9 +125,7 @@ class ExplanationCallback(EvaluationCallback):
                 if not math.isnan(mean):
                     pl_module.log(f"{stage}/{name}/{explainer}/p{percentile}{suffix}", mean)
 
-    def _rows(
-        self, explainer: str, index: Tensor, values: Tensor, clips: Mapping[int, Clip]
-    ) -> list[tuple[Any, ...]]:
+    def _rows(self, explainer: str, index: Tensor, values: Tensor, clips: Mapping[int, Clip]) -> list[tuple[Any, ...]]:
         """One row for each clip and percentile; undefined values are empty."""
         rows: list[tuple[Any, ...]] = []
         for i, of_clip in zip(index.tolist(), values.transpose(1, 2).tolist(), strict=True):

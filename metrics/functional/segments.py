@@ -14,9 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def segment_counts(
-    peaks: Tensor, annotation: Tensor, frames_per_segment: int = 40
-) -> tuple[Tensor, Tensor, Tensor]:
+def segment_counts(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 40) -> tuple[Tensor, Tensor, Tensor]:
     """Count true positive, false positive and false negative segments of each clip.
 
     Args:

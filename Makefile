@@ -1,0 +1,39 @@
+# `make demo` and `make test` need nothing but Python 3.10 or later; they set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+CONFIG := experiments/configs/demo.yaml
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/installed
+	rm -rf $(DEMO) data/simulated
+	$(BIN)/faithful-aad simulate data/simulated --train 300 --normal 100 --anomalies 40
+	$(BIN)/faithful-aad fit --config $(CONFIG) --model Autoencoder --run $(DEMO)/ae
+	$(BIN)/faithful-aad test --run $(DEMO)/ae
+	$(BIN)/faithful-aad fit --config $(CONFIG) --model MaskedAutoencoder --run $(DEMO)/mae
+	$(BIN)/faithful-aad test --run $(DEMO)/mae
+	$(BIN)/faithful-aad report $(DEMO)/ae $(DEMO)/mae --output $(DEMO)/report.html
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-test
+	$(BIN)/mypy
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs data/simulated

@@ -1,0 +1,198 @@
+"""The Lightning command line of the four stages: fit, validate, test and predict."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from omegaconf.errors import OmegaConfBaseException
+
+from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
+from experiments.main import PROGRAM
+from experiments.parser import ExperimentParser
+from experiments.predictions import Predictions
+from experiments.run_figures import RunFigures
+from experiments.run_folder import CONFIG_FILE, RunFolder
+from experiments.tracking import WandbSettings, build_loggers
+from explainers import AttributionMaps
+from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, ReconstructionModule
+from lightning_modules.base import check_same_shape
+from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
+
+# Short class names such as `--model MaskedAutoencoder` are found among the subclasses imported here.
+OBJECTIVES = (Autoencoder, MaskedAutoencoder)
+DATA_SOURCES = (PlanerDataModule, DCASEDataModule, AudioFolderDataModule)
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes the stage's whole configuration into its folder, complete or not at all."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write ``config.yaml``; called on global rank zero."""
+        folder = Path(str(trainer.loggers[0].log_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{CONFIG_FILE}.tmp"
+        self.parser.save(self.config, str(temporary), skip_none=False, overwrite=True, multifile=False)
+        temporary.replace(folder / CONFIG_FILE)
+
+
+class ExperimentCLI(LightningCLI):
+    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics."""
+
+    def add_arguments_to_parser(self, parser: ExperimentParser) -> None:
+        """Add the run's folder, its tracking, and the callbacks that evaluate."""
+        parser.add_argument("--run", type=str, required=True, help="Folder of the run; all stages write into it.")
+        parser.add_class_arguments(WandbSettings, "wandb")
+        parser.add_lightning_class_args(AttributionMaps, "attributions")
+        parser.add_lightning_class_args(DetectionAUC, "detection")
+        parser.add_lightning_class_args(AnnotationFScore, "fscore")
+        parser.add_lightning_class_args(Faithfulness, "faithfulness")
+        parser.add_lightning_class_args(Predictions, "predictions")
+        parser.add_lightning_class_args(RunFigures, "figures")
+        parser.link_arguments("data.init_args.n_frames", "model.init_args.n_frames")
+        parser.link_arguments("data.init_args.frontend.n_mels", "model.init_args.n_mels")
+        for callback in ("fscore", "faithfulness", "predictions"):
+            parser.link_arguments("data.init_args.frontend.hop", f"{callback}.frames_per_segment", _frames_per_second)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The stages, each with the trainer's arguments that are not the user's to set."""
+        skipped = LightningCLI.subcommands()
+        for stage in ("validate", "test"):
+            skipped[stage] |= {"verbose"}
+        skipped["predict"] |= {"return_predictions"}
+        return skipped
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no settings from a checkpoint: one that differs from the configuration is refused instead."""
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; whatever they refuse is a mistake in the configuration."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ConfigurationError(str(_first_cause(error))) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer; the run's own loggers join it once everything is checked."""
+        chosen = self._get(self.config_init, "trainer")["logger"]
+        logger = False if chosen is None or chosen is True else chosen
+        return super().instantiate_trainer(logger=logger, default_root_dir=self._run, **kwargs)
+
+    def after_instantiate_classes(self) -> None:
+        """Check run, checkpoint and data before a logger makes the first folder."""
+        stage = str(self.subcommand)
+        if stage == "fit":
+            RunFolder(self._run).require_no_fit()
+        else:
+            self._check_checkpoint(self._run)
+        self.datamodule.setup(stage)
+        settings = self._get(self.config_init, "wandb")
+        self.trainer.loggers = build_loggers(self._run, stage, settings) + self.trainer.loggers
+
+    @property
+    def _run(self) -> Path:
+        return Path(self._get(self.config, "run"))
+
+    def _check_checkpoint(self, run: Path) -> None:
+        """Settle which weights are evaluated, before anything is written."""
+        config = self.config_init[self.subcommand]
+        path = Path(config.ckpt_path) if config.ckpt_path else RunFolder(run).require_checkpoint()
+        saved = _saved_settings(path)
+        check_same_shape(saved, self.model.hparams, str(path))
+        config.ckpt_path = str(path)
+
+    def validate(self, **kwargs: Any) -> None:
+        """Evaluate the validation clips without Lightning's table of a thousand rows."""
+        self.trainer.validate(verbose=False, **kwargs)
+
+    def test(self, **kwargs: Any) -> None:
+        """Evaluate the test clips without Lightning's table of a thousand rows."""
+        self.trainer.test(verbose=False, **kwargs)
+
+    def predict(self, **kwargs: Any) -> None:
+        """Predict without keeping every reconstruction in memory."""
+        self.trainer.predict(return_predictions=False, **kwargs)
+
+
+def run_stage(name: str, arguments: list[str]) -> None:
+    """Run `faithful-aad fit`, `validate`, `test` or `predict`."""
+    _quieten()
+    # Interpolations in a YAML file count from that file's top, as its author reads them.
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    try:
+        ExperimentCLI(
+            model_class=ReconstructionModule,
+            subclass_mode_model=True,
+            datamodule_class=SpectrogramDataModule,
+            subclass_mode_data=True,
+            args=[name, *_with_fit_config(name, arguments)],
+            parser_class=ExperimentParser,
+            parser_kwargs={"parser_mode": "omegaconf+", "prog": PROGRAM},
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            trainer_defaults={"max_epochs": 500, "log_every_n_steps": 1},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {error}") from error
+    finally:
+        wandb.finish()
+
+
+def _frames_per_second(hop: float) -> int:
+    """Whole frames in a second, the segment of the F-score (paper section 3.4.2)."""
+    return round(1 / hop)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error under those that the parser put around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _with_fit_config(stage: str, arguments: list[str]) -> list[str]:
+    """Let the later stages of a run start from the configuration it was trained with, unless another is given."""
+    if stage == "fit" or any(argument.split("=")[0] in ("-c", "--config", "--help", "-h") for argument in arguments):
+        return arguments
+    run = _value_of("--run", arguments)
+    if run is None or not RunFolder(run).fit_config.is_file():
+        return arguments
+    return ["--config", str(RunFolder(run).fit_config), *arguments]
+
+
+def _value_of(option: str, arguments: list[str]) -> str | None:
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if argument == option:
+            return following
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return None
+
+
+def _saved_settings(path: Path) -> Mapping[str, Any]:
+    """Hyperparameters in a checkpoint."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return checkpoint["hyper_parameters"]
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} does not exist; --ckpt_path has to name a checkpoint of `fit`") from None
+    except Exception as error:
+        raise ConfigurationError(f"{path} is not a checkpoint of `fit` ({type(error).__name__})") from error
+
+
+def _quieten() -> None:
+    """Drop advice that does not fit here."""
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

@@ -1,0 +1,44 @@
+"""From a figure to bytes and files."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.figure import Figure
+
+DPI = 150
+
+Format = Literal["png", "svg", "webp"]
+
+_OPTIONS: dict[Format, dict[str, Any]] = {
+    "png": {"metadata": {"Software": None}},
+    "svg": {"metadata": {"Date": None}},
+    "webp": {"pil_kwargs": {"quality": 75, "method": 4}},
+}
+
+
+def render(figure: Figure, format: Format) -> bytes:
+    """The figure as an image file's contents; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=format, dpi=DPI, **_OPTIONS[format])
+    return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> Path:
+    """Write the figure as PNG, complete or not at all, into a folder that is made if need be."""
+    write_atomically(path, render(figure, "png"))
+    return path
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
+    """Write a file that is never seen half-written; folders on the way are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(contents)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""What all figures share: type, names and colours of explainers and objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import matplotlib
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+LineStyle = str | tuple[int, tuple[float, ...]]
+
+WIDTH = 5.6
+"""Inches of a figure that stands beside another on a page."""
+
+INK = "#1f2933"
+MUTED = "#7b8794"
+ANNOTATION = "#f2d9a6"
+"""Fill behind annotated intervals."""
+
+_SETTINGS = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e7eb",
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.5,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "faithful-aad",  # the same figure is the same file
+}
+
+# Okabe & Ito's palette for colour-blind readers; markers tell explainers apart in print.
+_EXPLAINERS = {
+    "error_map": ("Error map", "#d55e00", "o"),
+    "saliency": ("Saliency", "#0072b2", "s"),
+    "smoothgrad": ("SmoothGrad", "#56b4e9", "^"),
+    "integrated_gradients": ("Integrated gradients", "#009e73", "D"),
+    "gradient_shap": ("GradSHAP", "#e69f00", "v"),
+    "grad_cam": ("Grad-CAM", "#cc79a7", "P"),
+}
+
+# Score and maps in powers of dB: a gradient of dB² by dB is in dB, times the input it is in dB² again.
+_UNITS = {"saliency": "dB", "smoothgrad": "dB"}
+
+_LINE_STYLES: dict[str, LineStyle] = {"AE": (0, (4, 1.6)), "MAE": "-"}
+_OBJECTIVE_COLOURS = {"AE": "#8a8f98", "MAE": "#111827"}
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw with this module's settings, whatever Matplotlib's are, and leave those as they were."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def readable(name: str) -> str:
+    """An identifier as words.
+
+    Example:
+        >>> readable("broken_board")
+        'broken board'
+    """
+    return name.replace("_", " ")
+
+
+def explainer_label(name: str) -> str:
+    """What figures and tables call an explainer."""
+    return _EXPLAINERS[name][0] if name in _EXPLAINERS else readable(name).capitalize()
+
+
+def explainer_colour(name: str) -> str:
+    """The explainer's colour, the same in every figure."""
+    return _EXPLAINERS[name][1] if name in _EXPLAINERS else INK
+
+
+def explainer_marker(name: str) -> str:
+    """The explainer's marker, the same in every figure."""
+    return _EXPLAINERS[name][2] if name in _EXPLAINERS else "X"
+
+
+def explainer_unit(name: str) -> str:
+    """Unit of an explainer's map, given a score in dB² of a spectrogram in dB."""
+    return _UNITS.get(name, "dB²")
+
+
+def objective_style(objective: str) -> LineStyle:
+    """Line style of an objective where several are compared."""
+    return _LINE_STYLES.get(objective, (0, (1, 1)))
+
+
+def objective_colour(objective: str) -> str:
+    """Colour of an objective where no explainer gives one."""
+    return _OBJECTIVE_COLOURS.get(objective, "#4b5f83")

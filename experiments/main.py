@@ -1,0 +1,74 @@
+"""The `faithful-aad` command: one entry, a subcommand for each thing to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+PROGRAM = "faithful-aad"
+
+# Subcommand: (module, function, what it does). Modules are imported when they are called for, since torch and
+# Lightning take seconds to import.
+_COMMANDS = {
+    "fit": ("experiments.cli", "run_stage", "train an autoencoder (AE) or a masked autoencoder (MAE)"),
+    "validate": ("experiments.cli", "run_stage", "evaluate a trained model on the validation clips"),
+    "test": ("experiments.cli", "run_stage", "detect, explain and measure the explanations on the test clips"),
+    "predict": ("experiments.cli", "run_stage", "score and explain recordings without labels"),
+    "report": ("experiments.commands", "run_report", "compare tested runs in a table and an HTML page"),
+    "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments: What follows the program's name; those of this process by default.
+
+    Returns:
+        The exit status: 0, or 2 after a mistake of the user's, which is told in one line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in _COMMANDS:
+        return _fail(f"there is no command {name!r}; choose one of {', '.join(_COMMANDS)}")
+    return _run(name, rest)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    from datamodules.errors import DataError  # noqa: PLC0415
+    from lightning_modules.errors import ConfigurationError  # noqa: PLC0415
+
+    module, function, _ = _COMMANDS[name]
+    command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
+    try:
+        command(name, arguments)
+    except (ConfigurationError, DataError) as error:
+        return _fail(str(error), name)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _fail(message: str, command: str = "") -> int:
+    print(f"{PROGRAM} {command}".rstrip() + f": error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _overview() -> str:
+    width = max(map(len, _COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {what}" for name, (_, _, what) in _COMMANDS.items())
+    return (
+        f"usage: {PROGRAM} COMMAND [options]\n\n"
+        f"Acoustic anomaly detection with explanations that are measured.\n\n"
+        f"{commands}\n\n"
+        f"{PROGRAM} COMMAND --help lists the options of a command."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

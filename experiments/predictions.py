@@ -1,0 +1,62 @@
+"""What a prediction says of each recording: how unusual it is, and when."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_modules.base import squared_error
+from metrics.callbacks.rows import write_rows
+from metrics.functional import frame_curve, select_peaks
+
+COLUMNS = ("name", "score", "seconds")
+
+
+class Predictions(Callback):
+    """Writes ``predictions.csv`` of a `predict` run: name, anomaly score (dB²), and the seconds that stand out.
+
+    Rows are sorted by falling score. A second stands out if it holds a peak of the error map's frame curve.
+
+    Args:
+        percentile: Frames at or above this percentile of a clip's curve are peaks.
+        frames_per_segment: Frames of a second.
+    """
+
+    def __init__(self, percentile: int = 98, frames_per_segment: int = 40) -> None:
+        super().__init__()
+        self.percentile = percentile
+        self.frames_per_segment = frames_per_segment
+        self._rows: dict[int, tuple[str, float, str]] = {}
+
+    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier prediction."""
+        self._rows.clear()
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Note score and peaks of a batch."""
+        curves = frame_curve(squared_error(batch["spectrogram"], outputs["reconstruction"]))
+        peaks = select_peaks(curves, self.percentile)
+        for row, index in enumerate(batch["index"].tolist()):
+            score = outputs["score"][row].item()
+            self._rows[index] = (batch["name"][row], score, self._seconds(peaks[row]))
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file."""
+        if trainer.log_dir is not None:
+            rows = sorted(self._rows.values(), key=lambda row: -row[1])
+            write_rows(Path(trainer.log_dir) / "predictions.csv", COLUMNS, rows)
+
+    def _seconds(self, peaks: Tensor) -> str:
+        """The seconds that hold a peak, as "3 4 7", from peaks (T,)."""
+        seconds = torch.nonzero(peaks).flatten() // self.frames_per_segment
+        return " ".join(str(second) for second in seconds.unique().tolist())

@@ -1,0 +1,308 @@
+"""From a data set on disk to batches, through a real Trainer."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer, seed_everything
+
+from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
+
+
+class Recorder(LightningModule):
+    """Learns nothing and remembers the batches of every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.batches = {}
+
+    def _record(self, step, batch):
+        self.batches.setdefault(step, []).append(batch)
+        return (self.weight * batch["spectrogram"]).mean()
+
+    def training_step(self, batch, batch_idx):  # noqa: D102
+        return self._record("train", batch)
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):  # noqa: D102
+        self._record(f"val{dataloader_idx}", batch)
+
+    def test_step(self, batch, batch_idx):  # noqa: D102
+        self._record("test", batch)
+
+    def predict_step(self, batch, batch_idx):  # noqa: D102
+        self._record("predict", batch)
+
+    def configure_optimizers(self):  # noqa: D102
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def names(self, step):  # noqa: D102
+        return [name for batch in self.batches.get(step, ()) for name in batch["name"]]
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    return Trainer(
+        default_root_dir=tmp_path / "run",
+        accelerator="cpu",
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@pytest.fixture
+def planer(planer_root, tmp_path):
+    """A DataModule over the session's planer set."""
+
+    def build(**settings):
+        return PlanerDataModule(str(planer_root), cache_dir=str(tmp_path / "cache"), **settings)
+
+    return build
+
+
+@pytest.fixture
+def planer_copy(planer_root, tmp_path):
+    """A planer set to break."""
+    return shutil.copytree(planer_root, tmp_path / "planer")
+
+
+def names(clips):
+    return {clip.name for clip in clips}
+
+
+def test_batch_holds_what_every_part_relies_on(planer, planer_root):
+    datamodule = planer(batch_size=18)
+    (batch,) = datamodule.test_dataloader()
+    assert batch["spectrogram"].shape == (18, 80, 400)
+    assert batch["spectrogram"].dtype == torch.float32
+    assert batch["label"].dtype == batch["index"].dtype == torch.int64
+    assert batch["label"].tolist() == [0] * 10 + [1] * 8
+    assert batch["index"].tolist() == list(range(18))
+    assert batch["annotation"].shape == (18, 400)
+    assert batch["annotation"].dtype == batch["annotated"].dtype == torch.bool
+    assert batch["name"] == [clip.name for clip in datamodule.test_clips]
+    assert batch["anomaly_type"] == [""] * 10 + ["Uneven_thick_wood"] * 4 + ["broken_board"] * 4
+    for spectrogram, name in zip(batch["spectrogram"], batch["name"], strict=True):
+        assert torch.equal(spectrogram, torch.load(planer_root / name, weights_only=True)[:, :400])
+
+
+def test_annotations_reach_the_batch(planer):
+    (batch,) = planer(batch_size=18).test_dataloader()
+    marked = {
+        name.rpartition("/")[2]: annotation.nonzero().flatten().tolist()
+        for name, annotation, annotated in zip(batch["name"], batch["annotation"], batch["annotated"], strict=True)
+        if annotated
+    }
+    assert marked == {
+        "MPD_19-12-04_0848_00006_1.pt": [*range(40, 80)],
+        "MPD_19-12-04_1115_00153_4.pt": [*range(240, 399)],
+        "MPD_19-12-04_1118_00156_3.pt": [*range(80, 120), *range(280, 320), *range(360, 400)],
+        "MPD_19-12-05_0949_00008_4.pt": [*range(200, 399)],
+        "MPD_19-12-05_0949_00008_5.pt": [*range(160, 320)],
+    }
+    assert not batch["annotation"][~batch["annotated"]].any()
+
+
+def test_clip_whose_annotations_are_cropped_away_is_not_annotated(planer):
+    (batch,) = planer(batch_size=18, n_frames=100).test_dataloader()
+    assert batch["annotated"].sum() == 2
+
+
+def test_fit_trains_on_ninety_percent_and_watches_the_rest(planer, trainer):
+    model, datamodule = Recorder(), planer(batch_size=8)
+    trainer.fit(model, datamodule)
+    assert len(model.names("train")) == 18
+    assert len(model.names("val0")) == 2
+    assert set(model.names("train")) == names(datamodule.train_clips)
+    assert set(model.names("val0")) == names(datamodule.val_clips)
+    assert not names(datamodule.train_clips) & names(datamodule.val_clips)
+    assert "val1" not in model.batches
+
+
+def test_labelled_validation_leaves_the_test_set(planer, trainer):
+    model, datamodule = Recorder(), planer(labelled_validation=0.3)
+    trainer.validate(model, datamodule, verbose=False)
+    trainer.test(model, datamodule, verbose=False)
+    everything = names(planer().test_clips)
+    assert set(model.names("val1")) == names(datamodule.labelled_val_clips)
+    assert set(model.names("test")) == names(datamodule.test_clips)
+    assert names(datamodule.labelled_val_clips) | names(datamodule.test_clips) == everything
+    assert not names(datamodule.labelled_val_clips) & names(datamodule.test_clips)
+    assert {clip.anomaly_type for clip in datamodule.labelled_val_clips} == {"", "Uneven_thick_wood", "broken_board"}
+
+
+def test_split_is_the_seeds(planer):
+    assert planer(seed=1).val_clips == planer(seed=1).val_clips
+    assert planer(seed=1).val_clips != planer(seed=2).val_clips
+
+
+def test_shuffling_is_the_global_seeds(planer):
+    orders = []
+    for seed in (5, 5, 6):
+        seed_everything(seed, verbose=False)
+        orders.append([name for batch in planer(batch_size=4).train_dataloader() for name in batch["name"]])
+    assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("form", ["file", "folder"])
+def test_predict_reads_files_without_labels(planer, planer_root, trainer, form):
+    folder = planer_root / "evaluation/anomalies"
+    path = folder if form == "folder" else next(folder.rglob("*.pt"))
+    model = Recorder()
+    trainer.predict(model, planer(predict_path=str(path)), return_predictions=False)
+    (batch,) = model.batches["predict"]
+    assert len(batch["name"]) == len(set(batch["name"])) == (8 if form == "folder" else 1)
+    assert not batch["label"].any()
+    assert not batch["annotated"].any()
+    assert batch["anomaly_type"][0] == ""
+
+
+def test_predict_without_a_path(planer, trainer, refused):
+    with refused("--data.predict_path"):
+        trainer.predict(Recorder(), planer())
+
+
+def test_workers_give_the_same_batches(planer):
+    for alone, worker in zip(planer().test_dataloader(), planer(num_workers=1).test_dataloader(), strict=True):
+        assert alone["name"] == worker["name"]
+        assert torch.equal(alone["spectrogram"], worker["spectrogram"])
+
+
+def test_recordings_in_the_planer_layout(tmp_path, write_noise, write_published_csv):
+    root = tmp_path / "planer"
+    for number in range(3):
+        write_noise(root / f"training/2x4/MPD_1_{number}_1.wav", seconds=10, seed=number)
+        write_noise(root / f"evaluation/normal/MPD_2_{number}_1.flac", seconds=10, seed=10 + number, channels=2)
+    write_noise(root / "evaluation/anomalies/broken_board/MPD_3_0_1.wav", seconds=10)
+    write_published_csv(root / "annotations.csv", {"MPD_3_0_1": ("broken_board", "[(40,400)]")})
+    (batch,) = PlanerDataModule(str(root), n_frames=401, cache_dir=str(tmp_path / "cache")).test_dataloader()
+    assert batch["spectrogram"].shape == (4, 80, 401)
+    assert batch["annotation"][3].nonzero().flatten().tolist() == list(range(40, 400))
+
+
+def test_audio_folder_with_annotations_in_seconds(tmp_path, write_noise):
+    root = tmp_path / "saw"
+    for name in ("train/1", "train/2", "test/normal/3", "test/anomaly/4", "test/anomaly/5"):
+        write_noise(root / f"{name}.wav", seconds=2)
+    (tmp_path / "labels.csv").write_text("file,start,end,type\n4.wav,0.5,1,bang\n")
+    datamodule = AudioFolderDataModule(
+        str(root), n_frames=80, annotations=str(tmp_path / "labels.csv"), cache_dir=str(tmp_path / "cache")
+    )
+    (batch,) = datamodule.test_dataloader()
+    assert batch["anomaly_type"] == ["", "bang", "anomaly"]
+    assert batch["annotation"][1].nonzero().flatten().tolist() == list(range(20, 40))
+    assert batch["annotated"].tolist() == [False, True, False]
+
+
+def test_dcase_has_the_baselines_front_end(tmp_path, write_noise):
+    for name in ("train/normal_id_00_01", "train/normal_id_00_02", "test/normal_id_00_03", "test/anomaly_id_00_04"):
+        write_noise(tmp_path / f"fan/{name}.wav", seconds=10, sample_rate=16_000)
+    datamodule = DCASEDataModule(str(tmp_path), machine="fan", section="id_00", cache_dir=str(tmp_path / "cache"))
+    (batch,) = datamodule.test_dataloader()
+    assert batch["spectrogram"].shape == (2, 128, 312)
+    assert datamodule.frames_per_second == 31.25
+
+
+def test_clips_of_400_and_401_frames_together(planer_copy, write_spectrogram, tmp_path):
+    write_spectrogram(planer_copy / "evaluation/normal/MPD_19-12-03_1000_00000_2.pt", n_frames=400)
+    datamodule = PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache"))
+    assert next(iter(datamodule.test_dataloader()))["spectrogram"].shape == (18, 80, 400)
+
+
+def test_shorter_clip_is_refused_and_the_message_shows_the_way_out(planer_copy, write_spectrogram, tmp_path, refused):
+    write_spectrogram(planer_copy / "training/2x3/a_short.pt", n_frames=300)
+    write_spectrogram(planer_copy / "training/2x3/b_shorter.pt", n_frames=200)
+
+    def module(n_frames):
+        return PlanerDataModule(str(planer_copy), n_frames, cache_dir=str(tmp_path / "cache"))
+
+    with refused("has 300 frames", "--data.n_frames 400", "--data.n_frames 200 crops"):
+        module(400).setup("fit")
+    assert len(module(200).train_clips) == 20
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_mistake_comes_up_before_a_run_writes_anything(planer_copy, tmp_path, trainer, refused, stage):
+    part = "evaluation/normal" if stage == "test" else "training/2x3"
+    broken = next((planer_copy / part).iterdir())
+    broken.write_bytes(b"not a tensor")
+    datamodule = PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache"))
+    with refused(str(broken)):
+        getattr(trainer, stage)(Recorder(), datamodule)
+    assert not (tmp_path / "run").exists()
+
+
+def test_stage_looks_only_at_its_own_clips(planer_copy, tmp_path, trainer):
+    next((planer_copy / "evaluation/normal").iterdir()).write_bytes(b"not a tensor")
+    trainer.fit(Recorder(), PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache")))
+
+
+def test_annotation_mistake_names_file_and_row(planer_copy, write_published_csv, tmp_path, refused):
+    rows = {"MPD_19-12-05_0949_00008_5": ("broken_board", "[(160,420)]")}
+    path = write_published_csv(planer_copy / "annotations.csv", rows)
+    datamodule = PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache"))
+    with refused(f"{path} row 2", "out of range"):
+        datamodule.prepare_data()
+
+
+def test_annotation_file_that_is_not_there(planer, tmp_path, refused):
+    with refused(str(tmp_path / "gone.csv")):
+        planer(annotations=str(tmp_path / "gone.csv")).prepare_data()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("n_frames", 0),
+        ("batch_size", 0),
+        ("val_fraction", 0.0),
+        ("val_fraction", 1.0),
+        ("labelled_validation", 1.0),
+        ("labelled_validation", -0.1),
+        ("num_workers", -1),
+    ],
+)
+def test_option_out_of_range(planer, refused, option, value):
+    with refused(f"--data.{option} is {value}"):
+        planer(**{option: value})
+
+
+def test_hyperparameters_survive_a_checkpoint_of_plain_values(planer, tmp_path):
+    trainer = Trainer(
+        default_root_dir=tmp_path, accelerator="cpu", max_steps=1, logger=False, enable_progress_bar=False
+    )
+    trainer.fit(Recorder(), planer(batch_size=4))
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    saved = torch.load(tmp_path / "run.ckpt", weights_only=True)["datamodule_hyper_parameters"]
+    assert saved["batch_size"] == 4
+    assert saved["frontend"]["n_mels"] == 80
+
+
+def test_base_class_has_no_layout(tmp_path):
+    with pytest.raises(NotImplementedError):
+        SpectrogramDataModule(str(tmp_path)).prepare_data()
+
+
+def test_package_alone_imports_neither_torch_nor_lightning():
+    code = "import sys, datamodules; sys.exit(bool({'torch', 'lightning', 'torchaudio'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_real_slide_rail_on_the_planer_front_end(shared, tmp_path):
+    datamodule = DCASEDataModule(
+        str(shared / "audio/dcase2020/dev_data"),
+        machine="slider",
+        n_frames=400,
+        frontend=PlanerDataModule("").frontend,
+        predict_path=str(shared / "audio/dcase2020/dev_data/slider/train/normal_id_00_00000000.wav"),
+        cache_dir=str(tmp_path),
+    )
+    (batch,) = datamodule.predict_dataloader()
+    assert batch["spectrogram"].shape == (1, 80, 400)
+    assert batch["spectrogram"].isfinite().all()

@@ -1,0 +1,88 @@
+"""The log-mel front end against librosa, and its settings."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
+
+PLANER = FrontEndSettings()
+DCASE = FrontEndSettings(sample_rate=16_000, window=0.064, hop=0.032, n_mels=128)
+
+
+@pytest.mark.parametrize(("settings", "shape"), [(PLANER, (80, 401)), (DCASE, (128, 313))])
+def test_ten_seconds_have_the_published_shape(settings, shape):
+    waveform = torch.zeros(3, 10 * settings.sample_rate)
+    assert LogMelFrontEnd(settings)(waveform, settings.sample_rate).shape == (3, *shape)
+
+
+@pytest.mark.parametrize("settings", [PLANER, DCASE, FrontEndSettings(n_mels=40, f_min=100, f_max=8_000)])
+def test_agrees_with_librosa(settings):
+    waveform = np.random.default_rng(0).normal(scale=0.1, size=2 * settings.sample_rate).astype(np.float32)
+    power = librosa.feature.melspectrogram(
+        y=waveform,
+        sr=settings.sample_rate,
+        n_fft=round(settings.window * settings.sample_rate),
+        hop_length=round(settings.hop * settings.sample_rate),
+        n_mels=settings.n_mels,
+        fmin=settings.f_min,
+        fmax=settings.f_max,
+        htk=True,
+        norm=None,
+        pad_mode="reflect",
+    )
+    expected = 10 * np.log10(np.maximum(power, 1e-10))
+    found = LogMelFrontEnd(settings)(torch.from_numpy(waveform), settings.sample_rate)
+    np.testing.assert_allclose(found.numpy(), expected, atol=0.01)
+
+
+def test_frames_per_second():
+    assert LogMelFrontEnd(PLANER).frames_per_second == 40
+    assert DCASE.frames_per_second == 31.25
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 16_000, 44_100, 48_000, 96_000])
+def test_another_sample_rate_gives_the_same_picture_of_a_tone(sample_rate):
+    frontend = LogMelFrontEnd(PLANER)
+    pictures = [
+        frontend(torch.sin(2 * torch.pi * 1_000 * torch.arange(10 * rate) / rate), rate)
+        for rate in (20_000, sample_rate)
+    ]
+    assert pictures[0].shape == pictures[1].shape == (80, 401)
+    loudest = [picture.mean(dim=1).argmax() for picture in pictures]
+    assert loudest[0] == loudest[1]
+    inner = slice(5, -5)
+    torch.testing.assert_close(pictures[0][loudest[0], inner], pictures[1][loudest[0], inner], atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("sample_rate", [1, 19_999, 4_000_000_000])
+def test_absurd_sample_rate_is_refused_before_it_fills_the_memory(sample_rate, refused):
+    with refused(f"{sample_rate} Hz", "20000 Hz"):
+        LogMelFrontEnd(PLANER)(torch.zeros(20_000), sample_rate)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("sample_rate", 0),
+        ("window", 0.0),
+        ("window", float("nan")),
+        ("hop", 0.0),
+        ("hop", 0.051),
+        ("n_mels", 0),
+        ("n_mels", 501),
+        ("f_min", -1.0),
+        ("f_min", 10_000.0),
+        ("f_max", 10_001.0),
+        ("f_max", 0.0),
+    ],
+)
+def test_setting_out_of_range(option, value, refused):
+    with refused(f"--data.frontend.{option} is {value}"):
+        FrontEndSettings(**{option: value})
+
+
+def test_bands_that_hold_no_frequency_are_refused(refused):
+    with refused("--data.frontend.n_mels 400", "--data.frontend.window"):
+        LogMelFrontEnd(FrontEndSettings(n_mels=400))

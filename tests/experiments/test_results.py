@@ -1,0 +1,116 @@
+"""Reading of run folders, against files written by hand."""
+
+import numpy as np
+import pytest
+
+from experiments.results import read_clip_values, read_learning_curves, read_run
+from lightning_modules import ConfigurationError
+
+
+def refused(folder, *texts):
+    with pytest.raises(ConfigurationError) as caught:
+        read_run(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(text in message for text in texts), message
+
+
+def test_a_run_is_read_whole(run_maker, tmp_path):
+    run = read_run(run_maker("MAE").write(tmp_path / "run"))
+    assert run.objective == "MAE"
+    assert run.clips.names[4:] == ("stuck/a.wav", "broken/b.wav", "broken/c.wav")
+    assert run.clips.labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert run.clips.scores.tolist() == [1, 2, 3, 4, 5, 3.5, 2.5]
+    assert run.clips.annotated.tolist() == [False] * 4 + [True] * 3
+    assert [example.name for example in run.examples] == ["stuck/a.wav", "broken/b.wav", "broken/c.wav"]
+    assert run.config["data"]["init_args"]["frame_step"] == 0.125, "interpolation is resolved"
+
+
+def test_frame_rate_and_segment_come_from_the_configuration(run_maker, tmp_path):
+    folder = run_maker().write(tmp_path / "run")
+    run = read_run(folder)
+    assert (run.frames_per_second, run.frames_per_segment) == (8.0, 8)
+    with (folder / "fit" / "config.yaml").open("a") as file:
+        file.write("fscore: {frames_per_segment: 5}\n")
+    assert read_run(folder).frames_per_segment == 5
+
+
+def test_means_over_clips_and_types(run_maker, tmp_path):
+    f1 = read_run(run_maker().write(tmp_path / "run")).f1
+    assert (f1.explainers, f1.percentiles) == (("error_map", "saliency"), (97, 98, 99))
+    assert f1.mean("f1", "error_map") == pytest.approx([0.4, 0.4, 0.5])
+    assert f1.mean("f1", "error_map", "broken") == pytest.approx([0.5, 0.35, 0.3])
+    assert np.isnan(f1.mean("f1", "error_map", "thick")).all()
+
+
+def test_missing_segment_values_are_undefined(run_maker, tmp_path):
+    values = read_run(run_maker(segments=False).write(tmp_path / "run")).faithfulness
+    assert values.defined("frame")
+    assert not values.defined("segment")
+
+
+def test_rows_may_stand_in_any_order(run_maker, tmp_path):
+    folder = run_maker().write(tmp_path / "run")
+    path = folder / "test" / "f1.csv"
+    before = read_clip_values(path, ("f1",))
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *rows[::-1]]))
+    after = read_clip_values(path, ("f1",))
+    for explainer in before.explainers:
+        assert after.mean("f1", explainer) == pytest.approx(before.mean("f1", explainer))
+    assert after.values["f1"]["saliency"][after.names.index("broken/c.wav")].tolist() == [0.3, 0.1, 0.0]
+
+
+def test_losses_of_an_epoch_are_joined(run_maker, tmp_path):
+    folder = run_maker().write(tmp_path / "run")
+    curves = read_run(folder).learning
+    assert curves.epochs.tolist() == [0, 1, 2]
+    assert curves.train.tolist() == [8, 4, 3]
+    assert curves.validation.tolist() == [9, 5, 6]
+    (folder / "fit" / "metrics.csv").write_text("epoch,step,train/loss\n0,1,2.5\n")
+    assert np.isnan(read_learning_curves(folder / "fit").validation).all()
+
+
+def test_what_was_not_made_is_none(run_maker, tmp_path):
+    folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
+    (folder / "fit" / "metrics.csv").unlink()
+    run = read_run(folder)
+    assert (run.f1, run.faithfulness, run.learning, run.examples) == (None, None, None, ())
+
+
+def test_the_test_configuration_stands_in_for_that_of_fit(run_maker, tmp_path):
+    folder = run_maker("MAE").write(tmp_path / "run")
+    (folder / "fit" / "config.yaml").rename(folder / "test" / "config.yaml")
+    assert read_run(folder).objective == "MAE"
+
+
+def test_unfinished_runs_are_refused(run_maker, tmp_path):
+    refused(tmp_path / "nowhere", "nowhere is not a folder", "faithful-aad")
+    folder = run_maker().write(tmp_path / "run")
+    (folder / "test" / "clips.csv").unlink()
+    refused(folder, "run holds no test results", "clips.csv is missing", "faithful-aad test --run", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("damaged", "contents", "expected"),
+    [
+        ("test/clips.csv", "index,name\n0,a\n", "no column 'label'"),
+        ("test/clips.csv", "index,name,label,anomaly_type,annotated,score\n0,a,zero,,0,1\n", "damaged"),
+        ("test/f1.csv", "index,name,anomaly_type,explainer,percentile,f1,precision,recall\n0,a,,e\n", "damaged"),
+        ("fit/metrics.csv", "epoch,train/loss\nx,1\n", "damaged"),
+        ("fit/config.yaml", "model: [", "not a readable configuration"),
+        ("fit/config.yaml", "- model", "holds no mapping"),
+    ],
+)
+def test_damaged_files_are_named(run_maker, tmp_path, damaged, contents, expected):
+    folder = run_maker().write(tmp_path / "run")
+    (folder / damaged).write_text(contents)
+    refused(folder, damaged, expected)
+
+
+def test_a_damaged_example_is_named(run_maker, tmp_path):
+    run = read_run(run_maker().write(tmp_path / "run"))
+    path = next((run.folder / "test" / "examples").glob("*.npz"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ConfigurationError, match=path.name):
+        _ = run.examples

@@ -1,0 +1,143 @@
+"""The registry, the callback in real trainer runs, and the examples it leaves on disk."""
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from explainers import EXPLAINERS, AttributionMaps
+from explainers.examples import Example
+from lightning_modules import Autoencoder, ConfigurationError
+
+FAST = {"smoothgrad": {"n_samples": 2}, "gradient_shap": {"n_samples": 2}, "integrated_gradients": {"n_steps": 3}}
+
+
+def clips():
+    """Two normal clips, two annotated broken boards, a stuck one without annotation and another with."""
+    generator = torch.Generator().manual_seed(1)
+    kinds = [("", False), ("broken", True), ("stuck", False), ("", False), ("stuck", True), ("broken", True)]
+    for index, (kind, annotated) in enumerate(kinds):
+        annotation = torch.zeros(32, dtype=torch.bool)
+        annotation[8:16] = annotated
+        yield {
+            "spectrogram": 10 * torch.randn(16, 32, generator=generator),
+            "label": int(kind != ""),
+            "index": index,
+            "annotation": annotation,
+            "annotated": annotated,
+            "name": f"test/clip_{index}.wav",
+            "anomaly_type": kind,
+        }
+
+
+class Reader(Callback):
+    """What a metric callback would find in the outputs."""
+
+    def __init__(self):
+        self.batches = []
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        self.batches.append({**outputs, **batch})
+
+    on_predict_batch_end = on_test_batch_end
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if dataloader_idx == 1:
+            self.batches.append({**outputs, **batch})
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+
+
+def run(tmp_path, maps, **settings):
+    reader = Reader()
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=CSVLogger(tmp_path, name="test", version=""),
+        callbacks=[maps, reader],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **settings,
+    )
+    return trainer, reader
+
+
+LOADER = DataLoader(list(clips()), batch_size=4)
+
+
+@pytest.mark.parametrize(("chosen", "explained"), [("annotated", [1, 4, 5]), ("anomalous", [1, 2, 4, 5])])
+def test_explains_the_chosen_clips_of_a_test(tmp_path, module, chosen, explained):
+    trainer, reader = run(tmp_path, AttributionMaps(settings=FAST, clips=chosen))
+    trainer.test(module, LOADER, verbose=False)
+    found = torch.cat([batch["index"][batch["explained"]] for batch in reader.batches])
+    assert found.tolist() == explained
+    for batch in reader.batches:
+        assert list(batch["attributions"]) == list(EXPLAINERS)
+        for maps in batch["attributions"].values():
+            assert maps.shape == batch["spectrogram"].shape
+            assert torch.equal(maps.isfinite().all(2).all(1), batch["explained"])
+        error = (batch["reconstruction"] - batch["spectrogram"]) ** 2
+        torch.testing.assert_close(
+            batch["attributions"]["error_map"][batch["explained"]], error[batch["explained"]]
+        )
+    assert "test/convergence_delta/integrated_gradients" in trainer.callback_metrics
+
+
+def test_keeps_the_first_of_each_type(tmp_path, module):
+    maps = AttributionMaps(explainers=["error_map", "saliency"], clips="anomalous", examples=1)
+    trainer, reader = run(tmp_path, maps)
+    trainer.test(module, LOADER, verbose=False)
+    kept = [Example.load(path) for path in sorted((tmp_path / "test" / "examples").iterdir())]
+    assert [(example.name, example.anomaly_type) for example in kept] == [
+        ("test/clip_1.wav", "broken"),
+        ("test/clip_2.wav", "stuck"),
+    ]
+    first, batch = kept[0], reader.batches[0]
+    np.testing.assert_array_equal(first.spectrogram, batch["spectrogram"][1])
+    np.testing.assert_array_equal(first.reconstruction, batch["reconstruction"][1])
+    np.testing.assert_array_equal(first.annotation, batch["annotation"][1])
+    np.testing.assert_array_equal(first.attributions["saliency"], batch["attributions"]["saliency"][1])
+    assert first.score == batch["score"][1].item()
+    trainer.test(module, DataLoader(list(clips())[:1]), verbose=False)
+    assert not list((tmp_path / "test").glob("examples/*")), "examples of an earlier test must not stay"
+
+
+def test_prediction_explains_every_clip_and_keeps_the_highest_scores(tmp_path, module):
+    unlabelled = [{**clip, "anomaly_type": "", "label": 0} for clip in clips()]
+    trainer, reader = run(tmp_path, AttributionMaps(explainers=["error_map"], examples=2))
+    trainer.predict(module, DataLoader(unlabelled, batch_size=4))
+    assert all(batch["explained"].all() for batch in reader.batches)
+    scores = torch.cat([batch["score"] for batch in reader.batches])
+    kept = [Example.load(path).score for path in (tmp_path / "test" / "examples").iterdir()]
+    assert sorted(kept) == sorted(scores.tolist())[-2:]
+
+
+def test_validation_inside_fit_explains_little_and_writes_nothing(tmp_path, module):
+    trainer, reader = run(tmp_path, AttributionMaps(settings=FAST), max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(module, LOADER, [LOADER, LOADER])
+    assert [list(batch["attributions"]) for batch in reader.batches] == [["error_map"]] * 2
+    assert not (tmp_path / "test" / "examples").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"explainers": ["lime"]}, "explainer 'lime' does not exist; choose from error_map, saliency, smoothgrad"),
+        ({"validation_explainers": ["lime"]}, "explainer 'lime' does not exist"),
+        ({"settings": {"lime": {}}}, "explainer 'lime' does not exist"),
+        (
+            {"settings": {"smoothgrad": {"samples": 3}}},
+            "explainer 'smoothgrad' has no setting 'samples'; it has n_samples, noise_std, seed, memory_budget",
+        ),
+        ({"examples": -1}, "examples=-1 is negative"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        AttributionMaps(**settings)

@@ -1,0 +1,39 @@
+"""Runs metrics and callbacks in several processes: python metrics_distributed.py FOLDER.
+
+A script of its own, so that processes are forked where nothing has used threads yet, and import torch once.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from metrics_toy import ToyMaps, ToyModule, loader, metric_callbacks, toy_clips, toy_trainer, update_metrics
+
+# The second process has fewer clips and repeats one, as a sampler does; the third has none.
+POSITIONS = ([0, 2, 4, 6, 8, 10, 1], [1, 3, 5, 7, 9, 0], [])
+
+
+def metrics_of_one_process(rank, folder):
+    """Save what this process's metrics say of the clips of all."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(POSITIONS))
+    metrics = update_metrics(POSITIONS[rank])
+    results = {name: (metric.compute(), metric.per_clip()) for name, metric in metrics.items()}
+    try:
+        metrics["auroc"].update(torch.zeros(1), torch.zeros(1))
+    except ValueError as error:
+        results["error"] = str(error)
+    torch.save(results, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    torch.multiprocessing.start_processes(metrics_of_one_process, (folder,), nprocs=len(POSITIONS), start_method="fork")
+    trainer = toy_trainer(folder / "test", [ToyMaps(), *metric_callbacks()], devices=2, strategy="ddp_fork")
+    trainer.test(ToyModule(), loader(toy_clips()), verbose=False)
+    torch.save({name: value.item() for name, value in trainer.callback_metrics.items()}, folder / "logged.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,282 @@
+"""Callbacks in real validations, tests and fits of a toy model, against brute force."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import Callback
+from metrics_reference import f1_precision_recall, frame_and_segment_faithfulness
+from metrics_toy import (
+    FRAMES_PER_SEGMENT,
+    PERCENTILES,
+    ToyMaps,
+    ToyModule,
+    loader,
+    metric_callbacks,
+    toy_clips,
+    toy_trainer,
+)
+from sklearn.metrics import roc_auc_score
+
+from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
+
+FILES = ("clips.csv", "f1.csv", "faithfulness.csv")
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def smoothing(x):
+    padded = np.pad(x, ((0, 0), (1, 1)))
+    return (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3
+
+
+def explained_by_hand(clips):
+    """{(index, explainer, percentile): f1, precision, recall, frame, segment}, and the same clips' types."""
+    values = {}
+    for clip in clips:
+        x, annotation = clip["spectrogram"].numpy(), clip["annotation"].numpy()
+        curves = {"error_map": ((x - smoothing(x)) ** 2).sum(0), "level": x.sum(0)}
+        for explainer, curve in curves.items():
+            for percentile in PERCENTILES:
+                values[clip["index"], explainer, percentile] = (
+                    *f1_precision_recall(curve, annotation, percentile, FRAMES_PER_SEGMENT),
+                    *frame_and_segment_faithfulness(smoothing, x, curve, annotation, percentile, FRAMES_PER_SEGMENT),
+                )
+    return values
+
+
+def evaluate(folder, stage="test", clips=None, maps=True):
+    """The scalars that a validation or test of the toy set logs."""
+    clips = toy_clips() if clips is None else clips
+    trainer = toy_trainer(folder, [*([ToyMaps()] if maps else []), *metric_callbacks()])
+    if stage == "test":
+        trainer.test(ToyModule(), loader(clips), verbose=False)
+    else:
+        normal = [clip for clip in clips if clip["label"] == 0]
+        trainer.validate(ToyModule(), [loader(normal), loader(clips)], verbose=False)
+    return {name: value.item() for name, value in trainer.callback_metrics.items()}
+
+
+@pytest.mark.parametrize(("stage", "prefix"), [("test", "test"), ("validate", "val")])
+def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
+    logged = evaluate(tmp_path, stage)
+    clips = toy_clips()
+    annotated = [clip for clip in clips if clip["annotated"]]
+    expected = explained_by_hand(annotated)
+    types = {clip["index"]: clip["anomaly_type"] for clip in clips}
+    names = {clip["index"]: clip["name"] for clip in clips}
+
+    scalars = ("f1", "precision", "recall", "faithfulness_frame", "faithfulness_segment")
+    for kind, scalar in enumerate(scalars):
+        for explainer in ("error_map", "level"):
+            for percentile in PERCENTILES:
+                for suffix in ("", "/broken", "/stuck"):
+                    of_type = [
+                        values[kind]
+                        for (index, *key), values in expected.items()
+                        if key == [explainer, percentile] and types[index] in {suffix[1:] or types[index]}
+                    ]
+                    name = f"{prefix}/{scalar}/{explainer}/p{percentile}{suffix}"
+                    assert logged.pop(name) == pytest.approx(np.mean(of_type), abs=1e-6), name
+    assert sorted(logged) == sorted(
+        f"{prefix}/{area}{suffix}" for area in ("auc", "pauc") for suffix in ("", "/broken", "/stuck")
+    )
+
+    keys = [
+        (index, explainer, percentile)
+        for index in sorted(clip["index"] for clip in annotated)
+        for explainer in ("error_map", "level")
+        for percentile in PERCENTILES
+    ]
+    for file, columns, kinds in (
+        ("f1.csv", ("f1", "precision", "recall"), slice(0, 3)),
+        ("faithfulness.csv", ("frame", "segment"), slice(3, 5)),
+    ):
+        rows = read(tmp_path / file)
+        assert list(rows[0]) == ["index", "name", "anomaly_type", "explainer", "percentile", *columns]
+        assert [(int(row["index"]), row["explainer"], int(row["percentile"])) for row in rows] == keys
+        for row, key in zip(rows, keys, strict=True):
+            assert (row["name"], row["anomaly_type"]) == (names[key[0]], types[key[0]])
+            assert [float(row[column]) for column in columns] == pytest.approx(expected[key][kinds], abs=1e-6)
+
+
+def test_detection_agrees_with_scikit_learn(tmp_path):
+    logged = evaluate(tmp_path, maps=False)
+    clips = {clip["index"]: clip for clip in toy_clips()}
+    rows = read(tmp_path / "clips.csv")
+    assert list(rows[0]) == ["index", "name", "label", "anomaly_type", "annotated", "score"]
+    assert [int(row["index"]) for row in rows] == sorted(clips)
+    for row in rows:
+        clip = clips[int(row["index"])]
+        x = clip["spectrogram"].numpy()
+        assert float(row["score"]) == pytest.approx(((x - smoothing(x)) ** 2).mean(), rel=1e-5)
+        assert (row["name"], row["anomaly_type"]) == (clip["name"], clip["anomaly_type"])
+        assert (int(row["label"]), int(row["annotated"])) == (clip["label"], clip["annotated"])
+
+    for suffix, kept in (("", {"", "broken", "stuck"}), ("/broken", {"", "broken"}), ("/stuck", {"", "stuck"})):
+        of_type = [row for row in rows if row["anomaly_type"] in kept]
+        labels, scores = [int(row["label"]) for row in of_type], [float(row["score"]) for row in of_type]
+        assert logged[f"test/auc{suffix}"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+        assert logged[f"test/pauc{suffix}"] == pytest.approx(roc_auc_score(labels, scores, max_fpr=0.4), abs=1e-6)
+
+
+def test_without_maps_only_detection_is_measured(tmp_path):
+    logged = evaluate(tmp_path, maps=False)
+    assert {name.split("/")[1] for name in logged} == {"auc", "pauc"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips.csv", "metrics.csv"]
+
+
+def test_one_class_has_rows_but_no_area(tmp_path):
+    logged = evaluate(tmp_path, clips=[clip for clip in toy_clips() if clip["label"] == 0])
+    assert logged == {}
+    assert len(read(tmp_path / "clips.csv")) == 6
+    assert not (tmp_path / "f1.csv").exists()
+
+
+def test_without_annotation_faithfulness_is_frame_based(tmp_path):
+    clips = toy_clips(annotate=False)
+    logged = evaluate(tmp_path, clips=clips)
+    assert not any("faithfulness_segment" in name or "f1" in name for name in logged)
+    expected = explained_by_hand([clip for clip in clips if clip["label"] == 1])
+    rows = read(tmp_path / "faithfulness.csv")
+    assert len(rows) == len(expected) == 20
+    for row in rows:
+        key = (int(row["index"]), row["explainer"], int(row["percentile"]))
+        assert float(row["frame"]) == pytest.approx(expected[key][3], abs=1e-6)
+        assert row["segment"] == ""
+    mean = np.mean([values[3] for key, values in expected.items() if key[1:] == ("level", 90)])
+    assert logged["test/faithfulness_frame/level/p90"] == pytest.approx(mean, abs=1e-6)
+
+
+def test_validation_inside_fit_logs_anew_each_epoch_and_writes_nothing(tmp_path):
+    trainer = toy_trainer(tmp_path, [ToyMaps(), *metric_callbacks()], num_sanity_val_steps=2)
+    clips = toy_clips()
+    normal = [clip for clip in clips if clip["label"] == 0]
+    trainer.fit(ToyModule(), loader(normal), [loader(normal), loader(clips)])
+    rows = [row for row in read(tmp_path / "metrics.csv") if row["val/auc"]]
+    assert len(rows) == 2
+    assert {key: value for key, value in rows[0].items() if key.startswith("val/")} == {
+        key: value for key, value in rows[1].items() if key.startswith("val/")
+    }
+    validated = evaluate(tmp_path / "validate", "validate")
+    assert {key for key in rows[0] if key.startswith("val/")} == set(validated)
+    for key, value in validated.items():
+        assert float(rows[0][key]) == pytest.approx(value, abs=1e-6)
+    assert not any((tmp_path / file).exists() for file in FILES)
+
+
+class _SanityProbe(ToyModule):
+    """Counts the passes of sanity checking."""
+
+    passes = 0
+
+    def forward(self, x):
+        self.passes += self.trainer.sanity_checking
+        return super().forward(x)
+
+
+def test_sanity_checking_costs_nothing(tmp_path):
+    module = _SanityProbe()
+    trainer = toy_trainer(tmp_path, [ToyMaps(), *metric_callbacks()], num_sanity_val_steps=2)
+    clips = toy_clips()
+    trainer.fit(module, loader(clips), [loader(clips), loader(clips)])
+    assert module.passes == 4
+
+
+def test_training_without_a_labelled_split_measures_nothing(tmp_path):
+    trainer = toy_trainer(tmp_path, [ToyMaps(), *metric_callbacks()])
+    normal = [clip for clip in toy_clips() if clip["label"] == 0]
+    trainer.fit(ToyModule(), loader(normal), [loader(normal)])
+    assert not any(name.startswith("val/") for name in trainer.callback_metrics)
+
+
+def test_a_second_epoch_starts_with_no_clip(tmp_path):
+    callbacks = [ToyMaps(), *metric_callbacks()]
+    trainer = toy_trainer(tmp_path, callbacks)
+    trainer.test(ToyModule(), loader(toy_clips()), verbose=False)
+    some = [clip for clip in toy_clips() if clip["name"] not in {"clip, 0.wav", "clip, 2.wav"}]
+    trainer.test(ToyModule(), loader(some), verbose=False)
+    again = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    assert again == evaluate(tmp_path / "fresh", clips=some)
+    assert set(callbacks[1].gather_clips()) == {clip["index"] for clip in some}
+    for file in FILES:
+        assert (tmp_path / file).read_text() == (tmp_path / "fresh" / file).read_text()
+
+
+def test_two_processes_write_what_one_writes(tmp_path, distributed_run):
+    """11 clips on two processes: one is repeated, and the second meets no anomalous clip."""
+    logged = torch.load(distributed_run / "logged.pt", weights_only=True)
+    assert logged == pytest.approx(evaluate(tmp_path), abs=1e-6)
+    two, one = distributed_run / "test", tmp_path
+    for file in ("clips.csv", "f1.csv"):
+        assert (two / file).read_text() == (one / file).read_text()
+    for ours, theirs in zip(read(two / "faithfulness.csv"), read(one / "faithfulness.csv"), strict=True):
+        for kind in ("frame", "segment"):
+            assert float(ours.pop(kind)) == pytest.approx(float(theirs.pop(kind)), abs=1e-6)
+        assert ours == theirs
+
+
+class _PrecisionProbe(ToyModule):
+    """Notes whether each pass runs in the trainer's mixed precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixed = []
+
+    def forward(self, x):
+        self.mixed.append(torch.is_autocast_enabled("cpu"))
+        return super().forward(x)
+
+
+def test_replaced_clips_run_in_the_precision_of_the_run(tmp_path):
+    module = _PrecisionProbe()
+    trainer = toy_trainer(tmp_path, [ToyMaps(), *metric_callbacks()], precision="bf16-mixed")
+    trainer.test(module, loader(toy_clips()), verbose=False)
+    assert len(module.mixed) > 3
+    assert all(module.mixed)
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    evaluate(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "metrics.csv"])
+
+
+@pytest.mark.parametrize("callback", [AnnotationFScore, Faithfulness])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"percentiles": [98, 101]}, "percentiles: 101"),
+        ({"percentiles": []}, "percentiles: "),
+        ({"frames_per_segment": 0}, "frames_per_segment: 0"),
+    ],
+)
+def test_refuses_bad_options(callback, options, message):
+    with pytest.raises(ValueError, match=message):
+        callback(**options)
+
+
+def test_refuses_other_bad_options():
+    with pytest.raises(ValueError, match="batch_size: 0"):
+        Faithfulness(batch_size=0)
+    with pytest.raises(ValueError, match="max_fpr: 1"):
+        DetectionAUC(max_fpr=1)
+
+
+@pytest.mark.parametrize("callback", [AnnotationFScore, Faithfulness])
+def test_options_come_from_yaml(callback):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Callback, "callback")
+    path = f"{callback.__module__}.{callback.__name__}"
+    default = parser.instantiate_classes(parser.parse_object({"callback": {"class_path": path}})).callback
+    assert default.percentiles == tuple(range(90, 100))
+    options = {"percentiles": [95, 98], "frames_per_segment": 31}
+    config = parser.parse_object({"callback": {"class_path": path, "init_args": options}})
+    chosen = parser.instantiate_classes(parser.parse_string(parser.dump(config))).callback
+    assert (chosen.percentiles, chosen.frames_per_segment) == ((95, 98), 31)
+    with pytest.raises(Exception, match="percentiles"):
+        parser.parse_object({"callback": {"class_path": path, "init_args": {"percentiles": ["high"]}}})
