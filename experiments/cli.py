@@ -38,7 +38,10 @@ class SaveRunConfig(SaveConfigCallback):
         folder = Path(str(trainer.loggers[0].log_dir))
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{CONFIG_FILE}.tmp"
-        self.parser.save(self.config, str(temporary), skip_none=False, overwrite=True, multifile=False)
+        # Without the folder's own path, which would win over a `--run` that stands before `--config`.
+        config = self.config.clone()
+        config.pop("run")
+        self.parser.save(config, str(temporary), skip_unset=False, overwrite=True, multifile=False, skip_validation=True)
         temporary.replace(folder / CONFIG_FILE)
 
 
@@ -194,5 +197,7 @@ def _quieten() -> None:
     """Drop advice that does not fit here."""
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
+    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

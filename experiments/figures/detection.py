@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from matplotlib.figure import Figure
 
-from experiments.figures.style import ANNOTATION, INK, MUTED, objective_colour, objective_style, styled
+from experiments.figures.style import ANNOTATION, INK, MUTED, objective_colour, objective_style, styled, verbatim
 from experiments.results import ClipScores
 from metrics.functional import anomaly_auroc, anomaly_roc
 
@@ -42,10 +42,8 @@ def roc_curves(runs: Mapping[str, tuple[str, ClipScores]]) -> Figure:
         auc, pauc = detection_areas(clips)
         # Runs of one objective share its colour and pale from one to the next.
         seen[objective] = seen.get(objective, -1) + 1
-        axes.plot(
-            fpr, tpr, label=f"{label}: AUC {auc:.3f}, pAUC {pauc:.3f}", clip_on=False, alpha=0.75 ** seen[objective],
-            color=objective_colour(objective), ls=objective_style(objective),
-        )  # fmt: skip
+        (line,) = axes.plot(fpr, tpr, color=objective_colour(objective), ls=objective_style(objective), clip_on=False)
+        line.set(label=f"{verbatim(label)}: AUC {auc:.3f}, pAUC {pauc:.3f}", alpha=0.75 ** seen[objective])
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="False-positive rate (normal clips)", ylabel="True-positive rate (anomalous clips)")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), labelcolor=INK, handlelength=2.8)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures.style import INK, MUTED, styled
+from experiments.figures.style import INK, MUTED, styled, verbatim
 from experiments.results import LearningCurves
 
 _LOGARITHMIC_FROM = 10
@@ -38,7 +38,7 @@ def learning_curves(runs: Mapping[str, LearningCurves]) -> Figure:
         known = known[np.isfinite(known)]
         if known.size and known.min() > 0 and known.max() > _LOGARITHMIC_FROM * known.min():
             axes.set_yscale("log")
-        axes.set_title(label, loc="left", fontweight="bold")
+        axes.set_title(verbatim(label), loc="left", fontweight="bold")
         axes.set(xlabel="Epoch", ylabel="Loss (dB²)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
+from experiments.figures.style import styled
+
 DPI = 150
 
 Format = Literal["png", "svg", "webp"]
@@ -20,6 +22,7 @@ _OPTIONS: dict[Format, dict[str, Any]] = {
 }
 
 
+@styled
 def render(figure: Figure, format: Format) -> bytes:
     """The figure as an image file's contents; equal figures give equal bytes."""
     buffer = io.BytesIO()

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from experiments.figures.style import ANNOTATION, INK, MUTED, WIDTH
+from experiments.figures.style import ANNOTATION, INK, MUTED, WIDTH, verbatim
 from explainers.examples import Example
 from metrics.functional import frame_curve, select_peaks
 
@@ -68,8 +68,8 @@ class Stack:
     def title(self, text: str, detail: str) -> None:
         """Head the figure with a line and a smaller one."""
         left = _LEFT / WIDTH
-        self.figure.text(left, 1 - 0.09 / self._total, text, va="top", fontsize=9.5, fontweight="bold")
-        self.figure.text(left, 1 - 0.27 / self._total, detail, va="top", fontsize=8, color="#52606d")
+        self.figure.text(left, 1 - 0.09 / self._total, verbatim(text), va="top", fontsize=9.5, fontweight="bold")
+        self.figure.text(left, 1 - 0.27 / self._total, verbatim(detail), va="top", fontsize=8, color="#52606d")
 
 
 def clip_peaks(example: Example, explainer: str, percentile: int) -> tuple[NDArray[np.float32], Mask]:

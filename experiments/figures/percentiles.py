@@ -17,6 +17,7 @@ from experiments.figures.style import (
     explainer_marker,
     objective_style,
     styled,
+    verbatim,
 )
 from experiments.results import ClipValues
 
@@ -48,7 +49,7 @@ def percentile_curves(values: ClipValues, kinds: Sequence[str], model: str = "")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3 * len(kinds), len(labels)))
     if model:
-        figure.suptitle(model, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+        figure.suptitle(verbatim(model), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     return figure
 
 
@@ -77,9 +78,9 @@ def compare_runs(runs: Mapping[str, tuple[str, ClipValues]], kind: str) -> Figur
     panels[0].set_ylim(bottom=0)
     figure.supxlabel(_PERCENTILE, fontsize=8)
     figure.supylabel(KIND_LABELS.get(kind, kind), fontsize=8)
-    keys = [Line2D([], [], color=INK, ls=objective_style(objective), label=label)
+    keys = [Line2D([], [], color=INK, ls=objective_style(objective), label=verbatim(label))
             for label, (objective, _) in runs.items()]  # fmt: skip
-    figure.legend(handles=keys, loc="outside upper right", ncols=min(4, len(keys)), handlelength=3)
+    figure.legend(handles=keys, loc="outside upper left", ncols=min(4, len(keys)), handlelength=3)
     return figure
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import matplotlib
-from matplotlib.figure import Figure
 
 P = ParamSpec("P")
+R = TypeVar("R")
 LineStyle = str | tuple[int, tuple[float, ...]]
 
 WIDTH = 5.6
@@ -63,11 +63,11 @@ _LINE_STYLES: dict[str, LineStyle] = {"AE": (0, (4, 1.6)), "MAE": "-"}
 _OBJECTIVE_COLOURS = {"AE": "#8a8f98", "MAE": "#111827"}
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
     """Draw with this module's settings, whatever Matplotlib's are, and leave those as they were."""
 
     @wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context(_SETTINGS):
             return draw(*args, **kwargs)
 
@@ -82,6 +82,16 @@ def readable(name: str) -> str:
         'broken board'
     """
     return name.replace("_", " ")
+
+
+def verbatim(text: str) -> str:
+    r"""Text from outside as Matplotlib has to get it, since it takes what stands between dollars for a formula.
+
+    Example:
+        >>> print(verbatim("5$ and 6$"))
+        5\$ and 6\$
+    """
+    return text.replace("$", r"\$")
 
 
 def explainer_label(name: str) -> str:

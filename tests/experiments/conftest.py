@@ -1,124 +1,70 @@
-"""Folders of runs with small results that can be worked out by hand."""
+"""Small data sets and runs, made once by the real commands."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
+import soundfile
 
-from explainers.examples import Example
-from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
-from metrics.callbacks.rows import write_rows
+from experiments.main import main
 
-PERCENTILES = (97, 98, 99)
-CLASSES = {"AE": "Autoencoder", "MAE": "MaskedAutoencoder"}
-CONFIG = """\
-run: {run}
-model:
-  class_path: lightning_modules.{name}
-  init_args:
-    learning_rate: 0.001
-data:
-  class_path: datamodules.PlanerDataModule
-  init_args:
-    frame_step: ${{data.init_args.frontend.hop}}
-    frontend: {{sample_rate: 16000, window: 0.25, hop: 0.125}}
-"""
-F1 = {
-    # clips "stuck/a.wav", "broken/b.wav", "broken/c.wav" by percentiles 97, 98, 99
-    "error_map": [[0.2, 0.5, 0.9], [0.4, 0.5, 0.3], [0.6, 0.2, 0.3]],
-    "saliency": [[0.1, 0.1, 0.0], [0.2, 0.1, 0.0], [0.3, 0.1, 0.0]],
-}
+# Two seconds of a clip: a tenth of the work, and ten heads still fit.
+SMALL = ["--data.n_frames", "80", "--model.num_heads", "10", "--wandb.mode", "disabled"]
+SMALL += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+SMALL += ["--trainer.enable_model_summary", "false"]
+FEW = '{"smoothgrad": {"n_samples": 2}, "gradient_shap": {"n_samples": 2}, "integrated_gradients": {"n_steps": 3}}'
 
 
-@dataclass
-class RunMaker:
-    """Writes a run's folder as the stages do; fields are what a test may want otherwise."""
-
-    objective: str = "AE"
-    anomalous: dict[str, float] = field(
-        default_factory=lambda: {"stuck/a.wav": 5.0, "broken/b.wav": 3.5, "broken/c.wav": 2.5}
-    )
-    f1: dict[str, list[list[float]]] | None = field(default_factory=lambda: F1)
-    segments: bool = True
-    examples: bool = True
-
-    def write(self, run: Path) -> Path:
-        """Write the folder and return it."""
-        test = run / "test"
-        (test / "examples").mkdir(parents=True)
-        (run / "fit").mkdir()
-        (run / "fit" / "config.yaml").write_text(CONFIG.format(run=run, name=CLASSES[self.objective]))
-        losses = [(0, 1, 8.0, ""), (0, 1, "", 9.0), (1, 3, 4.0, ""), (1, 3, "", 5.0), (2, 5, 3.0, ""), (2, 5, "", 6.0)]
-        write_rows(run / "fit" / "metrics.csv", ("epoch", "step", "train/loss", "val/loss"), losses)
-        self._write_clips(test)
-        if self.f1 is not None:
-            self._write_measures(test, self.f1)
-        if self.examples:
-            for position, name in enumerate(self.anomalous):
-                example_clip(position + 4, name).save(test / "examples")
-        return run
-
-    def _write_clips(self, test: Path) -> None:
-        rows = [(i, f"normal/{i}.wav", 0, "", 0, i + 1.0) for i in range(4)]
-        for name, score in self.anomalous.items():
-            rows.append((len(rows), name, 1, name.split("/")[0], int(self.f1 is not None), score))
-        write_rows(test / DetectionAUC.filename, DetectionAUC.columns, rows)
-
-    def _write_measures(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
-        """Frame-based faithfulness is half of F1, segment-based a tenth more."""
-        columns = ("index", "name", "anomaly_type", "explainer", "percentile")
-        scores, shares = [], []
-        for explainer, of_clips in f1.items():
-            for index, (name, values) in enumerate(zip(self.anomalous, of_clips, strict=True), start=4):
-                for percentile, value in zip(PERCENTILES, values, strict=True):
-                    key = (index, name, name.split("/")[0], explainer, percentile)
-                    scores.append((*key, value, value, value))
-                    shares.append((*key, value / 2, value / 2 + 0.1 if self.segments else ""))
-        write_rows(test / AnnotationFScore.filename, (*columns, *AnnotationFScore.kinds), scores)
-        write_rows(test / Faithfulness.filename, (*columns, *Faithfulness.kinds), shares)
-
-
-def example_clip(index: int = 4, name: str = "stuck/a.wav", annotated: bool = True) -> Example:
-    """A clip of 2 s, 8 frames each, whose error map has its peak in the second second and saliency in the first."""
-    generator = np.random.default_rng(index)
-    spectrogram = generator.normal(size=(4, 16)).astype(np.float32)
-    annotation = np.zeros(16, dtype=bool)
-    annotation[10:14] = annotated
-    error_map = np.ones((4, 16), np.float32)
-    error_map[:, 11] = 9
-    saliency = np.zeros((4, 16), np.float32)
-    saliency[:, 2] = [-1, 2, 3, 4]
-    return Example(
-        name=name,
-        anomaly_type=name.split("/", maxsplit=1)[0],
-        index=index,
-        score=5.0,
-        spectrogram=spectrogram,
-        reconstruction=spectrogram - 100,
-        annotation=annotation,
-        attributions={"error_map": error_map, "saliency": saliency},
-    )
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """A simulated planer set of 12 + 6 + 8 clips."""
+    root = tmp_path_factory.mktemp("data") / "planer"
+    assert main(["simulate", str(root), "--train", "12", "--normal", "6", "--anomalies", "8"]) == 0
+    return root
 
 
 @pytest.fixture
-def run_maker():
-    """The class that writes runs."""
-    return RunMaker
+def planer_copy(simulated, tmp_path):
+    """A copy of the simulated set that a test may spoil."""
+    return shutil.copytree(simulated, tmp_path / "planer")
 
 
-@pytest.fixture
-def example():
-    """The function that makes clips."""
-    return example_clip
+@pytest.fixture(scope="session")
+def slider(tmp_path_factory):
+    """Recordings named as in DCASE 2020 Task 2: three seconds of noise."""
+    root = tmp_path_factory.mktemp("dcase")
+    noise = np.random.default_rng(0)
+    names = [f"train/normal_id_00_{number:08d}.wav" for number in range(6)]
+    names += [f"test/{label}_id_00_{number:08d}.wav" for label in ("normal", "anomaly") for number in range(3)]
+    for name in names:
+        path = root / "slider" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * noise.standard_normal(48_000), 16_000)
+    return root
 
 
-@pytest.fixture
-def ae_and_mae(tmp_path, monkeypatch):
-    """Folders `runs/ae` and `runs/mae` in the working folder; the MAE ranks every anomaly first and explains better."""
-    monkeypatch.chdir(tmp_path)
-    better = {name: [[value + 0.05 for value in row] for row in rows] for name, rows in F1.items()}
-    scores = {"stuck/a.wav": 5.0, "broken/b.wav": 4.5, "broken/c.wav": 6.0}
-    RunMaker().write(Path("runs/ae"))
-    RunMaker("MAE", scores, better).write(Path("runs/mae"))
-    return ["runs/ae", "runs/mae"]
+@pytest.fixture(scope="session")
+def train(simulated, tmp_path_factory):
+    """Train an objective for two epochs and test it; returns the run's folder."""
+
+    def run(objective, name):
+        folder = tmp_path_factory.mktemp("runs") / name
+        options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--trainer.max_epochs", "2"]
+        options += ["--data.batch_size", "8", "--attributions.settings", FEW, "--model", objective, *SMALL]
+        assert main(["fit", "--run", str(folder), *options]) == 0
+        assert main(["test", "--run", str(folder)]) == 0
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mae_run(train):
+    """A tested MAE."""
+    return train("MaskedAutoencoder", "mae")
+
+
+@pytest.fixture(scope="session")
+def ae_run(train):
+    """A tested AE."""
+    return train("Autoencoder", "ae")

@@ -1,6 +1,7 @@
 # ruff: noqa: D102  the methods are Lightning's hooks
 """What figures show: read back from their axes, and drawn by the callback in real runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -179,6 +180,19 @@ def test_drawing_leaves_matplotlib_as_it_was_and_repeats_itself(example):
     images = [[render(attribution_grid(example(), 8), kind) for kind in ("png", "svg", "webp")] for _ in range(2)]
     assert images[0] == images[1]
     assert dict(matplotlib.rcParams) == before
+
+
+def test_dollars_in_names_are_no_formula(example, run_maker, tmp_path):
+    run, model = read_run(run_maker().write(tmp_path / "run")), "50 $$ off $x_"
+    figures = [
+        attribution_grid(replace(example(), name="a$$b$.wav", anomaly_type="$_"), 8, model=model),
+        replacement_example(example(), 8, 8, model=model),
+        roc_curves({model: ("AE", run.clips)}),
+        percentile_curves(run.f1, ["f1"], model),
+        compare_runs({model: ("AE", run.f1)}, "f1"),
+        learning_curves({model: run.learning}),
+    ]
+    assert all(render(figure, "png") for figure in figures)
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, example):

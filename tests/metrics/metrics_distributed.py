@@ -4,19 +4,24 @@ A script of its own, so that processes are forked where nothing has used threads
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import DDPStrategy
 from metrics_toy import ToyMaps, ToyModule, loader, metric_callbacks, toy_clips, toy_trainer, update_metrics
 
+PATIENCE = timedelta(seconds=60)  # a process that waits in vain fails instead of staying behind
 # The second process has fewer clips and repeats one, as a sampler does; the third has none.
 POSITIONS = ([0, 2, 4, 6, 8, 10, 1], [1, 3, 5, 7, 9, 0], [])
 
 
 def metrics_of_one_process(rank, folder):
     """Save what this process's metrics say of the clips of all."""
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(POSITIONS))
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(POSITIONS), timeout=PATIENCE
+    )
     metrics = update_metrics(POSITIONS[rank])
     results = {name: (metric.compute(), metric.per_clip()) for name, metric in metrics.items()}
     try:
@@ -30,7 +35,8 @@ def metrics_of_one_process(rank, folder):
 def main(folder):
     torch.set_num_threads(1)
     torch.multiprocessing.start_processes(metrics_of_one_process, (folder,), nprocs=len(POSITIONS), start_method="fork")
-    trainer = toy_trainer(folder / "test", [ToyMaps(), *metric_callbacks()], devices=2, strategy="ddp_fork")
+    strategy = DDPStrategy(start_method="fork", timeout=PATIENCE)
+    trainer = toy_trainer(folder / "test", [ToyMaps(), *metric_callbacks()], devices=2, strategy=strategy)
     trainer.test(ToyModule(), loader(toy_clips()), verbose=False)
     torch.save({name: value.item() for name, value in trainer.callback_metrics.items()}, folder / "logged.pt")
 

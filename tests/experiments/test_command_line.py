@@ -1,0 +1,165 @@
+"""The stages through the real command line, on recordings on disk."""
+
+import csv
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from wandb.proto import wandb_internal_pb2
+
+from experiments.main import main
+from explainers import EXPLAINERS
+
+CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
+SMALL = ["--data.n_frames", "80", "--wandb.mode", "disabled", "--trainer.accelerator", "cpu"]
+SMALL += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+ONE_STEP = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"]
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_owns_one_folder(mae_run):
+    found = {str(path.relative_to(mae_run)) for path in mae_run.rglob("*") if path.is_file()}
+    assert {
+        "fit/config.yaml",
+        "fit/metrics.csv",
+        "fit/checkpoints/best.ckpt",
+        "fit/checkpoints/last.ckpt",
+        "test/config.yaml",
+        "test/metrics.csv",
+        "test/clips.csv",
+        "test/f1.csv",
+        "test/faithfulness.csv",
+    } <= found
+    assert [name for name in found if name.startswith("test/examples/")]
+    assert [name for name in found if name.startswith("test/figures/")]
+    assert not [name for name in found if "tmp" in name]
+
+
+def test_test_reports_detection_and_every_explainer(mae_run):
+    (metrics,) = rows(mae_run / "test" / "metrics.csv")
+    assert 0 <= float(metrics["test/auc"]) <= 1
+    for explainer in EXPLAINERS:
+        for percentile in range(90, 100):
+            for scalar in ("f1", "precision", "recall", "faithfulness_frame", "faithfulness_segment"):
+                assert 0 <= float(metrics[f"test/{scalar}/{explainer}/p{percentile}"]) <= 1
+    assert len(rows(mae_run / "test" / "clips.csv")) == 14
+    annotated = [row for row in rows(mae_run / "test" / "clips.csv") if row["annotated"] == "1"]
+    assert len(rows(mae_run / "test" / "f1.csv")) == 10 * len(EXPLAINERS) * len(annotated)
+
+
+def test_configuration_follows_the_data(mae_run):
+    config = yaml.safe_load((mae_run / "fit" / "config.yaml").read_text())
+    assert config["model"]["class_path"] == "lightning_modules.MaskedAutoencoder"
+    assert config["data"]["init_args"]["n_frames"] == 80
+    checkpoint = torch.load(mae_run / "fit" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["n_frames"] == 80
+
+
+def test_the_same_seed_gives_the_same_files(train, mae_run):
+    again = train("MaskedAutoencoder", "again")
+    for name in ("fit/metrics.csv", "test/metrics.csv", "test/clips.csv", "test/f1.csv", "test/faithfulness.csv"):
+        assert (again / name).read_bytes() == (mae_run / name).read_bytes(), name
+
+
+def test_validate_evaluates_the_labelled_split(mae_run, tmp_path):
+    options = ["--data.labelled_validation", "0.5", "--attributions.explainers", "[error_map]"]
+    assert main(["validate", "--run", str(mae_run), *options]) == 0
+    (metrics,) = rows(mae_run / "validate" / "metrics.csv")
+    assert float(metrics["val/loss"]) > 0
+    assert 0 <= float(metrics["val/auc"]) <= 1
+    validated = rows(mae_run / "validate" / "clips.csv")
+    assert {row["label"] for row in validated} == {"0", "1"}
+    assert 5 <= len(validated) <= 9, "about half of the 14 test clips"
+
+
+def test_predict_scores_and_draws_recordings_without_labels(mae_run, simulated):
+    recordings = simulated / "evaluation" / "anomalies" / "broken_board"
+    assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings)]) == 0
+    predicted = rows(mae_run / "predict" / "predictions.csv")
+    tested = {Path(row["name"]).name: float(row["score"]) for row in rows(mae_run / "test" / "clips.csv")}
+    assert {row["name"] for row in predicted} == {path.name for path in recordings.iterdir()}
+    for row in predicted:
+        assert float(row["score"]) == pytest.approx(tested[row["name"]], rel=1e-5)
+        assert set(map(int, row["seconds"].split())) <= {0, 1}
+    assert len(list((mae_run / "predict" / "figures").glob("*.png"))) == len(list(recordings.iterdir()))
+
+
+@pytest.mark.parametrize("name", ["planer_ae", "planer_mae", "demo"])
+def test_planer_configurations_train(name, simulated, tmp_path):
+    options = ["--config", str(CONFIGS / f"{name}.yaml"), "--data.root", str(simulated), *SMALL, *ONE_STEP]
+    assert main(["fit", "--run", str(tmp_path / name), *options]) == 0
+    assert (tmp_path / name / "fit" / "checkpoints" / "best.ckpt").is_file()
+
+
+@pytest.mark.parametrize("objective", ["Autoencoder", "MaskedAutoencoder"])
+def test_one_configuration_serves_both_objectives_on_machine_recordings(objective, slider, tmp_path):
+    run = str(tmp_path / objective)
+    options = ["--config", str(CONFIGS / "dcase.yaml"), "--data.root", str(slider), "--model", objective]
+    settings = '{"smoothgrad": {"n_samples": 1}, "gradient_shap": {"n_samples": 1}, "integrated_gradients": {"n_steps": 1}}'
+    assert main(["fit", "--run", run, *options, *SMALL, *ONE_STEP, "--attributions.settings", settings]) == 0
+    config = yaml.safe_load(Path(run, "fit", "config.yaml").read_text())
+    assert config["wandb"]["group"] == "slider", "interpolated from the machine"
+    assert main(["test", "--run", run]) == 0
+    (metrics,) = rows(Path(run, "test", "metrics.csv"))
+    assert 0 <= float(metrics["test/faithfulness_frame/saliency/p98"]) <= 1
+    assert "test/faithfulness_segment/saliency/p98" not in metrics, "nothing is annotated"
+
+
+def test_audio_folder_configuration_trains(slider, tmp_path):
+    root = tmp_path / "recordings"
+    for folder, pattern in (("train", "train/*"), ("test/normal", "test/normal*"), ("test/anomaly", "test/anomaly*")):
+        (root / folder).mkdir(parents=True)
+        for path in (slider / "slider").glob(pattern):
+            (root / folder / path.name).symlink_to(path)
+    options = ["--config", str(CONFIGS / "audio_folder.yaml"), "--data.root", str(root), *SMALL, *ONE_STEP]
+    assert main(["fit", "--run", str(tmp_path / "run"), *options]) == 0
+
+
+def test_every_shipped_configuration_is_tested():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"planer_ae", "planer_mae", "demo", "dcase", "audio_folder"}
+
+
+def offline_records(path):
+    """The records of an offline W&B run: a LevelDB log of protocol buffers behind a header of seven bytes."""
+    data, position, record = path.read_bytes(), 7, b""
+    block, chunk_header = 32_768, struct.Struct("<IHB")
+    while position + chunk_header.size <= len(data):
+        if block - position % block < chunk_header.size:
+            position += block - position % block
+            continue
+        _, length, kind = chunk_header.unpack_from(data, position)
+        position += chunk_header.size
+        record += data[position : position + length]
+        position += length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield wandb_internal_pb2.Record.FromString(record)
+            record = b""
+
+
+def logged(run):
+    """Names of the scalars and of the files that offline W&B runs hold."""
+    keys, files = set(), set()
+    for path in run.glob("wandb/offline-run-*/run-*.wandb"):
+        for record in offline_records(path):
+            for item in (*record.history.item, *record.summary.update):
+                keys.add(item.key or "/".join(item.nested_key))
+            files |= {file.path for file in record.files.files}
+    return keys, files
+
+
+def test_an_offline_dashboard_holds_scalars_and_figures(simulated, tmp_path):
+    run = tmp_path / "tracked"
+    options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--model", "Autoencoder", *SMALL, *ONE_STEP]
+    options += ["--attributions.explainers", "[error_map]", "--wandb.mode", "offline"]
+    assert main(["fit", "--run", str(run), *options]) == 0
+    assert main(["test", "--run", str(run)]) == 0
+    keys, files = logged(run)
+    assert {"train/loss", "val/loss", "test/auc", "test/f1/error_map/p98"} <= set(keys)
+    assert any("attribution" in path for path in files), files
+    assert len({path.stem.split("-")[-1] for path in run.glob("wandb/offline-run-*")}) == 1, "one run for all stages"
