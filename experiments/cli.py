@@ -41,7 +41,9 @@ class SaveRunConfig(SaveConfigCallback):
         # Without the folder's own path, which would win over a `--run` that stands before `--config`.
         config = self.config.clone()
         config.pop("run")
-        self.parser.save(config, str(temporary), skip_unset=False, overwrite=True, multifile=False, skip_validation=True)
+        self.parser.save(
+            config, str(temporary), skip_unset=False, overwrite=True, multifile=False, skip_validation=True
+        )
         temporary.replace(folder / CONFIG_FILE)
 
 

@@ -18,9 +18,7 @@ Interval = tuple[int, int]
 _FRAME = 0.025  # s
 
 
-def broken_board(
-    course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator
-) -> None:
+def broken_board(course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator) -> None:
     """A board breaks: its pieces rattle through, the cutters sag, then the machine runs empty."""
     for start, stop in intervals:
         inside = _seconds(course)
@@ -39,9 +37,7 @@ def broken_board(
         course.feed *= 1 - empty
 
 
-def board_stuck(
-    course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator
-) -> None:
+def board_stuck(course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator) -> None:
     """A board stops moving: the feed falls silent, the cutters labour, chatter and squeal on one spot."""
     for start, stop in intervals:
         size = course.cut.size
@@ -53,15 +49,14 @@ def board_stuck(
         for begin, end in _bursts(start, stop, (1, 5), (1, 6), rng):
             chatter += stretch(size, begin, end, 0.01) * np.float32(rng.uniform(0.4, 1.4))
         course.cut += np.float32(strength) * stuck * (chatter - 0.5)
-        course.squeal = np.where(stuck > 0, -14 + 22 * strength * labour + wander(size, 0.12, 4, rng), -60)
-        course.squeal = course.squeal.astype(np.float32)
+        squeal = -14 + 22 * strength * labour + wander(size, 0.12, 4, rng)
+        course.squeal = np.where(stuck > 0, squeal, course.squeal).astype(np.float32)
         climb = rng.uniform(1.02, 1.25) ** labour * (1 + wander(size, 0.2, 0.01, rng))
-        course.squeal_hz = (rng.uniform(1200, 4200) * climb).astype(np.float32)
+        squeal_hz = rng.uniform(1200, 4200) * climb
+        course.squeal_hz = np.where(stuck > 0, squeal_hz, course.squeal_hz).astype(np.float32)
 
 
-def uneven_thick_wood(
-    course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator
-) -> None:
+def uneven_thick_wood(course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator) -> None:
     """Wood thicker than the setting, or uneven: the cutters bite deeper, and irregularly."""
     for start, stop in intervals:
         size = course.cut.size
@@ -69,7 +64,7 @@ def uneven_thick_wood(
         bite = np.zeros_like(course.cut)
         for begin, end in _bursts(start, stop, (1, 7), (1, 10), rng):
             bite += stretch(size, begin, end, 0.01) * np.float32(rng.uniform(0.3, 1.5))
-        course.cut += np.float32(strength) * thick * (1.1 * bite - 0.2)
+        course.cut += np.float32(strength) * thick * (1.5 * bite - 0.3)
         course.level += np.float32(1.5 * strength) * thick * (1 + wander(size, 0.1, 0.8, rng))
         course.speed *= 1 - np.float32(0.01 * strength) * thick * (1 + wander(size, 0.2, 0.5, rng))
 

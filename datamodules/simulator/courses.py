@@ -52,7 +52,7 @@ def _knocks(course: Course, rng: np.random.Generator) -> None:
     for _ in range(rng.integers(1, 4)):
         age = seconds - rng.uniform(0, seconds[-1])
         decay = np.where(age >= 0, rng.uniform(4, 12) - age / rng.uniform(0.01, 0.03), -60)
-        course.add_noise( decay[:, None] + colour)
+        course.add_noise(decay[:, None] + colour)
 
 
 def _rumble(course: Course, rng: np.random.Generator) -> None:
@@ -60,7 +60,7 @@ def _rumble(course: Course, rng: np.random.Generator) -> None:
     course_seconds = course.cut.size / CONTROL_HZ
     near = stretch(course.cut.size, rng.uniform(-2, course_seconds), rng.uniform(1, course_seconds + 2), 2.0)
     colour = np.interp(np.arange(N_BANDS), (0, 10, 25), (rng.uniform(0, 6), rng.uniform(-4, 2), -30))
-    course.add_noise( (near[:, None] - 1) * 20 + colour)
+    course.add_noise((near[:, None] - 1) * 20 + colour)
 
 
 def _hiss(course: Course, rng: np.random.Generator) -> None:
@@ -68,4 +68,4 @@ def _hiss(course: Course, rng: np.random.Generator) -> None:
     start = rng.uniform(0, course.cut.size / CONTROL_HZ)
     open_valve = stretch(course.cut.size, start, start + rng.uniform(0.3, 2.0))
     colour = np.interp(np.arange(N_BANDS), (40, 60, 79), (-25, rng.uniform(-12, -6), rng.uniform(-10, -5)))
-    course.add_noise( (open_valve[:, None] - 1) * 40 + colour)
+    course.add_noise((open_valve[:, None] - 1) * 40 + colour)

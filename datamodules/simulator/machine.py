@@ -27,7 +27,7 @@ _CUT = ((0, -8), (7, -1), (12, -3), (18, 0), (21, -2), (25, 2), (30, -1), (35, -
 _HEAVY = ((0, -5), (4, 1), (12, 3), (20, 8), (24, 9), (30, 6), (41, 4), (50, 0), (60, -1), (79, -5))
 
 _CUTTER_HZ, _SHAFTS_HZ = 2150.0, (425.0, 985.0)
-# Line levels in dB, idle and cutting, for each harmonic.
+# Line levels in dB, idle and cutting: of each harmonic of the cutters, and of each shaft.
 _CUTTER_DB = ((4.5, -8.0, -13.0, -17.0), (17.5, -1.5, -8.0, -9.5))
 _SHAFTS_DB = ((-4.0, 6.0), (1.0, 6.0))
 _SIZE_LEVEL_DB = {"2x3": -1.0, "2x4": 0.0, "2x6": 1.0}
@@ -95,7 +95,7 @@ def _feed_pulses(feed: Array, rate: float, rng: np.random.Generator) -> tuple[Ar
     strike = rng.uniform(0.2, 1.0, turn[-1] + 1)
     late = np.where(phase < 0.5, strike[turn], 0.6 * strike[turn] * (depth[turn] > 0.35))
     knock = late * np.exp(-0.5 * ((phase % 0.5 - 0.2) / 0.09) ** 2)
-    return (gap * feed).astype(np.float32), (knock * feed).astype(np.float32)
+    return np.clip(gap * feed, 0, 1).astype(np.float32), (knock * feed).astype(np.float32)
 
 
 def _texture(shape: tuple[int, int], rng: np.random.Generator) -> Array:
@@ -112,8 +112,11 @@ def _between(cut: Array, idle: Array, normal: Array, heavy: Array) -> Array:
 
 
 def _profile(corners: tuple[tuple[float, float], ...]) -> Array:
-    return np.interp(np.arange(N_BANDS), *zip(*corners, strict=True)).astype(np.float32)
+    """Levels of the 80 bands, straight lines between corners."""
+    at, level = np.array(corners, dtype=np.float32).T
+    return np.interp(np.arange(N_BANDS), at, level).astype(np.float32)
 
 
 def _knock_shape() -> Array:
+    """What a full knock adds to the 80 bands, dB: the resonances around the two shafts."""
     return _profile(((0, 0), (10, 1), (13, 10), (16, 1), (20, 5), (25, 10), (29, 6), (35, 2), (38, 0)))

@@ -32,7 +32,7 @@ _INTERVAL_SECONDS: dict[str, tuple[tuple[int, ...], ...]] = {
 _FIRST_DAY = date(2019, 11, 25)
 _TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
 _FIRST_MINUTE, _MINUTES_A_DAY = 8 * 60, 10 * 60
-_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.4, 1.0), (0.25, 0.7)
+_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.5, 1.0), (0.35, 0.8)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ class PlannedClip:
 def plan(train: int, normal: int, anomalies: int, duration: int, rng: np.random.Generator) -> list[PlannedClip]:
     """Plans a set of `train` training, `normal` normal test and `anomalies` anomalous test clips."""
     sources = [
-        _Source(f"training/{running}", running, count)
-        for running, count in apportion(train, _TRAINING_SHARES).items()
+        _Source(f"training/{running}", running, count) for running, count in apportion(train, _TRAINING_SHARES).items()
     ]
     clips = _record(sources, 0, _TRAINING_DAYS, rng)
     sources = [_Source("evaluation/normal", "", normal)]
@@ -121,7 +120,7 @@ def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
 def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
     """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart."""
     typical = _INTERVAL_SECONDS[anomaly_type]
-    lengths = [min(length, duration - 1) for length in typical[rng.integers(len(typical))]]
+    lengths = [max(1, round(length * duration / 10)) for length in typical[rng.integers(len(typical))]]
     while sum(lengths) + len(lengths) - 1 > duration:
         lengths.pop()
     spare = duration - sum(lengths) - (len(lengths) - 1)
@@ -133,9 +132,7 @@ def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -
     return tuple(intervals)
 
 
-def _record(
-    sources: Sequence[_Source], first_day: int, days: int, rng: np.random.Generator
-) -> list[PlannedClip]:
+def _record(sources: Sequence[_Source], first_day: int, days: int, rng: np.random.Generator) -> list[PlannedClip]:
     """Lays the clips out in minutes of one source each, spread over consecutive days in random order."""
     minutes = [
         (source, min(CLIPS_A_RECORDING, source.clips - first))
@@ -155,9 +152,7 @@ def _record(
     return clips
 
 
-def _with_anomalies(
-    clips: Sequence[PlannedClip], duration: int, rng: np.random.Generator
-) -> list[PlannedClip]:
+def _with_anomalies(clips: Sequence[PlannedClip], duration: int, rng: np.random.Generator) -> list[PlannedClip]:
     """Draws the intervals and strengths of the anomalous clips; those nobody annotated are the faint ones."""
     planned = list(clips)
     for name, of_type in _TYPE_CLIPS.items():

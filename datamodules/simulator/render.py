@@ -23,7 +23,7 @@ _WINDOW = 2 * HOP
 _FRONT_END_FFT = 1000
 _HANN_SUM, _HANN_POWER = 500.0, 375.0  # sum of the front end's window, and of its square
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating]
 
 
 @dataclass

@@ -23,22 +23,22 @@ class Recorder(LightningModule):
         self.batches.setdefault(step, []).append(batch)
         return (self.weight * batch["spectrogram"]).mean()
 
-    def training_step(self, batch, batch_idx):  # noqa: D102
+    def training_step(self, batch, batch_idx):
         return self._record("train", batch)
 
-    def validation_step(self, batch, batch_idx, dataloader_idx=0):  # noqa: D102
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
         self._record(f"val{dataloader_idx}", batch)
 
-    def test_step(self, batch, batch_idx):  # noqa: D102
+    def test_step(self, batch, batch_idx):
         self._record("test", batch)
 
-    def predict_step(self, batch, batch_idx):  # noqa: D102
+    def predict_step(self, batch, batch_idx):
         self._record("predict", batch)
 
-    def configure_optimizers(self):  # noqa: D102
+    def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    def names(self, step):  # noqa: D102
+    def names(self, step):
         return [name for batch in self.batches.get(step, ()) for name in batch["name"]]
 
 

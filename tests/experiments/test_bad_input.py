@@ -151,7 +151,9 @@ def test_checkpoint_of_other_dimensions(refuses, mae_run, tmp_path, simulated):
 def test_checkpoint_that_is_none(refuses, mae_run, tmp_path):
     config = ["--config", mae_run / "fit" / "config.yaml"]
     refuses(["test", "--run", tmp_path / "other", *config], r"best\.ckpt does not exist; run faithful-aad fit")
-    refuses(["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "x.ckpt"], r"x\.ckpt does not exist")
+    refuses(
+        ["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "x.ckpt"], r"x\.ckpt does not exist"
+    )
     (tmp_path / "planer.ckpt").write_text("no weights")
     refuses(["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "planer.ckpt"], "not a checkpoint")
 

@@ -101,7 +101,9 @@ def test_planer_configurations_train(name, simulated, tmp_path):
 def test_one_configuration_serves_both_objectives_on_machine_recordings(objective, slider, tmp_path):
     run = str(tmp_path / objective)
     options = ["--config", str(CONFIGS / "dcase.yaml"), "--data.root", str(slider), "--model", objective]
-    settings = '{"smoothgrad": {"n_samples": 1}, "gradient_shap": {"n_samples": 1}, "integrated_gradients": {"n_steps": 1}}'
+    settings = (
+        '{"smoothgrad": {"n_samples": 1}, "gradient_shap": {"n_samples": 1}, "integrated_gradients": {"n_steps": 1}}'
+    )
     assert main(["fit", "--run", run, *options, *SMALL, *ONE_STEP, "--attributions.settings", settings]) == 0
     config = yaml.safe_load(Path(run, "fit", "config.yaml").read_text())
     assert config["wandb"]["group"] == "slider", "interpolated from the machine"
@@ -122,7 +124,13 @@ def test_audio_folder_configuration_trains(slider, tmp_path):
 
 
 def test_every_shipped_configuration_is_tested():
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"planer_ae", "planer_mae", "demo", "dcase", "audio_folder"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {
+        "planer_ae",
+        "planer_mae",
+        "demo",
+        "dcase",
+        "audio_folder",
+    }
 
 
 def offline_records(path):

@@ -1,7 +1,7 @@
-# ruff: noqa: D102  the methods are the parser's hooks
 """The report: its numbers by hand, its page as a browser sees it."""
 
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from experiments.report.page import build_page
 from experiments.report.summary import summarise
 from experiments.report.tables import anomaly_type_table, detection_table, explanation_table
 from lightning_modules import ConfigurationError
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+pytest_plugins = ["run_folders"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -83,9 +83,7 @@ def test_explains_the_chosen_clips_of_a_test(tmp_path, module, chosen, explained
             assert maps.shape == batch["spectrogram"].shape
             assert torch.equal(maps.isfinite().all(2).all(1), batch["explained"])
         error = (batch["reconstruction"] - batch["spectrogram"]) ** 2
-        torch.testing.assert_close(
-            batch["attributions"]["error_map"][batch["explained"]], error[batch["explained"]]
-        )
+        torch.testing.assert_close(batch["attributions"]["error_map"][batch["explained"]], error[batch["explained"]])
     assert "test/convergence_delta/integrated_gradients" in trainer.callback_metrics
 
 

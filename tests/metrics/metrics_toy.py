@@ -1,4 +1,3 @@
-# ruff: noqa: D102  the methods are Lightning's hooks
 """A small labelled set, a model and explanations."""
 
 import torch

@@ -1,0 +1,124 @@
+"""Folders of runs with small results that can be worked out by hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explainers.examples import Example
+from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
+from metrics.callbacks.rows import write_rows
+
+PERCENTILES = (97, 98, 99)
+CLASSES = {"AE": "Autoencoder", "MAE": "MaskedAutoencoder"}
+CONFIG = """\
+run: {run}
+model:
+  class_path: lightning_modules.{name}
+  init_args:
+    learning_rate: 0.001
+data:
+  class_path: datamodules.PlanerDataModule
+  init_args:
+    frame_step: ${{data.init_args.frontend.hop}}
+    frontend: {{sample_rate: 16000, window: 0.25, hop: 0.125}}
+"""
+F1 = {
+    # clips "stuck/a.wav", "broken/b.wav", "broken/c.wav" by percentiles 97, 98, 99
+    "error_map": [[0.2, 0.5, 0.9], [0.4, 0.5, 0.3], [0.6, 0.2, 0.3]],
+    "saliency": [[0.1, 0.1, 0.0], [0.2, 0.1, 0.0], [0.3, 0.1, 0.0]],
+}
+
+
+@dataclass
+class RunMaker:
+    """Writes a run's folder as the stages do; fields are what a test may want otherwise."""
+
+    objective: str = "AE"
+    anomalous: dict[str, float] = field(
+        default_factory=lambda: {"stuck/a.wav": 5.0, "broken/b.wav": 3.5, "broken/c.wav": 2.5}
+    )
+    f1: dict[str, list[list[float]]] | None = field(default_factory=lambda: F1)
+    segments: bool = True
+    examples: bool = True
+
+    def write(self, run: Path) -> Path:
+        """Write the folder and return it."""
+        test = run / "test"
+        (test / "examples").mkdir(parents=True)
+        (run / "fit").mkdir()
+        (run / "fit" / "config.yaml").write_text(CONFIG.format(run=run, name=CLASSES[self.objective]))
+        losses = [(0, 1, 8.0, ""), (0, 1, "", 9.0), (1, 3, 4.0, ""), (1, 3, "", 5.0), (2, 5, 3.0, ""), (2, 5, "", 6.0)]
+        write_rows(run / "fit" / "metrics.csv", ("epoch", "step", "train/loss", "val/loss"), losses)
+        self._write_clips(test)
+        if self.f1 is not None:
+            self._write_measures(test, self.f1)
+        if self.examples:
+            for index, name in list(enumerate(self.anomalous, start=4))[:2]:
+                example_clip(index, name).save(test / "examples")
+        return run
+
+    def _write_clips(self, test: Path) -> None:
+        rows = [(i, f"normal/{i}.wav", 0, "", 0, i + 1.0) for i in range(4)]
+        for name, score in self.anomalous.items():
+            rows.append((len(rows), name, 1, name.split("/")[0], int(self.f1 is not None), score))
+        write_rows(test / DetectionAUC.filename, DetectionAUC.columns, rows)
+
+    def _write_measures(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
+        """Frame-based faithfulness is half of F1, segment-based a tenth more."""
+        columns = ("index", "name", "anomaly_type", "explainer", "percentile")
+        scores, shares = [], []
+        for explainer, of_clips in f1.items():
+            for index, (name, values) in enumerate(zip(self.anomalous, of_clips, strict=True), start=4):
+                for percentile, value in zip(PERCENTILES, values, strict=True):
+                    key = (index, name, name.split("/")[0], explainer, percentile)
+                    scores.append((*key, value, value, value))
+                    shares.append((*key, value / 2, value / 2 + 0.1 if self.segments else ""))
+        write_rows(test / AnnotationFScore.filename, (*columns, *AnnotationFScore.kinds), scores)
+        write_rows(test / Faithfulness.filename, (*columns, *Faithfulness.kinds), shares)
+
+
+def example_clip(index: int = 4, name: str = "stuck/a.wav", annotated: bool = True) -> Example:
+    """A clip of 2 s, 8 frames each, whose error map has its peak in the second second and saliency in the first."""
+    generator = np.random.default_rng(index)
+    spectrogram = generator.normal(size=(4, 16)).astype(np.float32)
+    annotation = np.zeros(16, dtype=bool)
+    annotation[10:14] = annotated
+    error_map = np.ones((4, 16), np.float32)
+    error_map[:, 11] = 9
+    saliency = np.zeros((4, 16), np.float32)
+    saliency[:, 2] = [-1, 2, 3, 4]
+    return Example(
+        name=name,
+        anomaly_type=name.split("/", maxsplit=1)[0],
+        index=index,
+        score=5.0,
+        spectrogram=spectrogram,
+        reconstruction=spectrogram - 100,
+        annotation=annotation,
+        attributions={"error_map": error_map, "saliency": saliency},
+    )
+
+
+@pytest.fixture
+def run_maker():
+    """The class that writes runs."""
+    return RunMaker
+
+
+@pytest.fixture
+def example():
+    """The function that makes clips."""
+    return example_clip
+
+
+@pytest.fixture
+def ae_and_mae(tmp_path, monkeypatch):
+    """Folders `runs/ae` and `runs/mae` in the working folder; the MAE ranks every anomaly first and explains better."""
+    monkeypatch.chdir(tmp_path)
+    better = {name: [[value + 0.05 for value in row] for row in rows] for name, rows in F1.items()}
+    scores = {"stuck/a.wav": 5.0, "broken/b.wav": 4.5, "broken/c.wav": 6.0}
+    RunMaker().write(Path("runs/ae"))
+    RunMaker("MAE", scores, better).write(Path("runs/mae"))
+    return ["runs/ae", "runs/mae"]
