@@ -17,6 +17,7 @@ from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule
 from experiments.main import PROGRAM
 from experiments.parser import ExperimentParser
 from experiments.predictions import Predictions
+from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
 from experiments.run_folder import CONFIG_FILE, RunFolder
 from experiments.tracking import WandbSettings, build_loggers
@@ -118,8 +119,10 @@ class ExperimentCLI(LightningCLI):
         self.trainer.validate(verbose=False, **kwargs)
 
     def test(self, **kwargs: Any) -> None:
-        """Evaluate the test clips without Lightning's table of a thousand rows."""
+        """Evaluate the test clips and print the run's tables instead of Lightning's one of a thousand rows."""
         self.trainer.test(verbose=False, **kwargs)
+        if self.trainer.is_global_zero:
+            print_comparison(load_comparison([self._run]))
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules.base import PLANER_FRONT_END
@@ -50,9 +50,6 @@ class RunFigures(Callback):
         stage = _stage_folder(trainer)
         if stage is None:
             return
-        for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger):
-                logger.save()  # the last epochs may still be in memory
         curves = read_learning_curves(stage)
         if curves is not None:
             path = save_png(learning_curves({_model_name(pl_module): curves}), stage / FOLDER / "learning_curves.png")

@@ -42,13 +42,14 @@ class Setting:
         feed_hz: Rate of the feed pulses, Hz.
         speed: Cutter speed relative to nominal.
         level_db: Level of the recording relative to nominal, dB.
-        tilt_db: Level of the top band minus that of the bottom band, relative to nominal, dB.
+        colour_db: Levels relative to nominal at 8 bands from the lowest to the highest, dB: the wood,
+            the knives, and where the microphone hangs.
     """
 
     feed_hz: float = 2.75
     speed: float = 1.0
     level_db: float = 0.0
-    tilt_db: float = 0.0
+    colour_db: tuple[float, ...] = (0.0,) * 8
 
 
 def draw_setting(size: str, day: np.random.Generator, recording: np.random.Generator) -> Setting:
@@ -57,7 +58,7 @@ def draw_setting(size: str, day: np.random.Generator, recording: np.random.Gener
         feed_hz=_SIZE_FEED_HZ[size] + recording.normal(0, 0.05),
         speed=1 + day.normal(0, 0.004) + recording.normal(0, 0.002),
         level_db=_SIZE_LEVEL_DB[size] + day.normal(0, 0.7) + recording.normal(0, 0.5),
-        tilt_db=day.normal(0, 1.0) + recording.normal(0, 0.5),
+        colour_db=tuple(day.normal(0, 0.6, 8) + recording.normal(0, 1.0, 8)),
     )
 
 
@@ -66,10 +67,10 @@ def sound(course: Course, setting: Setting, rng: np.random.Generator) -> Array:
     gap, knock = _feed_pulses(course.feed, setting.feed_hz, rng)
     cut = course.cut * (1 - 0.7 * gap)
     level = course.level + np.float32(setting.level_db)
-    tilt = np.linspace(-0.5, 0.5, N_BANDS, dtype=np.float32) * np.float32(setting.tilt_db)
+    colour = np.interp(np.arange(N_BANDS), np.linspace(0, N_BANDS - 1, 8), setting.colour_db)
     bands = _between(cut, _profile(_IDLE), _profile(_CUT), _profile(_HEAVY))
     bands += knock[:, None] * _knock_shape() + _texture(bands.shape, rng)
-    bands = np.logaddexp2((bands + level[:, None] + tilt) / 3, course.extra / 3) * 3
+    bands = np.logaddexp2((bands + level[:, None] + colour) / 3, course.extra / 3) * 3
 
     cutter = np.float32(_CUTTER_HZ * setting.speed) * course.speed
     idle, cutting = (np.array(db, dtype=np.float32)[:, None] for db in _CUTTER_DB)

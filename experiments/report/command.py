@@ -7,12 +7,20 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.figures import write_atomically
-from experiments.report.comparison import load_comparison
+from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.page import build_page
 from experiments.report.summary import clips_in_words
 from experiments.report.tables import all_tables
 from experiments.report.terminal import print_table
 from lightning_modules.errors import ConfigurationError
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print what the runs rest on and their tables."""
+    console = Console(highlight=False)
+    console.print(clips_in_words(comparison), markup=False)
+    for table in all_tables(comparison):
+        print_table(console, table)
 
 
 def report(runs: list[str], output: str = "report.html") -> None:
@@ -32,10 +40,7 @@ def report(runs: list[str], output: str = "report.html") -> None:
     comparison = load_comparison([Path(run) for run in runs])
     page = build_page(comparison)
 
-    console = Console(highlight=False)
-    console.print(clips_in_words(comparison), markup=False)
-    for table in all_tables(comparison):
-        print_table(console, table)
+    print_comparison(comparison)
     try:
         write_atomically(path, page.encode())
     except OSError as error:

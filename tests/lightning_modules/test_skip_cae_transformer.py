@@ -108,7 +108,7 @@ def test_heads_that_do_not_fit_are_refused_with_those_that_do():
 
 def test_reference_weights_that_do_not_fit_are_refused_in_one_line():
     weights = PlainReference(32, 48, 4).state_dict()
-    with pytest.raises(ConfigurationError, match="no layer of the backbone is called 'conv23.weight'"):
+    with pytest.raises(ConfigurationError, match=r"no layer of the backbone is called 'conv23\.weight'"):
         SkipCAETransformer.from_reference({**weights, "conv23.weight": torch.zeros(1)}, 32, 48, 4)
     with pytest.raises(ConfigurationError, match="do not fit a 32 × 64 backbone") as error:
         SkipCAETransformer.from_reference(weights, 32, 64, 4)
@@ -121,8 +121,8 @@ def test_agrees_with_the_published_model(golden):
     with torch.no_grad():
         reconstruction = backbone(x).numpy()
         latent = backbone.encode(x)[0].numpy()
-    for ours, published in ((reconstruction, "reconstruction"), (latent, "latent")):
-        published = golden.reference[published]
+    for ours, name in ((reconstruction, "reconstruction"), (latent, "latent")):
+        published = golden.reference[name]
         assert np.abs(ours - published).max() <= 1e-4 * np.abs(published).max()
     score = ((reconstruction - golden.reference["x"]) ** 2).mean((1, 2))
     np.testing.assert_allclose(score, golden.reference["score"], rtol=1e-5)
