@@ -21,7 +21,7 @@ BOARD_SIZES = ("2x3", "2x4", "2x6")
 # Band levels, dB at (band, level) corners: running empty, cutting, and cutting far too much.
 _IDLE = ((0, -8), (3, -1), (10, -5), (15, -5), (19, -2), (24, -1), (28, -1), (35, -5), (39, -7), (43, -5),
          (46, -12), (57, -13), (67, -19), (79, -22))  # fmt: skip
-_CUT = ((0, -8), (7, -1), (12, -3), (18, 0), (21, -2), (25, 2), (30, -1), (35, -4), (39, -1), (42, 5),
+_CUT = ((0, -8), (7, -1), (12, -3), (18, 0.5), (21, -2), (25, 1), (30, -1), (35, -4), (39, -1), (42, 5),
         (44, 1), (48, -8.5), (53, -10.5), (58, -6.5), (61, -6), (65, -11.5), (69, -9.5), (73, -11),
         (76, -10.5), (79, -12))  # fmt: skip
 _HEAVY = ((0, -5), (4, 1), (12, 3), (20, 8), (24, 9), (30, 6), (41, 4), (50, 0), (60, -1), (79, -5))
@@ -29,7 +29,7 @@ _HEAVY = ((0, -5), (4, 1), (12, 3), (20, 8), (24, 9), (30, 6), (41, 4), (50, 0),
 _CUTTER_HZ, _SHAFTS_HZ = 2150.0, (425.0, 985.0)
 # Line levels in dB, idle and cutting: of each harmonic of the cutters, and of each shaft.
 _CUTTER_DB = ((4.5, -8.0, -13.0, -17.0), (17.5, -1.5, -8.0, -9.5))
-_SHAFTS_DB = ((-4.0, 6.0), (1.0, 6.0))
+_SHAFTS_DB = ((-4.0, 4.0), (-1.0, 3.0))
 _SIZE_LEVEL_DB = {"2x3": -1.0, "2x4": 0.0, "2x6": 1.0}
 _SIZE_FEED_HZ = {"2x3": 2.85, "2x4": 2.75, "2x6": 2.6}
 
@@ -93,7 +93,7 @@ def _feed_pulses(feed: Array, rate: float, rng: np.random.Generator) -> tuple[Ar
     depth, width = rng.beta(1.5, 1.3, turn[-1] + 1), rng.uniform(0.15, 0.32, turn[-1] + 1)
     gap = depth[turn] * (phase < width[turn])
     # The second roller strikes half a cycle later, more softly: the octave in the modulation.
-    strike = rng.uniform(0.2, 1.0, turn[-1] + 1)
+    strike = rng.uniform(0.4, 1.1, turn[-1] + 1)
     late = np.where(phase < 0.5, strike[turn], 0.6 * strike[turn] * (depth[turn] > 0.35))
     knock = late * np.exp(-0.5 * ((phase % 0.5 - 0.2) / 0.09) ** 2)
     return np.clip(gap * feed, 0, 1).astype(np.float32), (knock * feed).astype(np.float32)
@@ -120,4 +120,4 @@ def _profile(corners: tuple[tuple[float, float], ...]) -> Array:
 
 def _knock_shape() -> Array:
     """What a full knock adds to the 80 bands, dB: the resonances around the two shafts."""
-    return _profile(((0, 0), (10, 1), (13, 10), (16, 1), (20, 5), (25, 10), (29, 6), (35, 2), (38, 0)))
+    return _profile(((0, 0), (10, 1), (13, 11), (16, 1), (21, 5), (24, 12), (26, 12), (29, 6), (35, 2), (38, 0)))

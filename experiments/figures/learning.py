@@ -42,7 +42,7 @@ def learning_curves(runs: Mapping[str, LearningCurves]) -> Figure:
         axes.set(xlabel="Epoch", ylabel="Loss (dB²)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")
-        axes.legend(loc="upper right")
+        axes.legend(loc="best")
     for axes in panels[len(runs) :]:
         axes.set_visible(False)
     return figure

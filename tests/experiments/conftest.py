@@ -5,8 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+from run_folders import ae_and_mae, example, run_maker
 
 from experiments.main import main
+
+__all__ = ["ae_and_mae", "example", "run_maker"]
 
 # Two seconds of a clip: a tenth of the work, and ten heads still fit.
 SMALL = ["--data.n_frames", "80", "--model.num_heads", "10", "--wandb.mode", "disabled"]

@@ -1,6 +1,5 @@
 """What figures show: read back from their axes, and drawn by the callback in real runs."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +31,6 @@ from experiments.run_figures import RunFigures
 from explainers import EXPLAINERS, AttributionMaps
 from lightning_modules import Autoencoder, ConfigurationError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-pytest_plugins = ["run_folders"]
 
 
 def titled(figure, title):

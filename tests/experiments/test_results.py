@@ -1,16 +1,10 @@
 """Reading of run folders, against files written by hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from experiments.results import read_clip_values, read_learning_curves, read_run
 from lightning_modules import ConfigurationError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-pytest_plugins = ["run_folders"]
 
 
 def refused(folder, *texts):
