@@ -1,21 +1,22 @@
 """The Lightning command line of the four stages: fit, validate, test and predict."""
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import wandb
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
 from experiments.main import PROGRAM
-from experiments.parser import ExperimentParser
+from experiments.parser import OneLineErrors
 from experiments.predictions import Predictions
 from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
@@ -26,9 +27,24 @@ from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder
 from lightning_modules.base import check_same_shape
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 
-# Short class names such as `--model MaskedAutoencoder` are found among the subclasses imported here.
-OBJECTIVES = (Autoencoder, MaskedAutoencoder)
-DATA_SOURCES = (PlanerDataModule, DCASEDataModule, AudioFolderDataModule)
+# What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
+CHOICES = {
+    "model": (Autoencoder, MaskedAutoencoder),
+    "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule),
+}
+
+
+class ExperimentParser(OneLineErrors, LightningArgumentParser):
+    """The parser of the four stages."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong in one line; for a class that does not exist, those that do."""
+        for option, classes in CHOICES.items():
+            unknown = re.search(rf'Parser key "{option}": - Expected a path but (\S+) either', message)
+            if unknown:
+                names = ", ".join(choice.__name__ for choice in classes)
+                message = f"--{option} {unknown[1]} does not exist; choose one of {names}"
+        super().error(message, ex)
 
 
 class SaveRunConfig(SaveConfigCallback):

@@ -1,10 +1,9 @@
-"""Argument parsers that tell a mistake in one line."""
+"""An argument parser that tells a mistake in one line."""
 
 import sys
 from typing import NoReturn
 
 from jsonargparse import ArgumentParser
-from lightning.pytorch.cli import LightningArgumentParser
 
 
 class OneLineErrors(ArgumentParser):
@@ -14,7 +13,3 @@ class OneLineErrors(ArgumentParser):
         """Print the message without the usage, which `--help` shows."""
         print(f"{self.prog.split(' [')[0]}: error: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
-
-
-class ExperimentParser(OneLineErrors, LightningArgumentParser):
-    """The parser of the commands that run a Lightning trainer."""

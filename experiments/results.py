@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 
-from datamodules.frontend import FrontEndSettings
+from experiments.run_config import first_line, frames_per_second, frames_per_segment, objective_name, read_config
 from explainers.examples import FOLDER as EXAMPLES_FOLDER
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
-
-OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
-"""What each LightningModule's objective is called in tables and figures."""
 
 Floats = NDArray[np.float64]
 
@@ -129,8 +125,7 @@ class Run:
     @property
     def frames_per_segment(self) -> int:
         """Frames of a segment in the F-score and in segment-based faithfulness."""
-        found = _find(self.config, "frames_per_segment")
-        return next((int(value) for value in found if value is not None), round(self.frames_per_second))
+        return frames_per_segment(self.config)
 
     @cached_property
     def examples(self) -> tuple[Example, ...]:
@@ -162,44 +157,6 @@ def read_run(folder: Path) -> Run:
         faithfulness=read_clip_values(test / Faithfulness.filename, Faithfulness.kinds),
         learning=read_learning_curves(folder / "fit"),
     )
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a ``config.yaml`` with its interpolations resolved.
-
-    Raises:
-        ConfigurationError: If it is no YAML mapping.
-    """
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:  # OmegaConf and the YAML parser have no common exception
-        raise ConfigurationError(f"{path} is not a readable configuration: {_first_line(error)}") from error
-    if not isinstance(config, dict):
-        raise ConfigurationError(f"{path} is not a configuration: it holds no mapping")
-    return {str(key): value for key, value in config.items()}
-
-
-def objective_name(config: dict[str, Any]) -> str:
-    """Name the objective of a configuration.
-
-    Example:
-        >>> objective_name({"model": {"class_path": "lightning_modules.MaskedAutoencoder"}})
-        'MAE'
-    """
-    name = str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
-    return OBJECTIVES.get(name, name or "model")
-
-
-def frames_per_second(config: dict[str, Any]) -> float:
-    """Frame rate of the spectrograms, that of the planer recordings where the configuration is silent.
-
-    Example:
-        >>> frames_per_second({"data": {"init_args": {"frontend": {"sample_rate": 16000, "hop": 0.032}}}})
-        31.25
-    """
-    frontend = next(_find(config, "frontend"), None) or {}
-    known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
-    return FrontEndSettings(**known).frames_per_second
 
 
 def read_clip_scores(stage: Path) -> ClipScores:
@@ -291,18 +248,6 @@ def read_learning_curves(stage: Path) -> LearningCurves | None:
     return LearningCurves(np.array(epochs), train, validation)
 
 
-def _find(tree: Any, key: str) -> Iterator[Any]:
-    """Every value under `key`, at whatever depth of a configuration."""
-    if isinstance(tree, dict):
-        if key in tree:
-            yield tree[key]
-        for branch in tree.values():
-            yield from _find(branch, key)
-    elif isinstance(tree, list):
-        for branch in tree:
-            yield from _find(branch, key)
-
-
 def _read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     with _Damaged(path), path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
@@ -323,12 +268,8 @@ class _Damaged:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, ConfigurationError):
-            message = f"{self.path} is damaged ({_first_line(error)}); run the stage that wrote it again"
+            message = f"{self.path} is damaged ({first_line(error)}); run the stage that wrote it again"
             raise ConfigurationError(message) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _unfinished(folder: Path, missing: Path) -> ConfigurationError:

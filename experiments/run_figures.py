@@ -17,7 +17,8 @@ from experiments.figures import (
     roc_curves,
     save_png,
 )
-from experiments.results import OBJECTIVES, read_clip_scores, read_clip_values, read_examples, read_learning_curves
+from experiments.results import read_clip_scores, read_clip_values, read_examples, read_learning_curves
+from experiments.run_config import OBJECTIVES
 from explainers.examples import Example
 from lightning_modules import ConfigurationError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, ExplanationCallback, Faithfulness

@@ -120,7 +120,8 @@ def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
 def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
     """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart."""
     typical = _INTERVAL_SECONDS[anomaly_type]
-    lengths = [max(1, round(length * duration / 10)) for length in typical[rng.integers(len(typical))]]
+    scaled = (round(length * duration / 10) for length in typical[rng.integers(len(typical))])
+    lengths = [min(max(1, length), duration - 1) for length in scaled]
     while sum(lengths) + len(lengths) - 1 > duration:
         lengths.pop()
     spare = duration - sum(lengths) - (len(lengths) - 1)
@@ -158,12 +159,18 @@ def _with_anomalies(clips: Sequence[PlannedClip], duration: int, rng: np.random.
     for name, of_type in _TYPE_CLIPS.items():
         places = [place for place, clip in enumerate(planned) if clip.anomaly_type == name]
         annotated = max(1, round(len(places) * _TYPE_ANNOTATED[name] / of_type))
+        # Evenly spread strengths, so that every seed gives a set of about the same difficulty.
+        strengths = [*_spread(*_ANNOTATED_STRENGTH, annotated), *_spread(*_FAINT_STRENGTH, len(places) - annotated)]
         for rank, place in enumerate(rng.permutation(places)):
-            known = rank < annotated
             planned[place] = replace(
                 planned[place],
-                annotated=known,
+                annotated=bool(rank < annotated),
                 intervals=draw_intervals(name, duration, rng),
-                strength=rng.uniform(*(_ANNOTATED_STRENGTH if known else _FAINT_STRENGTH)),
+                strength=strengths[rank],
             )
     return planned
+
+
+def _spread(low: float, high: float, count: int) -> list[float]:
+    """Midpoints of `count` equal parts of a range."""
+    return [low + (high - low) * (place + 0.5) / count for place in range(count)]

@@ -1,0 +1,76 @@
+"""What a run's saved configuration says about its objective and its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from datamodules.frontend import FrontEndSettings
+from lightning_modules.errors import ConfigurationError
+
+OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
+"""What each LightningModule's objective is called in tables and figures."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a ``config.yaml`` with its interpolations resolved.
+
+    Raises:
+        ConfigurationError: If it is no YAML mapping.
+    """
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except Exception as error:  # OmegaConf and the YAML parser have no common exception
+        raise ConfigurationError(f"{path} is not a readable configuration: {first_line(error)}") from error
+    if not isinstance(config, dict):
+        raise ConfigurationError(f"{path} is not a configuration: it holds no mapping")
+    return {str(key): value for key, value in config.items()}
+
+
+def objective_name(config: dict[str, Any]) -> str:
+    """Name the objective of a configuration.
+
+    Example:
+        >>> objective_name({"model": {"class_path": "lightning_modules.MaskedAutoencoder"}})
+        'MAE'
+    """
+    name = str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
+    return OBJECTIVES.get(name, name or "model")
+
+
+def frames_per_second(config: dict[str, Any]) -> float:
+    """Frame rate of the spectrograms, that of the planer recordings where the configuration is silent.
+
+    Example:
+        >>> frames_per_second({"data": {"init_args": {"frontend": {"sample_rate": 16000, "hop": 0.032}}}})
+        31.25
+    """
+    frontend = next(_find(config, "frontend"), None) or {}
+    known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
+    return FrontEndSettings(**known).frames_per_second
+
+
+def frames_per_segment(config: dict[str, Any]) -> int:
+    """Frames of a segment in the F-score and in segment-based faithfulness, a second's worth by default."""
+    found = _find(config, "frames_per_segment")
+    return next((int(value) for value in found if value is not None), round(frames_per_second(config)))
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an exception says, its type where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _find(tree: Any, key: str) -> Iterator[Any]:
+    """Every value under `key`, at whatever depth of a configuration."""
+    if isinstance(tree, dict):
+        if key in tree:
+            yield tree[key]
+        for branch in tree.values():
+            yield from _find(branch, key)
+    elif isinstance(tree, list):
+        for branch in tree:
+            yield from _find(branch, key)
