@@ -40,7 +40,7 @@ class ExperimentParser(OneLineErrors, LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line; for a class that does not exist, those that do."""
         for option, classes in CHOICES.items():
-            unknown = re.search(rf'Parser key "{option}": - Expected a path but (\S+) either', message)
+            unknown = re.search(rf'Parser key "{option}":\s+- Expected a path but (\S+) either', message)
             if unknown:
                 names = ", ".join(choice.__name__ for choice in classes)
                 message = f"--{option} {unknown[1]} does not exist; choose one of {names}"
