@@ -137,6 +137,8 @@ class SpectrogramDataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Build the datasets of a stage: fit, validate, test or predict; of fit and test if ``None``."""
+        if self.annotations is not None and not self.annotations.is_file():
+            raise DataError(f"--data.annotations {self.annotations} is not a file; name a CSV file of annotations")
         if stage in ("fit", "validate", None):
             self.train_dataloader()
             self.val_dataloader()

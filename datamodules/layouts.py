@@ -122,7 +122,7 @@ def scan_files(path: Path) -> tuple[Clip, ...]:
             raise DataError(f"{path} is no clip: its suffix is none of {', '.join(CLIP_SUFFIXES)}")
         return _clips(path.parent, [path])
     if not path.is_dir():
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"--data.predict_path {path} does not exist; name a recording or a folder of recordings")
     return _clips(path, _files(path))
 
 

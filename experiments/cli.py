@@ -3,28 +3,29 @@
 import logging
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 import wandb
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
+from experiments.arguments import complete
 from experiments.main import PROGRAM
 from experiments.parser import OneLineErrors
 from experiments.predictions import Predictions
 from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
-from experiments.run_folder import CONFIG_FILE, RunFolder
+from experiments.run_folder import CONFIG_FILE, RunFolder, read_checkpoint
 from experiments.tracking import WandbSettings, build_loggers
 from explainers import AttributionMaps
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, ReconstructionModule
-from lightning_modules.base import check_same_shape
+from lightning_modules.base import check_checkpoint
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
@@ -37,6 +38,9 @@ CHOICES = {
 class ExperimentParser(OneLineErrors, LightningArgumentParser):
     """The parser of the four stages."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line; for a class that does not exist, those that do."""
         for option, classes in CHOICES.items():
@@ -44,7 +48,8 @@ class ExperimentParser(OneLineErrors, LightningArgumentParser):
             if unknown:
                 names = ", ".join(choice.__name__ for choice in classes)
                 message = f"--{option} {unknown[1]} does not exist; choose one of {names}"
-        super().error(message, ex)
+        # The parser knows the run's folder as `fit.run`.
+        super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -110,39 +115,45 @@ class ExperimentCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint and data before a logger makes the first folder."""
         stage = str(self.subcommand)
+        run = RunFolder(self._run)
+        config = self.config_init[stage]
         if stage == "fit":
-            RunFolder(self._run).require_no_fit()
-        else:
-            self._check_checkpoint(self._run)
+            run.require_no_fit()
+        if stage != "fit" or config.ckpt_path:
+            path = run.checkpoint(config.ckpt_path)
+            check_checkpoint(read_checkpoint(path), self.model, str(path))
+            config.ckpt_path = str(path)
         self.datamodule.setup(stage)
-        settings = self._get(self.config_init, "wandb")
-        self.trainer.loggers = build_loggers(self._run, stage, settings) + self.trainer.loggers
+        rank_zero_only(run.clear)(stage)
+        try:
+            self.trainer.loggers = build_loggers(self._run, stage, config.wandb) + self.trainer.loggers
+        except OSError as error:
+            raise ConfigurationError(f"--run {self._run} can't be written ({error.strerror}); name another") from error
 
     @property
     def _run(self) -> Path:
         return Path(self._get(self.config, "run"))
 
-    def _check_checkpoint(self, run: Path) -> None:
-        """Settle which weights are evaluated, before anything is written."""
-        config = self.config_init[self.subcommand]
-        path = Path(config.ckpt_path) if config.ckpt_path else RunFolder(run).require_checkpoint()
-        saved = _saved_settings(path)
-        check_same_shape(saved, self.model.hparams, str(path))
-        config.ckpt_path = str(path)
-
     def validate(self, **kwargs: Any) -> None:
-        """Evaluate the validation clips without Lightning's table of a thousand rows."""
+        """Evaluate the validation clips; the results lie in the run's folder."""
         self.trainer.validate(verbose=False, **kwargs)
+        self._tell_folder()
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate the test clips and print the run's tables instead of Lightning's one of a thousand rows."""
         self.trainer.test(verbose=False, **kwargs)
         if self.trainer.is_global_zero:
             print_comparison(load_comparison([self._run]))
+        self._tell_folder()
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""
         self.trainer.predict(return_predictions=False, **kwargs)
+        self._tell_folder()
+
+    def _tell_folder(self) -> None:
+        if self.trainer.is_global_zero:
+            print(self._run / str(self.subcommand))
 
 
 def run_stage(name: str, arguments: list[str]) -> None:
@@ -156,7 +167,7 @@ def run_stage(name: str, arguments: list[str]) -> None:
             subclass_mode_model=True,
             datamodule_class=SpectrogramDataModule,
             subclass_mode_data=True,
-            args=[name, *_with_fit_config(name, arguments)],
+            args=[name, *complete(name, arguments)],
             parser_class=ExperimentParser,
             parser_kwargs={"parser_mode": "omegaconf+", "prog": PROGRAM},
             save_config_callback=SaveRunConfig,
@@ -167,7 +178,10 @@ def run_stage(name: str, arguments: list[str]) -> None:
             load_from_checkpoint_support=False,
         )
     except OmegaConfBaseException as error:
-        raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
+    except MisconfigurationException as error:
+        raise ConfigurationError(str(error)) from error
     finally:
         wandb.finish()
 
@@ -184,36 +198,6 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _with_fit_config(stage: str, arguments: list[str]) -> list[str]:
-    """Let the later stages of a run start from the configuration it was trained with, unless another is given."""
-    if stage == "fit" or any(argument.split("=")[0] in ("-c", "--config", "--help", "-h") for argument in arguments):
-        return arguments
-    run = _value_of("--run", arguments)
-    if run is None or not RunFolder(run).fit_config.is_file():
-        return arguments
-    return ["--config", str(RunFolder(run).fit_config), *arguments]
-
-
-def _value_of(option: str, arguments: list[str]) -> str | None:
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
-        if argument == option:
-            return following
-        if argument.startswith(f"{option}="):
-            return argument.removeprefix(f"{option}=")
-    return None
-
-
-def _saved_settings(path: Path) -> Mapping[str, Any]:
-    """Hyperparameters in a checkpoint."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return checkpoint["hyper_parameters"]
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path} does not exist; --ckpt_path has to name a checkpoint of `fit`") from None
-    except Exception as error:
-        raise ConfigurationError(f"{path} is not a checkpoint of `fit` ({type(error).__name__})") from error
-
-
 def _quieten() -> None:
     """Drop advice that does not fit here."""
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
@@ -221,4 +205,5 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 
 PROGRAM = "faithful-aad"
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        return 0
     name, *rest = arguments
     if name not in _COMMANDS:
         return _fail(f"there is no command {name!r}; choose one of {', '.join(_COMMANDS)}")
@@ -66,7 +70,7 @@ def _overview() -> str:
         f"usage: {PROGRAM} COMMAND [options]\n\n"
         f"Acoustic anomaly detection with explanations that are measured.\n\n"
         f"{commands}\n\n"
-        f"{PROGRAM} COMMAND --help lists the options of a command."
+        f"{PROGRAM} COMMAND --help lists the options of a command, {PROGRAM} --version the version."
     )
 
 

@@ -1,9 +1,10 @@
 """Loggers of a run: CSV always, Weights & Biases unless it is switched off."""
 
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -11,6 +12,15 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning_modules.errors import ConfigurationError
 
 _ID_FILE = "wandb-id"
+
+
+Mode = Literal["offline", "online", "disabled"]
+
+
+def _default_mode() -> Mode:
+    """What W&B's own variable WANDB_MODE asks for; without it nothing leaves the machine."""
+    mode = os.environ.get("WANDB_MODE", "offline")
+    return cast(Mode, mode) if mode in get_args(Mode) else "offline"
 
 
 @dataclass
@@ -25,7 +35,7 @@ class WandbSettings:
         tags: Tags of the run.
     """
 
-    mode: Literal["offline", "online", "disabled"] = "offline"
+    mode: Mode = field(default_factory=_default_mode)
     project: str = "faithful-aad"
     name: str | None = None
     group: str | None = None
@@ -46,21 +56,22 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
     loggers: list[Logger] = [CSVLogger(run, name=stage, version="")]
     if settings.mode == "disabled":
         return loggers
-    if settings.mode == "online" and not wandb.login(key=None, relogin=False, anonymous="never", verify=False):
+    if settings.mode == "online" and wandb.api.api_key is not None:
         raise ConfigurationError("--wandb.mode online needs an account: call `wandb login` first, or use offline")
-    loggers.append(
-        WandbLogger(
-            name=settings.name or run.name,
-            project=settings.project,
-            id=_run_id(run),
-            save_dir=run,
-            offline=settings.mode == "offline",
-            group=settings.group,
-            tags=settings.tags,
-            resume=None if settings.mode == "offline" else "allow",
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+    logger = WandbLogger(
+        name=settings.name or run.name,
+        project=settings.project,
+        id=_run_id(run),
+        save_dir=run,
+        offline=settings.mode == "offline",
+        group=settings.group,
+        tags=settings.tags,
+        resume=None if settings.mode == "offline" else "allow",
+        settings=wandb.Settings(silent=True, console="off"),
     )
+    # Lightning passes on a setting that W&B no longer has, about which W&B warns in every run.
+    logger._wandb_init.pop("anonymous", None)
+    loggers.append(logger)
     return loggers
 
 

@@ -15,6 +15,7 @@ from lightning_modules.backbones import build_backbone
 from lightning_modules.errors import ConfigurationError
 
 _SHAPING_SETTINGS = ("backbone", "n_mels", "n_frames", "num_heads")
+_OBJECTIVE = "objective"  # key of the class's name in a checkpoint
 
 
 class EvaluationOutputs(TypedDict):
@@ -29,17 +30,21 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     return (reconstruction - x).square()
 
 
-def check_same_shape(saved: Mapping[str, Any], current: Mapping[str, Any], source: str) -> None:
-    """Refuse weights whose settings give a network of other dimensions.
+def check_checkpoint(checkpoint: Mapping[str, Any], module: LightningModule, source: str) -> None:
+    """Refuse weights of another objective, or of a network of other dimensions.
 
     Args:
-        saved: Hyperparameters stored in a checkpoint.
-        current: Hyperparameters of the module that is to take the weights.
+        checkpoint: What was saved.
+        module: The module that is to take the weights.
         source: What the message calls the checkpoint, a path where there is one.
 
     Raises:
-        ConfigurationError: If a setting that shapes the network differs.
+        ConfigurationError: If the objective or a setting that shapes the network differs.
     """
+    objective = type(module).__name__
+    if checkpoint.get(_OBJECTIVE, objective) != objective:
+        raise ConfigurationError(f"{source} is of a {checkpoint[_OBJECTIVE]}, but the configuration says {objective}")
+    saved, current = checkpoint.get("hyper_parameters", {}), module.hparams
     differing = [key for key in _SHAPING_SETTINGS if key in saved and saved[key] != current[key]]
     if differing:
         was = ", ".join(f"{key}={saved[key]}" for key in differing)
@@ -169,6 +174,10 @@ class ReconstructionModule(LightningModule):
             callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", save_last=True))
         return callbacks
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which objective the weights belong to; the networks are the same."""
+        checkpoint[_OBJECTIVE] = type(self).__name__
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other dimensions in one line instead of a list of tensor shapes."""
-        check_same_shape(checkpoint.get("hyper_parameters", {}), self.hparams, "the checkpoint")
+        """Refuse a checkpoint that does not fit in one line instead of a list of tensor shapes."""
+        check_checkpoint(checkpoint, self, "the checkpoint")

@@ -67,7 +67,7 @@ def sound(course: Course, setting: Setting, rng: np.random.Generator) -> Array:
     gap, knock = _feed_pulses(course.feed, setting.feed_hz, rng)
     cut = course.cut * (1 - 0.7 * gap)
     level = course.level + np.float32(setting.level_db)
-    colour = np.interp(np.arange(N_BANDS), np.linspace(0, N_BANDS - 1, 8), setting.colour_db)
+    colour = _profile(tuple(zip(np.linspace(0, N_BANDS - 1, 8), setting.colour_db, strict=True)))
     bands = _between(cut, _profile(_IDLE), _profile(_CUT), _profile(_HEAVY))
     bands += knock[:, None] * _knock_shape() + _texture(bands.shape, rng)
     bands = np.logaddexp2((bands + level[:, None] + colour) / 3, course.extra / 3) * 3

@@ -166,6 +166,8 @@ def test_stuck_board_stops_the_feed_and_squeals_in_every_interval():
     for start, stop in ((1, 3), (6, 8)):
         assert np.abs(within(faulty.feed, start + 0.2, stop - 0.2)).max() < 1e-6
         assert within(faulty.squeal, start, stop).max() > -20
+        pitch = within(faulty.squeal_hz, start, stop)
+        assert 1000 < pitch[:40].mean() < pitch[-40:].mean() < 6000
     assert within(faulty.squeal, 3.5, 5.5).max() == -60
 
 

@@ -78,6 +78,15 @@ def test_validate_evaluates_the_labelled_split(mae_run, tmp_path):
     assert 5 <= len(validated) <= 9, "about half of the 14 test clips"
 
 
+def test_a_second_test_leaves_nothing_of_the_first(train):
+    run = train("Autoencoder", "twice")
+    assert (run / "test" / "f1.csv").is_file()
+    assert main(["test", "--run", str(run), "--attributions.explainers", "[]"]) == 0
+    assert (run / "test" / "clips.csv").is_file()
+    assert not (run / "test" / "f1.csv").exists()
+    assert not list((run / "test").glob("figures/attributions*"))
+
+
 def test_predict_scores_and_draws_recordings_without_labels(mae_run, simulated):
     recordings = simulated / "evaluation" / "anomalies" / "broken_board"
     assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings)]) == 0
