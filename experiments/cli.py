@@ -115,7 +115,7 @@ class ExperimentCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint and data before a logger makes the first folder."""
         stage = str(self.subcommand)
-        run = RunFolder(self._run)
+        run = RunFolder(self._get(self.config, "run"))
         config = self.config_init[stage]
         if stage == "fit":
             run.require_no_fit()
