@@ -13,7 +13,6 @@ from lightning_modules.errors import ConfigurationError
 
 _ID_FILE = "wandb-id"
 
-
 Mode = Literal["offline", "online", "disabled"]
 
 
@@ -56,7 +55,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
     loggers: list[Logger] = [CSVLogger(run, name=stage, version="")]
     if settings.mode == "disabled":
         return loggers
-    if settings.mode == "online" and wandb.api.api_key is not None:
+    if settings.mode == "online" and wandb.api.api_key is None:
         raise ConfigurationError("--wandb.mode online needs an account: call `wandb login` first, or use offline")
     logger = WandbLogger(
         name=settings.name or run.name,
