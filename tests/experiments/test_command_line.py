@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 from wandb.proto import wandb_internal_pb2
 
@@ -175,6 +176,7 @@ def test_an_offline_dashboard_holds_scalars_and_figures(simulated, tmp_path):
     options += ["--attributions.explainers", "[error_map]", "--wandb.mode", "offline"]
     assert main(["fit", "--run", str(run), *options]) == 0
     assert main(["test", "--run", str(run)]) == 0
+    wandb.teardown()  # W&B's service writes the last records after a run has finished; as at exit, wait for it
     keys, files = logged(run)
     assert {"train/loss", "val/loss", "test/auc", "test/f1/error_map/p98"} <= set(keys)
     assert any("attribution" in path for path in files), files
