@@ -16,6 +16,7 @@ from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
+from datamodules.shuffle import EpochShuffle
 from datamodules.splits import hold_out, hold_out_stratified
 
 PLANER_FRONT_END = FrontEndSettings()
@@ -148,8 +149,10 @@ class SpectrogramDataModule(LightningDataModule):
             self.predict_dataloader()
 
     def train_dataloader(self) -> Loader:
-        """Normal clips, shuffled by the global seed."""
-        return self._loader(self._training_sets[0], shuffle=True)
+        """Normal clips, in a new order every epoch, given by the global seed."""
+        clips = self._training_sets[0]
+        epoch = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return self._loader(clips, EpochShuffle(len(clips), torch.initial_seed(), epoch))
 
     def val_dataloader(self) -> list[Loader]:
         """Held-out normal clips and, with ``labelled_validation``, held-out labelled clips."""
@@ -166,11 +169,11 @@ class SpectrogramDataModule(LightningDataModule):
         """Clips of ``predict_path``."""
         return self._loader(self._predict_set)
 
-    def _loader(self, dataset: SpectrogramDataset, shuffle: bool = False) -> Loader:
+    def _loader(self, dataset: SpectrogramDataset, sampler: EpochShuffle | None = None) -> Loader:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            sampler=sampler,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
 
 CONFIG_FILE = "config.yaml"
@@ -50,14 +51,46 @@ class RunFolder:
             )
         return self.fit_config
 
+    @property
+    def last_checkpoint(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.path / "fit" / "checkpoints" / "last.ckpt"
+
+    def is_finished(self, stage: str) -> bool:
+        """Whether a stage ran to its end here."""
+        return self._mark(stage).is_file()
+
+    def mark_finished(self, stage: str) -> None:
+        """Note that a stage ran to its end."""
+        self._mark(stage).touch()
+
+    def _mark(self, stage: str) -> Path:
+        return self.path / stage / "finished"
+
     def require_no_fit(self) -> None:
         """Refuse to train where something was trained before.
 
         Raises:
-            ConfigurationError: If the run's folder holds a training already.
+            ConfigurationError: If the run's folder holds a finished training.
         """
-        if (self.path / "fit").exists():
+        if self.is_finished("fit"):
             raise ConfigurationError(f"{self.path} holds a training already; give another --run, or delete it first")
+
+    def require_same_fit(self, config: Mapping[str, Any]) -> None:
+        """Refuse to go on with an interrupted training under other settings.
+
+        How a run is tracked, shown and evaluated may change.
+
+        Raises:
+            ConfigurationError: The message names the first setting that differs.
+        """
+        began, now = (_training_settings(part) for part in (read_config(self.require_fit_config()), config))
+        for key in sorted(began.keys() | now.keys()):
+            if began.get(key) != now.get(key):
+                raise ConfigurationError(
+                    f"{self.path} holds an interrupted training with {key}={began.get(key)}, now it is "
+                    f"{now.get(key)}; give the same settings to go on with it, or another --run"
+                )
 
     def checkpoint(self, chosen: str | None) -> Path:
         """The checkpoint file to use.
@@ -66,12 +99,26 @@ class RunFolder:
             chosen: A path, or `best` or `last` for the run's own; the best by default.
         """
         if chosen in (None, "best", "last"):
-            return self.path / "fit" / "checkpoints" / f"{chosen or 'best'}.ckpt"
+            return self.last_checkpoint.with_name(f"{chosen or 'best'}.ckpt")
         return Path(str(chosen))
 
     def clear(self, stage: str) -> None:
         """Delete what an earlier run of a stage left, so that no old result passes for a new one."""
         shutil.rmtree(self.path / stage, ignore_errors=True)
+
+
+def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training depends on, by dotted names."""
+    settings = _flat({section: config.get(section) for section in ("seed_everything", "data", "model", "trainer")})
+    return {key: value for key, value in settings.items() if not key.startswith("trainer.enable_")}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:

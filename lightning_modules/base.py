@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from lightning_modules.backbones import build_backbone
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.masked_prediction import complementary_masks, masked_prediction, patch_size_of
 
 _SHAPING_SETTINGS = ("backbone", "n_mels", "n_frames", "num_heads")
 _OBJECTIVE = "objective"  # key of the class's name in a checkpoint
@@ -23,6 +25,12 @@ class EvaluationOutputs(TypedDict):
 
     score: Tensor  # (B,) mean squared error, dB²
     reconstruction: Tensor  # (B, F, T), dB
+
+
+class ScoringOutputs(EvaluationOutputs, total=False):
+    """What a test or prediction step hands to the callbacks."""
+
+    masked_score: Tensor  # (B,) mean squared error of masked predictions, dB²
 
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -70,9 +78,11 @@ class ReconstructionModule(LightningModule):
         weight_decay: AdamW's decoupled weight decay.
         patience: Epochs without a better validation loss after which training stops.
         min_delta: What counts as better, dB².
+        score_masks: Complementary masks of the masked score, the second anomaly score of test and prediction.
+            Each costs a forward pass a clip, so 3 make scoring four times as long; 0 leaves the score out.
 
     Raises:
-        ConfigurationError: If the backbone is unknown or does not fit the input.
+        ConfigurationError: If the backbone is unknown or does not fit the input, or `score_masks` is 1 or negative.
     """
 
     def __init__(
@@ -87,11 +97,17 @@ class ReconstructionModule(LightningModule):
         weight_decay: float = 0.01,
         patience: int = 30,
         min_delta: float = 1e-5,
+        score_masks: int = 3,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        if score_masks < 0 or score_masks == 1:
+            raise ConfigurationError(
+                f"score_masks={score_masks} masks don't cover a clip; set 0 for none, or at least 2"
+            )
         self.backbone = build_backbone(backbone, n_mels, n_frames, num_heads)
         self.example_input_array = torch.zeros(1, n_mels, n_frames)
+        self._seed = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct spectrograms (B, F, T) in dB."""
@@ -115,13 +131,30 @@ class ReconstructionModule(LightningModule):
         reconstruction = self(x)
         return {"score": squared_error(x, reconstruction).mean(dim=(1, 2)), "reconstruction": reconstruction}
 
+    def evaluate_twice(self, x: Tensor) -> ScoringOutputs:
+        """As `evaluate`, with the masked score: the error of every patch predicted from its context only."""
+        outputs = ScoringOutputs(**self.evaluate(x))
+        n_masks = self.hparams["score_masks"]
+        if n_masks:
+            masks = complementary_masks(x.shape[1], x.shape[2], patch_size_of(self), n_masks, x.device)
+            predictions = masked_prediction(self, x, masks, batch_size=len(x))
+            outputs["masked_score"] = squared_error(x, predictions).mean(dim=(1, 2))
+        return outputs
+
     def on_fit_start(self) -> None:
         """Train in the memory layout in which convolutions of so few channels run about twice as fast on CPU."""
+        self._seed = torch.initial_seed()
         self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def on_fit_end(self) -> None:
         """Evaluate in the default layout, so that results don't depend on who trained in this process."""
         self.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Begin each epoch with random numbers of its own, which a resumed training draws again."""
+        if batch_idx == 0:
+            entropy = (self._seed, self.current_epoch, self.global_rank)
+            torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Log and return the loss of a batch of normal clips."""
@@ -139,13 +172,13 @@ class ReconstructionModule(LightningModule):
             self.log("val/loss", loss, prog_bar=True, batch_size=len(x), add_dataloader_idx=False, sync_dist=True)
         return outputs
 
-    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> EvaluationOutputs:
-        """Evaluate a batch of test clips."""
-        return self.evaluate(batch["spectrogram"])
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> ScoringOutputs:
+        """Evaluate a batch of test clips, with both anomaly scores."""
+        return self.evaluate_twice(batch["spectrogram"])
 
-    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> EvaluationOutputs:
-        """Evaluate a batch of unlabelled clips."""
-        return self.evaluate(batch["spectrogram"])
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> ScoringOutputs:
+        """Evaluate a batch of unlabelled clips, with both anomaly scores."""
+        return self.evaluate_twice(batch["spectrogram"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with cosine warm restarts, stepped once an epoch."""
@@ -171,7 +204,10 @@ class ReconstructionModule(LightningModule):
         checkpoints = [callback for callback in own if isinstance(callback, ModelCheckpoint)]
         # The trainer's default checkpoint monitors nothing; without one, checkpointing was switched off.
         if checkpoints and all(callback.monitor is None for callback in checkpoints):
-            callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", save_last=True))
+            # Saved when the epoch is over, so that a resumed training begins with the next one.
+            callbacks.append(
+                ModelCheckpoint(filename="best", monitor="val/loss", save_last=True, save_on_train_epoch_end=True)
+            )
         return callbacks
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
