@@ -47,7 +47,7 @@ class Explainer(ABC):
         Returns:
             Attribution maps (B, F, T), detached.
         """
-        with _held_still(self.module):
+        with held_still(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
             return self._attribute(x.detach().clone(), reconstruction).detach()
 
@@ -59,7 +59,7 @@ class Explainer(ABC):
         """The explained scalar of each clip, dB²: (B, F, T) to (B,)."""
         return squared_error(x, self.module(x)).mean(dim=(1, 2))
 
-    def _rows_per_pass(self, x: Tensor) -> int:
+    def rows_per_pass(self, x: Tensor) -> int:
         """How many spectrograms like those in x fit one forward and backward pass within the budget."""
         shape = tuple(x.shape[1:])
         if shape not in self._row_bytes:
@@ -68,7 +68,7 @@ class Explainer(ABC):
 
 
 @contextmanager
-def _held_still(module: nn.Module) -> Iterator[None]:
+def held_still(module: nn.Module) -> Iterator[None]:
     """Eval mode, frozen parameters and gradients enabled; half of a backward pass is the parameters' own."""
     training = [(child, child.training) for child in module.modules()]
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]

@@ -51,13 +51,25 @@ class AttributionMaps(Callback):
         self.validation_names = tuple(validation_explainers)
         self.clips = clips
         self._examples = ExampleKeeper(examples)
-        self._explainers: dict[str, Explainer] = {}
+        self.explainers: dict[str, Explainer] = {}
+        """The explainers of the running evaluation, by name."""
         self._deltas: list[Tensor] = []
         self._log_dir: str | None = None
 
+    def check(self, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what can't explain a module, before a stage (`fit`, `validate`, `test` or `predict`) begins.
+
+        Raises:
+            ConfigurationError: From the explainer, for example Grad-CAM of a network without a convolution.
+        """
+        build_explainers(self._names(stage == "fit"), pl_module, self.settings)
+
+    def _names(self, fitting: bool) -> tuple[str, ...]:
+        return self.validation_names if fitting else self.names
+
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        names = self.validation_names if trainer.state.fn == TrainerFn.FITTING else self.names
-        self._explainers = build_explainers(names, pl_module, self.settings)
+        names = self._names(trainer.state.fn == TrainerFn.FITTING)
+        self.explainers = build_explainers(names, pl_module, self.settings)
         self._deltas = []
         self._examples.clear()
         # Read here, where every process passes: the trainer agrees on it with a broadcast.
@@ -68,10 +80,10 @@ class AttributionMaps(Callback):
     def _explain(self, trainer: Trainer, outputs: dict[str, Any], batch: dict[str, Any], chosen: Tensor) -> None:
         x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
         outputs["explained"] = chosen
-        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self._explainers}
+        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self.explainers}
         if not chosen.any():
             return
-        for name, explainer in self._explainers.items():
+        for name, explainer in self.explainers.items():
             outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
             if isinstance(explainer, IntegratedGradientsMap):
                 self._deltas.append(explainer.convergence_delta)

@@ -18,5 +18,5 @@ class ErrorMap(Explainer):
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         if reconstruction is None:
             with torch.no_grad():
-                reconstruction = torch.cat([self.module(rows) for rows in x.split(self._rows_per_pass(x))])
+                reconstruction = torch.cat([self.module(rows) for rows in x.split(self.rows_per_pass(x))])
         return squared_error(x, reconstruction)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from explainers.distributed import gather_objects
+
 FOLDER = "examples"
 
 
@@ -109,10 +111,7 @@ class ExampleKeeper:
     def _best_of_all_processes(self) -> list[Example]:
         """This process's examples that also rank among the best of every other process."""
         ranks = {kind: [rank for rank, _ in kept] for kind, kept in self._kept.items()}
-        everyone = [ranks]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            everyone = [ranks] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everyone, ranks)
+        everyone = gather_objects(ranks)
         examples = []
         for kind, kept in self._kept.items():
             # A sampler that pads the last batch shows one clip twice, so equal ranks count once.

@@ -34,6 +34,6 @@ class GradCAM(Explainer):
         grad_cam = LayerGradCam(self.score, self.layer)
         maps = [
             grad_cam.attribute(rows.requires_grad_(), relu_attributions=False)
-            for rows in x.split(self._rows_per_pass(x))
+            for rows in x.split(self.rows_per_pass(x))
         ]
         return LayerAttribution.interpolate(torch.cat(maps), tuple(x.shape[1:]), "bilinear").squeeze(1)

@@ -12,7 +12,7 @@ class SaliencyMap(Explainer):
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         saliency = Saliency(self.score)
-        return torch.cat([saliency.attribute(rows.requires_grad_()) for rows in x.split(self._rows_per_pass(x))])
+        return torch.cat([saliency.attribute(rows.requires_grad_()) for rows in x.split(self.rows_per_pass(x))])
 
 
 class SmoothGrad(Explainer):
@@ -41,7 +41,7 @@ class SmoothGrad(Explainer):
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         tunnel = NoiseTunnel(Saliency(self.score))
-        rows = min(self.n_samples, self._rows_per_pass(x))
+        rows = min(self.n_samples, self.rows_per_pass(x))
         maps = []
         for clip in x.split(1):
             with reproducible(clip, self.seed):
@@ -91,7 +91,7 @@ class IntegratedGradientsMap(Explainer):
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         integrated_gradients = IntegratedGradients(self.score)
-        rows = min(self.steps_per_pass, self._rows_per_pass(x))
+        rows = min(self.steps_per_pass, self.rows_per_pass(x))
         maps, deltas = [], []
         for clip in x.split(1):
             attributions, delta = integrated_gradients.attribute(
@@ -136,7 +136,7 @@ class GradientSHAPMap(Explainer):
         self.seed = seed
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        rows = self._rows_per_pass(x)
+        rows = self.rows_per_pass(x)
         return torch.cat([self._attribute_clip(clip, rows) for clip in x.split(1)])
 
     def _attribute_clip(self, clip: Tensor, rows: int) -> Tensor:

@@ -10,6 +10,8 @@ from explainers.base import Explainer
 from explainers.error_map import ErrorMap
 from explainers.grad_cam import GradCAM
 from explainers.gradients import GradientSHAPMap, IntegratedGradientsMap, SaliencyMap, SmoothGrad
+from explainers.masked_error_map import MaskedErrorMap
+from explainers.random_map import RandomMap
 from lightning_modules.errors import ConfigurationError
 
 EXPLAINERS: dict[str, type[Explainer]] = {
@@ -19,6 +21,8 @@ EXPLAINERS: dict[str, type[Explainer]] = {
     "integrated_gradients": IntegratedGradientsMap,
     "gradient_shap": GradientSHAPMap,
     "grad_cam": GradCAM,
+    "masked_error_map": MaskedErrorMap,
+    "random": RandomMap,
 }
 
 

@@ -5,6 +5,7 @@ from lightning_modules.backbones import BACKBONES, SkipCAETransformer
 from lightning_modules.base import ReconstructionModule, squared_error
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.masked_autoencoder import MaskedAutoencoder
+from lightning_modules.masked_prediction import complementary_masks, masked_prediction
 from lightning_modules.masking import PatchMasker
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "PatchMasker",
     "ReconstructionModule",
     "SkipCAETransformer",
+    "complementary_masks",
+    "masked_prediction",
     "squared_error",
 ]

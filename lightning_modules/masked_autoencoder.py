@@ -11,7 +11,8 @@ from lightning_modules.masking import PatchMasker
 class MaskedAutoencoder(ReconstructionModule):
     """Masked autoencoder (MAE), trained on the error of hidden patches only (paper section 3.2.2).
 
-    A hidden patch is set to 0 dB. Scoring, testing and explaining see the whole, unmasked clip.
+    A hidden patch is set to 0 dB. Scoring, testing and explaining see the whole, unmasked clip; only the masked
+    score and the masked error map hide patches again.
 
     Args:
         n_mels: Mel bands F of the spectrograms.

@@ -65,7 +65,7 @@ class PatchMasker:
         """
         n_patches = self.grid[0] * self.grid[1]
         counter = index[:, None] * n_patches + torch.arange(n_patches, device=index.device)
-        return self._hide_lowest(_hash(counter))
+        return self._hide_lowest(hash_int64(counter))
 
     def _hide_lowest(self, priority: Tensor) -> Tensor:
         """Hide the n_masked patches of lowest priority (B, patches) and blow patches up to (B, F, T)."""
@@ -75,7 +75,7 @@ class PatchMasker:
         return patches.repeat_interleave(self.patch_size, 1).repeat_interleave(self.patch_size, 2)
 
 
-def _hash(counter: Tensor) -> Tensor:
+def hash_int64(counter: Tensor) -> Tensor:
     """SplitMix64's output function on int64 tensors, which wrap around like unsigned ones."""
     z = (counter + 1) * _INCREMENT
     for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules import ConfigurationError, PatchMasker
-from lightning_modules.masking import _hash
+from lightning_modules.masking import hash_int64
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,7 @@ def test_fixed_masks_belong_to_the_clip_and_not_to_its_batch():
 def test_hash_is_splitmix64():
     # The first outputs of the published generator from state 0.
     published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
-    assert [value % 2**64 for value in _hash(torch.arange(3)).tolist()] == published
+    assert [value % 2**64 for value in hash_int64(torch.arange(3)).tolist()] == published
 
 
 @pytest.mark.parametrize(
