@@ -20,12 +20,12 @@ class ClipMetric(Metric):
     """A metric over clips that counts a clip once, by its index.
 
     A distributed sampler repeats clips to fill its last batch; a metric that averaged over all it has seen
-    would change with the number of processes. So the state is one float64 row for each clip with the clip's
-    index, on the CPU whatever the device (a row is small, and some devices have no float64), and the result
-    is computed from the rows sorted by index, without repeats.
+    would change with the number of processes. So the state is one row for each clip with the clip's index, on
+    the CPU whatever the device (a row is small, and some devices have no float64), and the result is computed
+    from the rows sorted by index, without repeats.
 
-    Subclasses say which row a clip gets (``update`` ends with ``_add``) and what rows amount to
-    (``reduce``).
+    Subclasses say which row a clip gets (``update`` ends with ``_add``), what rows amount to (``reduce``), and
+    where rows are large that they are kept in less than float64 (``row_dtype``).
 
     Args:
         row_shape: Shape of one clip's row.
@@ -33,6 +33,7 @@ class ClipMetric(Metric):
     """
 
     full_state_update = True  # so that forward() goes on numbering clips where the last call stopped
+    row_dtype = torch.float64
     clip_index: list[Tensor]
     clip_values: list[Tensor]
 
@@ -58,7 +59,7 @@ class ClipMetric(Metric):
         """Rows of all clips on all processes, each clip once; every process must call it.
 
         Returns:
-            Indices in rising order, int64 (N,), and their rows, float64 (N, *row_shape), on the CPU.
+            Indices in rising order, int64 (N,), and their rows, (N, *row_shape) of ``row_dtype``, on the CPU.
         """
         with (
             nullcontext()  # compute() has synchronised already
@@ -66,7 +67,7 @@ class ClipMetric(Metric):
             else self.sync_context(dist_sync_fn=self.dist_sync_fn, should_sync=self._to_sync)
         ):
             index = _concatenate(self.clip_index, torch.empty(0, dtype=torch.int64))
-            values = _concatenate(self.clip_values, torch.empty(0, *self.row_shape, dtype=torch.float64))
+            values = _concatenate(self.clip_values, torch.empty(0, *self.row_shape, dtype=self.row_dtype))
         index, order = index.sort(stable=True)
         first = torch.ones_like(index, dtype=torch.bool)
         first[1:] = index[1:] != index[:-1]
@@ -82,7 +83,7 @@ class ClipMetric(Metric):
         if len(index) != len(values):
             raise ValueError(f"index: {len(index)} indices for {len(values)} clips")
         self.clip_index.append(index.detach().cpu().long())
-        self.clip_values.append(values.detach().cpu().double())
+        self.clip_values.append(values.detach().cpu().to(self.row_dtype))
 
 
 def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:

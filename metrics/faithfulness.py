@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frames_per_segment, check_percentiles
 from metrics.functional.peaks import select_peaks
-from metrics.functional.replacement import faithfulness
-from metrics.functional.segments import segment_mask
+from metrics.functional.replacement import peak_faithfulness
 
 
 class FaithfulnessScore(ClipMetric):
@@ -31,6 +29,7 @@ class FaithfulnessScore(ClipMetric):
         kwargs: Options of ``torchmetrics.Metric``.
 
     Example:
+        >>> import torch
         >>> class Half(nn.Module):
         ...     def forward(self, x):
         ...         return x / 2
@@ -80,12 +79,19 @@ class FaithfulnessScore(ClipMetric):
         Raises:
             ValueError: If curves hold NaN or the numbers of frames differ.
         """
-        frames = select_peaks(curves, self.percentiles)
-        segments = segment_mask(frames, annotation.unsqueeze(1), self.frames_per_segment)
-        masks = torch.cat([frames, segments], dim=1)
-        values = faithfulness(module, x, masks, reconstruction, self.batch_size).cpu()
-        values = values.unflatten(1, self.row_shape)
-        values[~annotation.any(1).cpu(), self.kinds.index("segment")] = torch.nan
+        peaks = select_peaks(curves, self.percentiles).unsqueeze(1)
+        values = peak_faithfulness(
+            module, x, peaks, annotation, self.frames_per_segment, reconstruction, self.batch_size
+        )
+        self.add(values.squeeze(1), index)
+
+    def add(self, values: Tensor, index: Tensor | None = None) -> None:
+        """Add clips whose values are known, as ``metrics.functional.peak_faithfulness`` gives them.
+
+        Args:
+            values: Frame-based and segment-based faithfulness, (B, 2, P).
+            index: Indices of the clips, (B,); counted from 0 if None.
+        """
         self._add(values, index)
 
     def per_clip(self) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ class SegmentFScore(ClipMetric):
     """Segment-based F1, precision and recall of peaks against annotations, mean over clips.
 
     Each value is in [0, 1], higher is better. Beware of the chance level: on clips that are a third
-    anomalous, random frames reach an F1 near a half at low percentiles.
+    anomalous, random frames reach an F1 near a half at low percentiles (``metrics.functional.chance_levels``).
 
     Args:
         percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.

@@ -1,7 +1,7 @@
 """What the metric callbacks share: which batches they see, when they log and where they write."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -123,18 +123,27 @@ class EvaluationCallback(Callback):
             clips.update(part)
         return clips
 
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write the per-clip rows, sorted by index; runs on the first process only."""
+        write_rows(folder / self.filename, self.columns, rows)
+
     def _start(self) -> None:
         self._clips = {}
         self.reset()
 
     def _end(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         rows = self.finish(pl_module, stage)
-        if not rows or trainer.state.fn not in {TrainerFn.VALIDATING, TrainerFn.TESTING}:
+        if not rows or not writes_files(trainer):
             return
         folder = trainer.log_dir  # asks all processes, so it stands before the question for the first
         if trainer.is_global_zero:
             rows.sort(key=lambda row: row[0])
-            write_rows(Path(folder or trainer.default_root_dir) / self.filename, self.columns, rows)
+            self.write(Path(folder or trainer.default_root_dir), rows)
+
+
+def writes_files(trainer: Trainer) -> bool:
+    """Whether the trainer runs ``validate`` or ``test``, whose results are kept; not the validation inside ``fit``."""
+    return trainer.state.fn in {TrainerFn.VALIDATING, TrainerFn.TESTING}
 
 
 def positions_by_type(index: Tensor, clips: Mapping[int, Clip]) -> dict[str, list[int]]:

@@ -7,37 +7,46 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from metrics.callbacks.base import EvaluationCallback, positions_by_type
+from metrics.callbacks.base import Clip, EvaluationCallback, positions_by_type
 from metrics.detection import AnomalyAUROC
+from metrics.distributed import gather_objects
 from metrics.functional.detection import anomaly_auroc
+
+SCORES = {"score": "", "masked_score": "_masked_error"}
+"""Scores that a step may return, in the order of their columns, and what their scalars have appended."""
 
 
 class DetectionAUC(EvaluationCallback):
-    """Logs AUC and standardised partial AUC of the anomaly score, writes ``clips.csv``.
+    """Logs AUC and standardised partial AUC of the anomaly scores, writes ``clips.csv``.
 
     Scalars: ``{val|test}/auc`` and ``/pauc`` of all anomalous clips against all normal ones, and with the
     type appended (``test/auc/broken_board``) of one type's clips against all normal ones. Where a class is
-    missing nothing is logged.
+    missing nothing is logged. Where the steps return a masked score as well, ``/auc_masked_error`` and
+    ``/pauc_masked_error`` are the same of that score, and the file has a column for it.
 
-    Reads ``outputs["score"]`` (B,).
+    Reads ``outputs["score"]`` (B,) and, if it is there, ``outputs["masked_score"]`` (B,).
 
     Args:
         max_fpr: Largest false-positive rate of the partial AUC, in (0, 1).
     """
 
     filename = "clips.csv"
-    columns = ("index", "name", "label", "anomaly_type", "annotated", "score")
 
     def __init__(self, max_fpr: float = 0.1) -> None:
         super().__init__()
         if not 0 < max_fpr < 1:
             raise ValueError(f"max_fpr: {max_fpr} is not between 0 and 1")
         self.max_fpr = max_fpr
-        self._metric = AnomalyAUROC()
+        self._metrics: dict[str, AnomalyAUROC] = {}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Header of the per-clip rows, with the scores that were seen."""
+        return ("index", "name", "label", "anomaly_type", "annotated", *self._metrics)
 
     def reset(self) -> None:
         """Forget the clips of the last epoch."""
-        self._metric.reset()
+        self._metrics = {}
 
     def update(
         self,
@@ -48,26 +57,49 @@ class DetectionAUC(EvaluationCallback):
     ) -> None:
         """Take in the scores of a batch."""
         self.remember(batch, range(len(batch["name"])))
-        self._metric.update(outputs["score"], batch["label"], batch["index"])
+        for score in SCORES:
+            if score in outputs:
+                self._metric(score).update(outputs[score], batch["label"], batch["index"])
 
     def finish(self, pl_module: LightningModule, stage: str) -> list[tuple[Any, ...]]:
         """Log the areas and return a row for each clip."""
         clips = self.gather_clips()
-        index, values = self._metric.per_clip()
-        scores, labels = values.unbind(dim=1)
+        # A process may have met no clip, but has to take part in gathering each metric.
+        seen = {score for part in gather_objects(list(self._metrics)) for score in part}
+        columns = []
+        for score, suffix in SCORES.items():
+            if score in seen:
+                index, values = self._metric(score).per_clip()
+                self._log_areas(pl_module, stage, suffix, index, values, clips)
+                columns.append(values[:, 0].tolist())
+        return [
+            (i, clip.name, clip.label, clip.anomaly_type, int(clip.annotated), *scores)
+            for (i, clip), *scores in zip(sorted(clips.items()), *columns, strict=True)
+        ]
 
-        self._log(pl_module, stage, "", scores, labels)
+    def _metric(self, score: str) -> AnomalyAUROC:
+        """A score's metric, made at the first call."""
+        if score not in self._metrics:
+            self._metrics[score] = AnomalyAUROC()
+        return self._metrics[score]
+
+    def _log_areas(
+        self,
+        pl_module: LightningModule,
+        stage: str,
+        suffix: str,
+        index: Tensor,
+        values: Tensor,
+        clips: Mapping[int, Clip],
+    ) -> None:
+        """Log a score's areas, overall and by type, from rows of score and label (N, 2)."""
+        scores, labels = values.unbind(dim=1)
+        self._log(pl_module, stage, suffix, scores, labels)
         normal = labels == 0
         for anomaly_type, positions in positions_by_type(index, clips).items():
             of_type = normal.clone()
             of_type[positions] = True
-            self._log(pl_module, stage, f"/{anomaly_type}", scores[of_type], labels[of_type])
-
-        return [
-            (i, clip.name, clip.label, clip.anomaly_type, int(clip.annotated), score)
-            for i, score in zip(index.tolist(), scores.tolist(), strict=True)
-            for clip in [clips[i]]
-        ]
+            self._log(pl_module, stage, f"{suffix}/{anomaly_type}", scores[of_type], labels[of_type])
 
     def _log(self, pl_module: LightningModule, stage: str, suffix: str, scores: Tensor, labels: Tensor) -> None:
         if len(torch.unique(labels)) < 2:

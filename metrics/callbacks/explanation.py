@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
@@ -113,24 +114,69 @@ class ExplanationCallback(EvaluationCallback):
             log_means(values)
             for anomaly_type, positions in positions_by_type(index, clips).items():
                 log_means(values[positions], f"/{anomaly_type}")
-            rows.extend(self._rows(explainer, index, values, clips))
+            further = self.judge(pl_module, stage, explainer, index, values)
+            rows.extend(self._rows(explainer, index, torch.cat([values, further], dim=1), clips))
         return rows
+
+    def judge(self, pl_module: LightningModule, stage: str, explainer: str, index: Tensor, values: Tensor) -> Tensor:
+        """Say and log more about an explainer than the means of its values; nothing here.
+
+        Runs on every process.
+
+        Args:
+            pl_module: The model.
+            stage: "val" or "test".
+            explainer: The explainer.
+            index: Indices of its clips in rising order, (N,).
+            values: Its values, (N, kinds, percentiles).
+
+        Returns:
+            Values of further columns of the per-clip file, (N, columns, percentiles).
+        """
+        return values.new_empty(len(values), 0, len(self.percentiles))
 
     def _log_means(
         self, pl_module: LightningModule, stage: str, explainer: str, values: Tensor, suffix: str = ""
     ) -> None:
-        """Log the mean of rows (N, kinds, percentiles), undefined ones left out."""
-        for name, means in zip(self.scalars, values.mean(0).tolist(), strict=True):
-            for percentile, mean in zip(self.percentiles, means, strict=True):
-                if not math.isnan(mean):
-                    pl_module.log(f"{stage}/{name}/{explainer}/p{percentile}{suffix}", mean)
+        """Log the mean of rows (N, kinds, percentiles)."""
+        for name, means in zip(self.scalars, values.mean(0), strict=True):
+            self.log_percentiles(pl_module, f"{stage}/{name}/{explainer}", means, suffix)
+
+    def log_percentiles(self, pl_module: LightningModule, name: str, values: Tensor, suffix: str = "") -> None:
+        """Log a value of each percentile (P,) under ``{name}/p{percentile}{suffix}``, undefined ones left out."""
+        for percentile, value in zip(self.percentiles, values.tolist(), strict=True):
+            if not math.isnan(value):
+                pl_module.log(f"{name}/p{percentile}{suffix}", value)
 
     def _rows(self, explainer: str, index: Tensor, values: Tensor, clips: Mapping[int, Clip]) -> list[tuple[Any, ...]]:
-        """One row for each clip and percentile; undefined values are empty."""
+        """One row for each clip and percentile, from values (N, columns, percentiles)."""
         rows: list[tuple[Any, ...]] = []
-        for i, of_clip in zip(index.tolist(), values.transpose(1, 2).tolist(), strict=True):
-            clip = clips[i]
-            for percentile, of_percentile in zip(self.percentiles, of_clip, strict=True):
-                cells = ("" if math.isnan(value) else value for value in of_percentile)
-                rows.append((i, clip.name, clip.anomaly_type, explainer, percentile, *cells))
+        for i, of_clip in zip(index.tolist(), values, strict=True):
+            leading = (i, clips[i].name, clips[i].anomaly_type)
+            rows.extend(percentile_rows(leading, explainer, self.percentiles, of_clip))
         return rows
+
+
+def percentile_rows(
+    leading: tuple[Any, ...], explainer: str, percentiles: Sequence[int], values: Tensor
+) -> list[tuple[Any, ...]]:
+    """Rows of one clip and explainer; undefined values are empty cells.
+
+    Args:
+        leading: Index, name and anomaly type of the clip.
+        explainer: The explainer, or what stands in for one.
+        percentiles: P percentiles.
+        values: (columns, P).
+
+    Returns:
+        P rows of the leading cells, explainer, percentile and a cell for each column.
+
+    Example:
+        >>> import torch
+        >>> percentile_rows((4, "a.wav", "stuck"), "error_map", [98], torch.tensor([[0.5], [torch.nan]]))
+        [(4, 'a.wav', 'stuck', 'error_map', 98, 0.5, '')]
+    """
+    return [
+        (*leading, explainer, percentile, *("" if math.isnan(value) else value for value in of_percentile))
+        for percentile, of_percentile in zip(percentiles, values.T.tolist(), strict=True)
+    ]

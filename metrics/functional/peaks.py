@@ -58,6 +58,28 @@ def select_peaks(curves: Tensor, percentile: float | Sequence[float]) -> Tensor:
     return _at_or_above(curves, [percentile]).squeeze(-2)
 
 
+def n_peaks(percentile: float, n_frames: int) -> int:
+    """How many peaks a percentile gives in a curve without ties.
+
+    Args:
+        percentile: Percentile in [0, 100].
+        n_frames: Number of frames T.
+
+    Returns:
+        A number from 1 to T.
+
+    Raises:
+        ValueError: If the percentile is out of range or there is no frame.
+
+    Example:
+        >>> [n_peaks(percentile, 400) for percentile in (90, 98, 99)]
+        [40, 8, 4]
+    """
+    if n_frames < 1:
+        raise ValueError(f"n_frames: {n_frames} is not a positive number of frames")
+    return n_frames - _rank(percentile, n_frames)
+
+
 def _at_or_above(curves: Tensor, percentiles: Sequence[float]) -> Tensor:
     n_frames = curves.shape[-1]
     if n_frames == 0:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from metrics.functional.segments import segment_mask
+
 
 def faithfulness(
     module: nn.Module,
@@ -50,26 +52,77 @@ def faithfulness(
         raise ValueError(f"frames {tuple(frames.shape)} do not mark the clips and frames of {tuple(x.shape)}")
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
-    masks = frames.to(x.device).reshape(x.shape[0], -1, x.shape[-1])
-    scores = x.new_zeros(masks.shape[:2], dtype=torch.float32)
-    clips, masks, marked, inverse = _distinct(masks)
-    if len(clips) == 0:
-        return scores.reshape(frames.shape[:-1])
+    if not frames.any():
+        return x.new_zeros(frames.shape[:-1], dtype=torch.float32)
+    masks = frames.reshape(x.shape[0], -1, x.shape[-1])
+    before, after = replacement_errors(module, x, masks, reconstruction, batch_size)
+    values = torch.where(before > 0, 1 - after / before, 0.0).clamp_min(0)
+    return values.reshape(frames.shape[:-1])
 
+
+def replacement_errors(
+    module: nn.Module, x: Tensor, masks: Tensor, reconstruction: Tensor | None = None, batch_size: int = 64
+) -> tuple[Tensor, Tensor]:
+    """Reconstruction error of clips as they are and with frames replaced by their reconstruction.
+
+    Args:
+        module: f, maps (N, F, T) to (N, F, T).
+        x: Spectrograms in dB, (B, F, T).
+        masks: Frames to replace, bool, K masks a clip (B, K, T). Each distinct one runs once, an empty one not.
+        reconstruction: f(x) where it is already known, (B, F, T).
+        batch_size: Most spectrograms to run at once.
+
+    Returns:
+        MSE(x, f(x)), (B, 1), and MSE(x̃, f(x̃)), (B, K), float32, dB².
+    """
+    clips, distinct, marked, inverse = _distinct(masks.to(x.device))
     with _evaluation(module):
         if reconstruction is None:
             reconstruction = torch.cat([module(chunk) for chunk in x.split(batch_size)])
-        before = _error(x, reconstruction)
-        after = torch.cat(
-            [
-                _error_after(module, x[clip], reconstruction[clip], mask)
-                for clip, mask in zip(clips.split(batch_size), masks.split(batch_size), strict=True)
-            ]
-        )
-    before = before[clips]
-    values = torch.where(before > 0, 1 - after / before, 0.0).clamp_min(0)
-    scores[marked] = values[inverse]
-    return scores.reshape(frames.shape[:-1])
+        before = _error(x, reconstruction).unsqueeze(1)
+        errors = [
+            _error_after(module, x[clip], reconstruction[clip], mask)
+            for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True)
+        ]
+    after = before.repeat(1, masks.shape[1])
+    after[marked] = torch.cat(errors)[inverse]
+    return before, after
+
+
+def peak_faithfulness(
+    module: nn.Module,
+    x: Tensor,
+    peaks: Tensor,
+    annotation: Tensor,
+    frames_per_segment: int = 40,
+    reconstruction: Tensor | None = None,
+    batch_size: int = 64,
+) -> Tensor:
+    """Frame-based and segment-based faithfulness of several explanations' peaks, sharing the passes of equal masks.
+
+    Frame-based replaces the peak frames; segment-based every whole segment that holds a peak, cut to the annotated
+    frames. Few segments are annotated, so of the second kind few masks differ.
+
+    Args:
+        module: f, maps (N, F, T) to (N, F, T).
+        x: Spectrograms in dB, (B, F, T).
+        peaks: Peak frames of G explanations at P percentiles, bool, (B, G, P, T).
+        annotation: Annotated frames, bool, (B, T).
+        frames_per_segment: Length of a segment in frames.
+        reconstruction: f(x) where it is already known, (B, F, T).
+        batch_size: Most spectrograms to run at once.
+
+    Returns:
+        (B, G, 2, P) in [0, 1], frame-based first; the segment-based values of clips without an annotation are NaN.
+
+    Raises:
+        ValueError: If the numbers of frames differ or a size is not positive.
+    """
+    segments = segment_mask(peaks, annotation[:, None, None], frames_per_segment)
+    masks = torch.stack([peaks, segments], dim=2)
+    values = faithfulness(module, x, masks.flatten(1, 3), reconstruction, batch_size).reshape(masks.shape[:-1])
+    values[~annotation.any(1).to(values.device), :, 1] = torch.nan
+    return values
 
 
 def _distinct(masks: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:

@@ -14,6 +14,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def hit_segments(frames: Tensor, frames_per_segment: int = 40) -> Tensor:
+    """Mark the segments that hold a marked frame.
+
+    Args:
+        frames: Marked frames, bool, (..., T).
+        frames_per_segment: Length of a segment in frames.
+
+    Returns:
+        Hit segments, bool, (..., S), S = T / frames_per_segment, rounded up.
+
+    Raises:
+        ValueError: If ``frames_per_segment`` is not positive.
+
+    Example:
+        >>> hit_segments(torch.tensor([[True, False, False, False, True]]), frames_per_segment=2)
+        tensor([[ True, False,  True]])
+    """
+    if frames_per_segment < 1:
+        raise ValueError(f"frames_per_segment: {frames_per_segment} is not a positive number of frames")
+    missing = -frames.shape[-1] % frames_per_segment
+    return F.pad(frames, (0, missing)).unflatten(-1, (-1, frames_per_segment)).any(-1)
+
+
 def segment_counts(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 40) -> tuple[Tensor, Tensor, Tensor]:
     """Count true positive, false positive and false negative segments of each clip.
 
@@ -35,8 +58,8 @@ def segment_counts(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 
         (tensor([1]), tensor([1]), tensor([1]))
     """
     _check_frames(peaks, annotation)
-    predicted = _segments(peaks, frames_per_segment)
-    positive = _segments(annotation, frames_per_segment)
+    predicted = hit_segments(peaks, frames_per_segment)
+    positive = hit_segments(annotation, frames_per_segment)
     return (
         (predicted & positive).sum(-1),
         (predicted & ~positive).sum(-1),
@@ -65,10 +88,29 @@ def segment_scores(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 
         >>> segment_scores(peaks, annotation, frames_per_segment=2).squeeze(-1)
         tensor([0.6667, 0.5000, 1.0000], dtype=torch.float64)
     """
-    true_positives, false_positives, false_negatives = segment_counts(peaks, annotation, frames_per_segment)
+    return torch.stack(scores_of_counts(*segment_counts(peaks, annotation, frames_per_segment)))
+
+
+def scores_of_counts(
+    true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """F1, precision and recall from counts of segments.
+
+    Args:
+        true_positives: Predicted positive segments, (...).
+        false_positives: Predicted negative segments, (...).
+        false_negatives: Positive segments that are not predicted, (...).
+
+    Returns:
+        F1, precision and recall, float64, each (...), 0 where undefined.
+
+    Example:
+        >>> [value.item() for value in scores_of_counts(*torch.tensor([1, 1, 0]))]
+        [0.6666666666666666, 0.5, 1.0]
+    """
     precision = _ratio(true_positives, true_positives + false_positives)
     recall = _ratio(true_positives, true_positives + false_negatives)
-    return torch.stack([_ratio(2 * precision * recall, precision + recall), precision, recall])
+    return _ratio(2 * precision * recall, precision + recall), precision, recall
 
 
 def segment_f1(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 40) -> Tensor:
@@ -163,16 +205,8 @@ def segment_mask(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 40
         tensor([[False,  True, False, False]])
     """
     _check_frames(peaks, annotation)
-    segments = _segments(peaks, frames_per_segment)
+    segments = hit_segments(peaks, frames_per_segment)
     return segments.repeat_interleave(frames_per_segment, dim=-1)[..., : peaks.shape[-1]] & annotation
-
-
-def _segments(frames: Tensor, frames_per_segment: int) -> Tensor:
-    """Whether each segment holds a marked frame, (..., T) to (..., S)."""
-    if frames_per_segment < 1:
-        raise ValueError(f"frames_per_segment: {frames_per_segment} is not a positive number of frames")
-    missing = -frames.shape[-1] % frames_per_segment
-    return F.pad(frames, (0, missing)).unflatten(-1, (-1, frames_per_segment)).any(-1)
 
 
 def _check_frames(peaks: Tensor, annotation: Tensor) -> None:

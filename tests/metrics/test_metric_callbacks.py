@@ -22,7 +22,10 @@ from sklearn.metrics import roc_auc_score
 
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 
-FILES = ("clips.csv", "f1.csv", "faithfulness.csv")
+FILES = ("clips.csv", "f1.csv", "f1_references.csv", "faithfulness.csv", "faithfulness_references.csv")
+NULLS = ("f1_null.npz", "faithfulness_null.npz")
+LEADING = ("index", "name", "anomaly_type", "explainer", "percentile")
+CHANCE = ("_chance", "_corrected", "_pvalue")
 
 
 def read(path):
@@ -62,6 +65,11 @@ def evaluate(folder, stage="test", clips=None, maps=True):
     return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
+def without_chance(names):
+    """Names of scalars but those that hold explanations against chance."""
+    return {name for name in names if not name.split("/")[1].endswith(CHANCE)}
+
+
 @pytest.mark.parametrize(("stage", "prefix"), [("test", "test"), ("validate", "val")])
 def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
     logged = evaluate(tmp_path, stage)
@@ -83,7 +91,7 @@ def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
                     ]
                     name = f"{prefix}/{scalar}/{explainer}/p{percentile}{suffix}"
                     assert logged.pop(name) == pytest.approx(np.mean(of_type), abs=1e-6), name
-    assert sorted(logged) == sorted(
+    assert sorted(without_chance(logged)) == sorted(
         f"{prefix}/{area}{suffix}" for area in ("auc", "pauc") for suffix in ("", "/broken", "/stuck")
     )
 
@@ -98,7 +106,7 @@ def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
         ("faithfulness.csv", ("frame", "segment"), slice(3, 5)),
     ):
         rows = read(tmp_path / file)
-        assert list(rows[0]) == ["index", "name", "anomaly_type", "explainer", "percentile", *columns]
+        assert list(rows[0])[: 5 + len(columns)] == [*LEADING, *columns]
         assert [(int(row["index"]), row["explainer"], int(row["percentile"])) for row in rows] == keys
         for row, key in zip(rows, keys, strict=True):
             assert (row["name"], row["anomaly_type"]) == (names[key[0]], types[key[0]])
@@ -164,10 +172,11 @@ def test_validation_inside_fit_logs_anew_each_epoch_and_writes_nothing(tmp_path)
         key: value for key, value in rows[1].items() if key.startswith("val/")
     }
     validated = evaluate(tmp_path / "validate", "validate")
-    assert {key for key in rows[0] if key.startswith("val/")} == set(validated)
-    for key, value in validated.items():
-        assert float(rows[0][key]) == pytest.approx(value, abs=1e-6)
-    assert not any((tmp_path / file).exists() for file in FILES)
+    assert without_chance(validated) < set(validated)
+    assert {key for key in rows[0] if key.startswith("val/")} == without_chance(validated)
+    for key in without_chance(validated):
+        assert float(rows[0][key]) == pytest.approx(validated[key], abs=1e-6)
+    assert not any((tmp_path / file).exists() for file in (*FILES, *NULLS))
 
 
 class _SanityProbe(ToyModule):
@@ -213,12 +222,21 @@ def test_two_processes_write_what_one_writes(tmp_path, distributed_run):
     logged = torch.load(distributed_run / "logged.pt", weights_only=True)
     assert logged == pytest.approx(evaluate(tmp_path), abs=1e-6)
     two, one = distributed_run / "test", tmp_path
-    for file in ("clips.csv", "f1.csv"):
+    for file in ("clips.csv", "f1.csv", "f1_references.csv"):
         assert (two / file).read_text() == (one / file).read_text()
-    for ours, theirs in zip(read(two / "faithfulness.csv"), read(one / "faithfulness.csv"), strict=True):
-        for kind in ("frame", "segment"):
-            assert float(ours.pop(kind)) == pytest.approx(float(theirs.pop(kind)), abs=1e-6)
-        assert ours == theirs
+    for file in ("faithfulness.csv", "faithfulness_references.csv"):
+        for ours, theirs in zip(read(two / file), read(one / file), strict=True):
+            for kind in set(ours) - set(LEADING):
+                assert float(ours.pop(kind)) == pytest.approx(float(theirs.pop(kind)), abs=1e-6)
+            assert ours == theirs
+    for file in NULLS:
+        with np.load(two / file) as ours, np.load(one / file) as theirs:
+            assert set(ours) == set(theirs)
+            for name in ours:
+                if ours[name].dtype == np.float32:
+                    np.testing.assert_allclose(ours[name], theirs[name], atol=1e-6)
+                else:
+                    assert ours[name].tolist() == theirs[name].tolist()
 
 
 class _PrecisionProbe(ToyModule):
@@ -243,7 +261,7 @@ def test_replaced_clips_run_in_the_precision_of_the_run(tmp_path):
 
 def test_nothing_half_written_is_left(tmp_path):
     evaluate(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "metrics.csv"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, *NULLS, "metrics.csv"])
 
 
 @pytest.mark.parametrize("callback", [AnnotationFScore, Faithfulness])
@@ -265,6 +283,10 @@ def test_refuses_other_bad_options():
         Faithfulness(batch_size=0)
     with pytest.raises(ValueError, match="max_fpr: 1"):
         DetectionAUC(max_fpr=1)
+    with pytest.raises(ValueError, match="shifts: -1"):
+        Faithfulness(shifts=-1)
+    with pytest.raises(ValueError, match="seed: -1"):
+        Faithfulness(seed=-1)
 
 
 @pytest.mark.parametrize("callback", [AnnotationFScore, Faithfulness])

@@ -1,0 +1,125 @@
+"""What a measure of explanations is worth: its distance from chance, and the probability of chance reaching it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metrics.functional.peaks import n_peaks
+from metrics.functional.references import REFERENCES, reference_f1
+from metrics.functional.shifts import circular_shift_f1
+
+_SAME = 1e-6
+"""Means closer than this differ by rounding only (null distributions are kept in float32), so they are ties."""
+
+
+def permutation_p_value(null: Tensor, draws: int = 10_000, seed: int = 0) -> float:
+    """Probability that chance alone brings the mean over clips to the observed value or above.
+
+    Under the null hypothesis a curve is not tied to its clip's time axis, so a clip's values under its shifts are
+    exchangeable and the observed one is any of them. One is picked of each clip, independently, and the mean taken;
+    p = (1 + number of means at or above the observed) / (draws + 1). It is never 0, and p ≤ α has a probability of
+    at most α under the hypothesis (Phipson & Smyth, 2010).
+
+    Args:
+        null: Values of N clips under S shifts, (N, S), the observed one at position 0.
+        draws: How many means to draw.
+        seed: Seed of the draws.
+
+    Returns:
+        A probability in [1 / (draws + 1), 1], NaN without clips or where a value is NaN.
+
+    Raises:
+        ValueError: If the null has not two dimensions, holds nothing but the observed values, or ``draws`` is not
+            positive.
+
+    Example:
+        Of the four means that a pick from each of two clips can have, only the observed one reaches 1.
+
+        >>> round(permutation_p_value(torch.tensor([[1.0, 0.0], [1.0, 0.0]])), 1)
+        0.2
+    """
+    if null.ndim != 2 or null.shape[1] < 2:
+        raise ValueError(f"null {tuple(null.shape)} does not hold an observed value and others of N clips, (N, S)")
+    if draws < 1:
+        raise ValueError(f"draws: {draws} is not a positive number")
+    null = null.cpu().double()
+    if len(null) == 0 or null.isnan().any():
+        return float("nan")
+    generator = torch.Generator().manual_seed(seed)
+    picks = torch.randint(null.shape[1], (len(null), draws), generator=generator)
+    means = null.gather(1, picks).mean(0)
+    return (1 + int((means >= null[:, 0].mean() - _SAME).sum())) / (draws + 1)
+
+
+def chance_level(null: Tensor, all_shifts: bool) -> Tensor:
+    """Mean value of each clip under circular shifts of its curve.
+
+    Args:
+        null: Values under S shifts, (..., S), the observed one at position 0.
+        all_shifts: Whether the shifts are all there are, of which the observed one is part; otherwise they are a
+            sample, in which it would weigh too much.
+
+    Returns:
+        (...), NaN where nothing was shifted.
+
+    Example:
+        >>> chance_level(torch.tensor([0.9, 0.3, 0.3]), all_shifts=True)
+        tensor(0.5000)
+        >>> chance_level(torch.tensor([0.9, 0.3, 0.3]), all_shifts=False)
+        tensor(0.3000)
+    """
+    return (null if all_shifts else null[..., 1:]).mean(-1)
+
+
+def chance_corrected(value: Tensor, chance: Tensor, oracle: Tensor) -> Tensor:
+    """Share of the way from chance to the oracle: (value − chance) / (oracle − chance).
+
+    Give it means over clips: a clip whose oracle hardly beats chance would dominate a mean of quotients.
+
+    Args:
+        value: Measured values, (...).
+        chance: Values of chance, broadcastable to ``value``.
+        oracle: Values of an oracle, broadcastable to ``value``.
+
+    Returns:
+        (...), 0 at chance, 1 at the oracle, negative below chance; NaN where the oracle is not above chance, so that
+        there is no way to go.
+
+    Example:
+        >>> chance_corrected(torch.tensor([0.75, 0.5]), chance=torch.tensor(0.5), oracle=torch.tensor([1.0, 0.5]))
+        tensor([0.5000,    nan])
+    """
+    return torch.where(oracle > chance, (value - chance) / (oracle - chance), torch.nan)
+
+
+def chance_levels(annotation: Tensor, percentiles: Sequence[float], frames_per_segment: int = 40) -> dict[str, Tensor]:
+    """F1 that annotated clips give away, mean over the clips, at each percentile. Needs annotations only.
+
+    Args:
+        annotation: Annotated frames, bool, (N, T).
+        percentiles: P percentiles in [0, 100].
+        frames_per_segment: Length of a segment in frames.
+
+    Returns:
+        Values (P,), float64, of ``random_frames`` (expected value of frames drawn at random), ``random_run`` (of a
+        single run of adjacent frames, over all its places, running on at the start where it leaves at the end),
+        ``all_frames`` (every frame) and ``oracle`` (the best choice, knowing the annotation), each but ``all_frames``
+        with as many frames as the percentile gives.
+
+    Example:
+        >>> annotation = torch.zeros(1, 400, dtype=torch.bool)
+        >>> annotation[0, 160:320] = True
+        >>> {name: round(value.item(), 3) for name, value in chance_levels(annotation, [98]).items()}
+        {'random_frames': 0.468, 'random_run': 0.179, 'all_frames': 0.571, 'oracle': 1.0}
+    """
+    n_frames = annotation.shape[-1]
+    counts = torch.tensor([n_peaks(percentile, n_frames) for percentile in percentiles])
+    run = torch.arange(n_frames) < counts.unsqueeze(1)
+    of_clips = circular_shift_f1(
+        run.to(annotation.device).expand(len(annotation), -1, -1), annotation, frames_per_segment
+    )
+    means = dict(zip(REFERENCES, reference_f1(annotation, percentiles, frames_per_segment).mean(0), strict=True))
+    return {"random_frames": means["random_frames"], "random_run": of_clips.mean((0, 2)), **means}

@@ -1,0 +1,220 @@
+"""What can be had without an explanation: random frames, all frames, and an oracle that knows the annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import hypergeom
+from torch import Tensor
+
+from metrics.functional.peaks import n_peaks, select_peaks
+from metrics.functional.segments import hit_segments, segment_f1
+from metrics.functional.shifts import draw_curves
+
+REFERENCES = ("random_frames", "all_frames", "oracle")
+"""Names of the references, in the order in which functions return them."""
+
+
+def reference_f1(annotation: Tensor, percentiles: Sequence[float], frames_per_segment: int = 40) -> Tensor:
+    """F1 of random frames, of all frames and of an oracle, each with as many frames as a percentile gives.
+
+    Args:
+        annotation: Annotated frames, bool, (B, T).
+        percentiles: P percentiles in [0, 100].
+        frames_per_segment: Length of a segment in frames.
+
+    Returns:
+        float64 (B, 3, P) in the order of ``REFERENCES``.
+
+    Raises:
+        ValueError: If a percentile is out of range or ``frames_per_segment`` is not positive.
+    """
+    counts = [n_peaks(percentile, annotation.shape[-1]) for percentile in percentiles]
+    everything = segment_f1(torch.ones_like(annotation), annotation, frames_per_segment)
+    return torch.stack(
+        [
+            random_frames_f1(annotation, counts, frames_per_segment),
+            everything.unsqueeze(-1).expand(-1, len(counts)),
+            oracle_f1(annotation, counts, frames_per_segment),
+        ],
+        dim=1,
+    )
+
+
+def reference_frames(annotation: Tensor, percentiles: Sequence[float], index: Tensor, seed: int = 0) -> Tensor:
+    """Frames of the references, as many as each percentile gives: what they are to replace in a clip.
+
+    Args:
+        annotation: Annotated frames, bool, (B, T).
+        percentiles: P percentiles in [0, 100].
+        index: Indices of the clips, none negative, (B,).
+        seed: Seed of the random frames, not negative; they depend on it and on the index only.
+
+    Returns:
+        bool (B, 3, P, T) in the order of ``REFERENCES``. The oracle's frames are spread evenly over the annotated
+        ones (``spread_frames``).
+
+    Raises:
+        ValueError: If a percentile is out of range.
+    """
+    n_frames = annotation.shape[-1]
+    random = select_peaks(draw_curves(index, n_frames, seed).to(annotation.device), percentiles)
+    oracle = spread_frames(annotation, [n_peaks(percentile, n_frames) for percentile in percentiles])
+    return torch.stack([random, torch.ones_like(random), oracle], dim=1)
+
+
+def random_frames_f1(annotation: Tensor, counts: Sequence[int], frames_per_segment: int = 40) -> Tensor:
+    """Expected F1 of frames drawn at random without replacement; exact, nothing is sampled.
+
+    Args:
+        annotation: Annotated frames, bool, (B, T).
+        counts: Numbers of frames to draw, K of them, each from 1 to T.
+        frames_per_segment: Length of a segment in frames.
+
+    Returns:
+        float64 (B, K).
+
+    Example:
+        Two of four frames: a draw within the first segment, of which there is one in six, scores 1; one within
+        the second 0; the other four hit both, with a precision of a half.
+
+        >>> random_frames_f1(torch.tensor([[True, False, False, False]]), [2], frames_per_segment=2)
+        tensor([[0.6111]], dtype=torch.float64)
+    """
+    lengths = _lengths(annotation.shape[-1], frames_per_segment)
+    rows = [
+        _expected_f1(*_split(lengths, positive), tuple(counts))
+        for positive in hit_segments(annotation, frames_per_segment).tolist()
+    ]
+    return torch.tensor(rows, dtype=torch.float64, device=annotation.device).reshape(len(annotation), len(counts))
+
+
+def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_segment: int = 40) -> Tensor:
+    """Best F1 that a number of frames can reach by whoever knows the annotation.
+
+    One frame hits a segment, so the best choice gives each positive segment a frame while there are frames, then
+    fills the positive segments, and only what they cannot hold goes to negative ones, the longest first. With x
+    positive segments hit of a, and y negative ones, F1 = 2x / (x + y + a): it rises with x and falls with y, and no
+    choice has a greater x or a smaller y. Below 1 there are either too few frames for all positive segments, or
+    more than fit into them.
+
+    Args:
+        annotation: Annotated frames, bool, (B, T).
+        counts: Numbers of frames, K of them, each from 1 to T.
+        frames_per_segment: Length of a segment in frames.
+
+    Returns:
+        float64 (B, K).
+
+    Example:
+        >>> annotation = torch.tensor([[True, False, True, False, False, False]])
+        >>> oracle_f1(annotation, [1, 2, 5], frames_per_segment=2)
+        tensor([[0.6667, 1.0000, 0.8000]], dtype=torch.float64)
+    """
+    lengths = _lengths(annotation.shape[-1], frames_per_segment)
+    rows = [
+        [_best_f1(*_split(lengths, positive), count) for count in counts]
+        for positive in hit_segments(annotation, frames_per_segment).tolist()
+    ]
+    return torch.tensor(rows, dtype=torch.float64, device=annotation.device).reshape(len(annotation), len(counts))
+
+
+def spread_frames(annotation: Tensor, counts: Sequence[int]) -> Tensor:
+    """Mark frames spread evenly over the annotated ones; where there are more, all of these and evenly over the rest.
+
+    Args:
+        annotation: Annotated frames, bool, (B, T).
+        counts: Numbers of frames to mark, K of them, each from 0 to T.
+
+    Returns:
+        bool (B, K, T).
+
+    Example:
+        >>> spread_frames(torch.tensor([[False, True, True, True, False]]), [1, 2, 4]).int()
+        tensor([[[0, 0, 1, 0, 0],
+                 [0, 1, 0, 1, 0],
+                 [0, 1, 1, 1, 1]]], dtype=torch.int32)
+    """
+    marked = annotation.new_zeros(len(annotation), len(counts), annotation.shape[-1])
+    for clip, of_clip in enumerate(annotation):
+        inside, outside = of_clip.nonzero().squeeze(1), (~of_clip).nonzero().squeeze(1)
+        for k, count in enumerate(counts):
+            within = min(count, len(inside))
+            marked[clip, k, _evenly(inside, within)] = True
+            marked[clip, k, _evenly(outside, count - within)] = True
+    return marked
+
+
+def _evenly(frames: Tensor, count: int) -> Tensor:
+    """Pick frames in the middles of as many equal parts."""
+    return frames[torch.arange(count, device=frames.device).mul(2).add(1).mul(len(frames)) // max(2 * count, 1)]
+
+
+def _lengths(n_frames: int, frames_per_segment: int) -> list[int]:
+    """Frames of each segment, (S,)."""
+    return [min(frames_per_segment, n_frames - start) for start in range(0, n_frames, frames_per_segment)]
+
+
+def _split(lengths: Sequence[int], positive: Sequence[bool]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Lengths of the positive and of the negative segments, longest first: nothing else of a clip matters."""
+    chosen: tuple[list[int], list[int]] = ([], [])
+    for length, is_positive in zip(lengths, positive, strict=True):
+        chosen[not is_positive].append(length)
+    return tuple(sorted(chosen[0], reverse=True)), tuple(sorted(chosen[1], reverse=True))
+
+
+def _best_f1(positive: tuple[int, ...], negative: tuple[int, ...], count: int) -> float:
+    if not positive:
+        return 0.0
+    hit, spilled, left = min(count, len(positive)), 0, count - sum(positive)
+    for length in negative:
+        if left <= 0:
+            break
+        spilled, left = spilled + 1, left - length
+    return 2 * hit / (hit + spilled + len(positive))
+
+
+@lru_cache(maxsize=1024)
+def _expected_f1(positive: tuple[int, ...], negative: tuple[int, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
+    """Expected F1 when frames are drawn from segments of these lengths, for each number of frames.
+
+    How many of the frames fall into positive segments is hypergeometric; given that, what is hit among the positive
+    segments and among the negative ones is independent.
+    """
+    if not positive:
+        return (0.0,) * len(counts)
+    hits, false_hits = (_hit_probabilities(lengths, max(counts)) for lengths in (positive, negative))
+    x, y = np.ix_(np.arange(len(positive) + 1), np.arange(len(negative) + 1))
+    f1 = 2 * x / (x + y + len(positive))
+    values = []
+    for count in counts:
+        inside = np.arange(count + 1)
+        share = hypergeom.pmf(inside, sum(positive) + sum(negative), sum(positive), count)
+        values.append(float(np.einsum("j,jx,jy,xy", share, hits[inside], false_hits[count - inside], f1)))
+    return tuple(values)
+
+
+def _hit_probabilities(lengths: Sequence[int], most: int) -> NDArray[np.float64]:
+    """Probability that j frames drawn from segments of these lengths hit exactly x of the segments.
+
+    Segments are taken up one by one: of j frames drawn from all so far, the number that falls into the new one is
+    hypergeometric. All terms are probabilities, so nothing cancels or overflows, as binomial coefficients would.
+
+    Returns:
+        (most + 1, segments + 1) for j from 0 to `most`; rows with more frames than there are mean nothing.
+    """
+    table = np.eye(most + 1, 1)
+    total = 0
+    for length in lengths:
+        total += length
+        drawn, new = np.ix_(np.arange(most + 1), np.arange(min(length, most) + 1))
+        share = hypergeom.pmf(new, total, length, np.minimum(drawn, total))
+        before = table[np.maximum(drawn - new, 0)]
+        missed = np.pad(share[:, :1] * table, ((0, 0), (0, 1)))
+        hit = np.pad(np.einsum("ji,jix->jx", share[:, 1:], before[:, 1:]), ((0, 0), (1, 0)))
+        table = missed + hit
+    return table
