@@ -14,6 +14,9 @@ from lightning_modules.errors import ConfigurationError
 OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
 """What each LightningModule's objective is called in tables and figures."""
 
+DETECTOR_LABELS = {"one_class_svm": "One-class SVM", "knn": "kNN"}
+"""Reference detectors whose label is more than their name with a capital letter."""
+
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a ``config.yaml`` with its interpolations resolved.
@@ -31,12 +34,18 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def objective_name(config: dict[str, Any]) -> str:
-    """Name the objective of a configuration.
+    """Name the objective of a configuration, or the reference detector where it trains no model.
 
     Example:
         >>> objective_name({"model": {"class_path": "lightning_modules.MaskedAutoencoder"}})
         'MAE'
+        >>> objective_name({"detector": {"name": "isolation_forest"}})
+        'Isolation forest'
     """
+    detector = config.get("detector")
+    if detector and not config.get("model"):
+        name = str(detector["name"] if isinstance(detector, dict) else detector)
+        return DETECTOR_LABELS.get(name, name.replace("_", " ").capitalize())
     name = str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
     return OBJECTIVES.get(name, name or "model")
 

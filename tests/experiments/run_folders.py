@@ -24,6 +24,8 @@ data:
     frame_step: ${{data.init_args.frontend.hop}}
     frontend: {{sample_rate: 16000, window: 0.25, hop: 0.125}}
 """
+CLIP_COLUMNS = ("index", "name", "label", "anomaly_type", "annotated", "score")
+LEADING = ("index", "name", "anomaly_type", "explainer", "percentile")
 F1 = {
     # clips "stuck/a.wav", "broken/b.wav", "broken/c.wav" by percentiles 97, 98, 99
     "error_map": [[0.2, 0.5, 0.9], [0.4, 0.5, 0.3], [0.6, 0.2, 0.3]],
@@ -42,6 +44,8 @@ class RunMaker:
     f1: dict[str, list[list[float]]] | None = field(default_factory=lambda: F1)
     segments: bool = True
     examples: bool = True
+    evidence: bool = False
+    """Chance levels, nulls, deletion curves and masked scores, which older runs do not have."""
 
     def write(self, run: Path) -> Path:
         """Write the folder and return it."""
@@ -54,29 +58,61 @@ class RunMaker:
         self._write_clips(test)
         if self.f1 is not None:
             self._write_measures(test, self.f1)
+            if self.evidence:
+                self._write_evidence(test, self.f1)
         if self.examples:
             for index, name in list(enumerate(self.anomalous, start=4))[:2]:
                 example_clip(index, name).save(test / "examples")
+        (test / "finished").touch()
         return run
 
     def _write_clips(self, test: Path) -> None:
+        """Masked scores are twice the scores."""
         rows = [(i, f"normal/{i}.wav", 0, "", 0, i + 1.0) for i in range(4)]
         for name, score in self.anomalous.items():
             rows.append((len(rows), name, 1, name.split("/")[0], int(self.f1 is not None), score))
-        write_rows(test / DetectionAUC.filename, DetectionAUC.columns, rows)
+        columns = CLIP_COLUMNS
+        if self.evidence:
+            columns, rows = (*columns, "masked_score"), [(*row, 2 * row[-1]) for row in rows]
+        write_rows(test / DetectionAUC.filename, columns, rows)
 
     def _write_measures(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
-        """Frame-based faithfulness is half of F1, segment-based a tenth more."""
-        columns = ("index", "name", "anomaly_type", "explainer", "percentile")
+        """Frame-based faithfulness is half of F1, segment-based a tenth more; chance levels are half of each value."""
         scores, shares = [], []
-        for explainer, of_clips in f1.items():
-            for index, (name, values) in enumerate(zip(self.anomalous, of_clips, strict=True), start=4):
-                for percentile, value in zip(PERCENTILES, values, strict=True):
-                    key = (index, name, name.split("/")[0], explainer, percentile)
-                    scores.append((*key, value, value, value))
-                    shares.append((*key, value / 2, value / 2 + 0.1 if self.segments else ""))
-        write_rows(test / AnnotationFScore.filename, (*columns, *AnnotationFScore.kinds), scores)
-        write_rows(test / Faithfulness.filename, (*columns, *Faithfulness.kinds), shares)
+        for key, value in self._cells(f1):
+            frame, segment = value / 2, value / 2 + 0.1 if self.segments else ""
+            chance = (frame / 2, segment and segment / 2) if self.evidence else ()
+            scores.append((*key, value, value, value, *([value / 2] if self.evidence else [])))
+            shares.append((*key, frame, segment, *chance))
+        for callback, rows in ((AnnotationFScore, scores), (Faithfulness, shares)):
+            chance_columns = callback.chance_columns.values() if self.evidence else ()
+            write_rows(test / callback.filename, (*LEADING, *callback.kinds, *chance_columns), rows)
+
+    def _write_evidence(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
+        """References and deletion curves; the null's other values are half of the observed one."""
+        n = len(self.anomalous)
+        references = {"random_frames": [[0.3, 0.2, 0.1]] * n, "all_frames": [[0.4] * 3] * n, "oracle": [[1.0] * 3] * n}
+        cells = self._cells(references)
+        write_rows(test / AnnotationFScore.references_filename, (*LEADING, "f1"), [(*key, v) for key, v in cells])
+        rows = [(*key, v, v if self.segments else "") for key, v in cells]
+        write_rows(test / Faithfulness.references_filename, (*LEADING, *Faithfulness.kinds), rows)
+        rows = [(*key, v, 1 - v) for key, v in self._cells(f1)]
+        write_rows(test / "deletion.csv", (*LEADING, "deletion", "insertion"), rows)
+        shared = {"names": np.array(list(self.anomalous)), "percentiles": np.array(PERCENTILES)}
+        weights = np.array([1, 0.5, 0.5, 0.5, 0.5], np.float32)
+        nulls = {name: np.array(values, np.float32)[..., None] * weights for name, values in f1.items()}
+        np.savez(test / AnnotationFScore.null_filename, **shared, **{f"f1/{k}": v for k, v in nulls.items()})
+        halves = {f"{kind}/{k}": v / 2 for k, v in nulls.items() for kind in Faithfulness.kinds}
+        np.savez(test / Faithfulness.null_filename, **shared, **halves)
+
+    def _cells(self, values: dict[str, list[list[float]]]) -> list[tuple[tuple, float]]:
+        """Each value with the leading columns of its row."""
+        return [
+            ((index, name, name.split("/")[0], explainer, percentile), value)
+            for explainer, of_clips in values.items()
+            for index, (name, of_clip) in enumerate(zip(self.anomalous, of_clips, strict=True), start=4)
+            for percentile, value in zip(PERCENTILES, of_clip, strict=True)
+        ]
 
 
 def example_clip(index: int = 4, name: str = "stuck/a.wav", annotated: bool = True) -> Example:

@@ -1,9 +1,11 @@
 """Reading of run folders, against files written by hand."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from experiments.results import read_clip_values, read_learning_curves, read_run
+from experiments.results import SanityRow, StudyMembership, read_clip_values, read_learning_curves, read_run
 from lightning_modules import ConfigurationError
 
 
@@ -114,3 +116,66 @@ def test_a_damaged_example_is_named(run_maker, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ConfigurationError, match=path.name):
         _ = run.examples
+
+
+def test_a_run_without_evidence_is_read(run_maker, tmp_path):
+    run = read_run(run_maker().write(tmp_path / "run"))
+    assert (run.f1_references, run.faithfulness_references, run.f1_null, run.faithfulness_null) == (None,) * 4
+    assert (run.deletion, run.sanity, run.membership, run.clips.masked_scores) == (None,) * 4
+    assert "chance" not in run.f1.values
+    assert not run.faithfulness.defined("frame_chance")
+
+
+def test_evidence_is_read(run_maker, tmp_path):
+    run = read_run(run_maker("MAE", evidence=True).write(tmp_path / "run"))
+    assert run.f1.mean("chance", "saliency") == pytest.approx([0.1, 0.05, 0.0])
+    assert run.faithfulness.values["segment_chance"]["error_map"][0] == pytest.approx([0.1, 0.175, 0.275])
+    assert run.f1_references.explainers == ("random_frames", "all_frames", "oracle")
+    assert run.f1_references.mean("f1", "oracle") == pytest.approx([1, 1, 1])
+    assert run.faithfulness_references.mean("frame", "random_frames") == pytest.approx([0.3, 0.2, 0.1])
+    assert run.deletion.mean("insertion", "error_map") == pytest.approx([0.6, 0.6, 0.5])
+    assert (run.f1_null.names, run.f1_null.percentiles) == (run.f1.names, (97, 98, 99))
+    assert run.f1_null.values["f1"]["saliency"].shape == (3, 3, 5)
+    assert run.f1_null.values["f1"]["saliency"][..., 0] == pytest.approx(run.f1.values["f1"]["saliency"])
+    assert set(run.faithfulness_null.values) == {"frame", "segment"}
+    assert run.clips.masked_scores[4:] == pytest.approx([10, 7, 5])
+
+
+def test_sanity_checks_are_typed(run_maker, tmp_path):
+    folder = run_maker().write(tmp_path / "run")
+    (folder / "test" / "sanity.csv").write_text(
+        "index,name,explainer,check,step,value\n4,stuck/a.wav,saliency,randomisation,decoder,0.25\n"
+        "4,stuck/a.wav,saliency,infidelity,,1e-3\n"
+    )
+    assert read_run(folder).sanity == [
+        SanityRow(4, "stuck/a.wav", "saliency", "randomisation", "decoder", 0.25),
+        SanityRow(4, "stuck/a.wav", "saliency", "infidelity", "", 1e-3),
+    ]
+
+
+def test_the_place_in_a_study_is_read(run_maker, tmp_path):
+    folder = run_maker().write(tmp_path / "run")
+    (folder / "study.json").write_text('{"study": "s", "variant": "MAE", "settings": {"mask_ratio": 0.3}, "seed": 3}')
+    assert read_run(folder).membership == StudyMembership("s", "MAE", {"mask_ratio": 0.3}, 3)
+    (folder / "study.json").write_text('{"study": "s"}')
+    refused(folder, "study.json", "damaged")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("one_class_svm", "One-class SVM"), ("nearest_neighbour", "Nearest neighbour")]
+)
+def test_a_reference_detector_is_a_run(run_maker, tmp_path, name, label):
+    folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
+    shutil.rmtree(folder / "fit")
+    (folder / "test" / "config.yaml").write_text(f"detector: {{name: {name}, nu: 0.1}}\n")
+    run = read_run(folder)
+    assert (run.objective, run.learning, run.f1, run.examples) == (label, None, None, ())
+    assert run.clips.has_both_classes
+
+
+def test_damaged_nulls_are_named(run_maker, tmp_path):
+    run = read_run(run_maker(evidence=True).write(tmp_path / "run"))
+    path = run.folder / "test" / "f1_null.npz"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ConfigurationError, match=r"f1_null\.npz is damaged"):
+        _ = run.f1_null
