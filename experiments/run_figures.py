@@ -19,6 +19,7 @@ from experiments.figures import (
 )
 from experiments.results import read_clip_scores, read_clip_values, read_examples, read_learning_curves
 from experiments.run_config import OBJECTIVES
+from experiments.tracking.clips import log_clips
 from explainers.examples import Example
 from lightning_modules import ConfigurationError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, ExplanationCallback, Faithfulness
@@ -69,7 +70,9 @@ class RunFigures(Callback):
         """Draw the explained recordings."""
         stage = _stage_folder(trainer)
         if stage is not None:
-            self._draw_attributions(trainer, pl_module, stage, "predict", read_examples(stage))
+            examples = read_examples(stage)
+            self._draw_attributions(trainer, pl_module, stage, "predict", examples)
+            _show_clips(trainer, "predict", stage, examples)
 
     def _draw_evaluation(self, trainer: Trainer, pl_module: LightningModule, key: str) -> None:
         stage = _stage_folder(trainer)
@@ -79,19 +82,21 @@ class RunFigures(Callback):
         examples = read_examples(stage)
         self._draw_attributions(trainer, pl_module, stage, key, examples)
         self._draw_replacement(trainer, pl_module, stage, key, examples)
+        _show_clips(trainer, key, stage, examples)
 
     def _draw_curves(self, trainer: Trainer, pl_module: LightningModule, stage: Path, key: str) -> None:
         model = _model_name(pl_module)
         if (stage / DetectionAUC.filename).is_file():
             clips = read_clip_scores(stage)
             if clips.has_both_classes:
-                path = save_png(roc_curves({model: (model, clips)}), stage / FOLDER / "roc.png")
+                path = save_png(roc_curves({model: (model, [clips])}), stage / FOLDER / "roc.png")
                 _show(trainer, f"{key}/roc", [path])
-        files = ((AnnotationFScore.filename, ("f1",)), (Faithfulness.filename, Faithfulness.kinds))
-        for filename, kinds in files:
-            values = read_clip_values(stage / filename, kinds)
+        measured: tuple[tuple[type[ExplanationCallback], tuple[str, ...]], ...]
+        measured = ((AnnotationFScore, ("f1",)), (Faithfulness, Faithfulness.kinds))
+        for callback, kinds in measured:
+            values = read_clip_values(stage / callback.filename, kinds, tuple(callback.chance_columns.values()))
             if values is not None:
-                name = Path(filename).stem
+                name = Path(callback.filename).stem
                 path = save_png(percentile_curves(values, kinds, model), stage / FOLDER / f"{name}.png")
                 _show(trainer, f"{key}/{name}", [path])
 
@@ -153,3 +158,14 @@ def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(key=key, images=[str(path) for path in paths], caption=captions)
+
+
+def _show_clips(trainer: Trainer, key: str, stage: Path, examples: Sequence[Example]) -> None:
+    """Hand the kept clips to every Weights & Biases logger, with the recordings that they were computed from."""
+    scores = read_clip_scores(stage) if (stage / DetectionAUC.filename).is_file() else None
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    clips = getattr(data, {"val": "labelled_val_clips", "test": "test_clips", "predict": "predict_clips"}[key], ())
+    recordings = {clip.name: clip.path for clip in clips}
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            log_clips(logger, key, examples, scores, recordings)

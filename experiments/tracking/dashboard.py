@@ -1,0 +1,222 @@
+"""The comparison of AE and MAE as a Weights & Biases workspace, laid out by code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import wandb
+
+from experiments.figures.output import write_atomically
+from experiments.figures.style import explainer_label
+from experiments.tracking.metrics import HEADLINE_PERCENTILE, PERCENTILE_AXIS, curve_name, direction
+from experiments.tracking.settings import has_account
+from explainers import EXPLAINERS
+from lightning_modules.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wandb_workspaces.reports.v2.interface import Panel
+    from wandb_workspaces.workspaces import Section, Workspace
+
+_BY = "JobType"
+_FULL_WIDTH, _TALL = 24, 16  # units of W&B's grid
+_KINDS = {
+    "f1": "F1",
+    "faithfulness_frame": "Faithfulness, frames",
+    "faithfulness_segment": "Faithfulness, segments",
+}
+_CHECKS = {
+    "sanity/randomisation": "Rank correlation with a randomised model's map",
+    "sanity/infidelity": "Infidelity",
+    "sanity/max_sensitivity": "Maximum sensitivity",
+    "deletion_area": "Area under the deletion curve",
+    "insertion_area": "Area under the insertion curve",
+}
+
+
+def dashboard(
+    project: str = "faithful-aad",
+    entity: str | None = None,
+    group: str | None = None,
+    explainers: Sequence[str] = tuple(EXPLAINERS),
+    output: str | None = None,
+) -> None:
+    """Lay out a study's comparison as a workspace on Weights & Biases.
+
+    Args:
+        project: The project whose runs are compared.
+        entity: The user or team that owns it; the account's own by default.
+        group: The group to show, a study's name; all runs by default.
+        explainers: The explainers that get panels.
+        output: A JSON file to write the workspace to instead of saving it on Weights & Biases; needs no account.
+
+    Raises:
+        ConfigurationError: If the optional packages, an account or the network is missing.
+    """
+    unknown = [name for name in explainers if name not in EXPLAINERS]
+    if unknown:
+        raise ConfigurationError(f"--explainers {unknown[0]} does not exist; choose from {', '.join(EXPLAINERS)}")
+    if output is not None:
+        workspace = build_workspace(project, entity or "", group, explainers)
+        write_atomically(Path(output), workspace_json(workspace).encode())
+        print(output)
+        return
+    if not has_account():
+        raise ConfigurationError(
+            "dashboard needs an account: call `wandb login` first, or name a file with --output to look at it"
+        )
+    try:
+        workspace = build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
+        workspace.save()
+        print(workspace.url)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # W&B passes on what its transports raise
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"the dashboard can't be saved to project {project} ({reason}); check --project, --entity and the network"
+        ) from error
+
+
+def build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> Workspace:
+    """Build the workspace, without the network.
+
+    Runs are grouped by job type, so that each chart has a line, mean ± standard deviation over seeds, or a bar for
+    AE and one for MAE.
+
+    Args:
+        project: The project whose runs are compared.
+        entity: The user or team that owns it.
+        group: The group of runs to show; all of them for None.
+        explainers: The explainers that get panels.
+
+    Raises:
+        ConfigurationError: If wandb-workspaces is not installed.
+    """
+    ws, _ = _packages()
+    return ws.Workspace(
+        project=project,
+        entity=entity,
+        name="AE against MAE" + (f": {group}" if group else ""),
+        sections=[
+            _detection(),
+            *(_curves(kind, explainers) for kind in _KINDS),
+            _chance(explainers),
+            _sanity(explainers),
+            _clips(),
+            _training(),
+        ],
+        runset_settings=ws.RunsetSettings(
+            # As text, quoted here: the package does not escape quotes in the values of its own expressions.
+            filters=f"Metric('Group') == {group!r}" if group else "",
+            groupby=[ws.Metric(_BY)],
+            pinned_columns=[f"summary:{_summary(name)}" for name in ("test/auc", *_headlines("f1", explainers))],
+        ),
+        settings=ws.WorkspaceSettings(max_runs=100),
+        auto_generate_panels=False,
+    )
+
+
+def workspace_json(workspace: Workspace) -> str:
+    """The workspace as W&B stores it."""
+    view = workspace._to_model()  # the package itself can only save online
+    return str(view.model_dump_json(by_alias=True, exclude_none=True, indent=1))
+
+
+def _detection() -> Section:
+    names = {"test/auc": "AUC", "test/pauc": "Partial AUC", "test/auc_masked_error": "AUC of the masked error"}
+    return _section("Detection", [_bars(title, [name]) for name, title in names.items()], is_open=True)
+
+
+def _curves(kind: str, explainers: Sequence[str]) -> Section:
+    """A measure over percentiles, with its chance level in the same chart."""
+    panels = [
+        _line(explainer_label(name), [curve_name("test", kind, name), curve_name("test", f"{kind}_chance", name)])
+        for name in explainers
+    ]
+    return _section(f"{_KINDS[kind]} over percentiles", panels, is_open=True)
+
+
+def _chance(explainers: Sequence[str]) -> Section:
+    """What is left of the measures when chance is taken off, and how surely anything is."""
+    panels: list[Panel] = []
+    for kind, title in _KINDS.items():
+        corrected, p_values = (
+            [curve_name("test", f"{kind}_{what}", name) for name in explainers] for what in ("corrected", "pvalue")
+        )
+        panels += [_line(f"{title}, chance-corrected", corrected), _line(f"{title}, p-value", p_values)]
+        panels.append(_bars(f"{title} at percentile {HEADLINE_PERCENTILE}", _headlines(kind, explainers)))
+    return _section("Chance levels", panels)
+
+
+def _sanity(explainers: Sequence[str]) -> Section:
+    panels = [_bars(title, [f"test/{kind}/{name}" for name in explainers]) for kind, title in _CHECKS.items()]
+    return _section("Sanity checks, deletion and insertion", panels)
+
+
+def _clips() -> Section:
+    _, wr = _packages()
+    table = wr.WeavePanelSummaryTable(table_name="test/clips", layout=wr.Layout(w=_FULL_WIDTH, h=_TALL))
+    figures = wr.MediaBrowser(title="Attribution maps", media_keys=["test/attributions", "test/replacement"])
+    return _section("Clips", [table, figures])
+
+
+def _training() -> Section:
+    _, wr = _packages()
+    losses = {"train/loss": "Training loss", "val/loss": "Validation loss"}
+    panels = [wr.LinePlot(title=title, x="trainer/global_step", y=[name]) for name, title in losses.items()]
+    return _section("Training", panels)
+
+
+def _section(name: str, panels: list[Panel], is_open: bool = False) -> Section:
+    ws, _ = _packages()
+    return ws.Section(name=name, panels=panels, is_open=is_open)
+
+
+def _line(title: str, metrics: list[str]) -> Panel:
+    """Curves over percentiles, a line a job type."""
+    _, wr = _packages()
+    return wr.LinePlot(
+        title=title,
+        x=PERCENTILE_AXIS,
+        y=metrics,
+        groupby=_BY,
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stddev",
+        max_runs_to_show=100,
+    )
+
+
+def _bars(title: str, metrics: list[str]) -> Panel:
+    """A bar a job type."""
+    _, wr = _packages()
+    return wr.BarPlot(
+        title=title,
+        metrics=[_summary(name) for name in metrics],
+        groupby=_BY,
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stddev",
+    )
+
+
+def _headlines(kind: str, explainers: Sequence[str]) -> list[str]:
+    return [f"test/{kind}/{name}/p{HEADLINE_PERCENTILE}" for name in explainers]
+
+
+def _summary(name: str) -> str:
+    """A scalar as a run's summary has it, under its direction."""
+    good = direction(name)
+    return name if good is None else f"{name}.{good}"
+
+
+def _packages() -> tuple[Any, Any]:
+    """The optional package's workspaces and panels."""
+    try:
+        from wandb_workspaces import workspaces  # noqa: PLC0415
+        from wandb_workspaces.reports import v2  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            "dashboard needs an optional package: install it with `pip install 'faithful-aad[dashboard]'`"
+        ) from error
+    return workspaces, v2
