@@ -1,23 +1,30 @@
 """Figures of runs: pure functions from data to Matplotlib figures, and how to keep them."""
 
-from experiments.figures.attributions import attribution_grid
+from experiments.figures.attributions import annotated_clip, attribution_comparison, attribution_grid
+from experiments.figures.comparison import Block, Curve, Panel, model_comparison
 from experiments.figures.detection import MAX_FPR, detection_areas, roc_curves
 from experiments.figures.learning import learning_curves
-from experiments.figures.output import render, save_png, write_atomically
-from experiments.figures.percentiles import compare_runs, percentile_curves
+from experiments.figures.output import render, save_pdf, save_png, write_atomically
+from experiments.figures.percentiles import percentile_curves
 from experiments.figures.replacement import choose_example, replacement_example
 
 __all__ = [
     "MAX_FPR",
+    "Block",
+    "Curve",
+    "Panel",
+    "annotated_clip",
+    "attribution_comparison",
     "attribution_grid",
     "choose_example",
-    "compare_runs",
     "detection_areas",
     "learning_curves",
+    "model_comparison",
     "percentile_curves",
     "render",
     "replacement_example",
     "roc_curves",
+    "save_pdf",
     "save_png",
     "write_atomically",
 ]

@@ -19,7 +19,7 @@ from metrics.functional import frame_curve, select_peaks
 
 _SPECTROGRAM_COLOURS = "magma"
 _ANNOTATION_BAR = "#c77700"
-_LEFT, _RIGHT, _COLOUR_BAR, _GAP = 0.52, 0.62, 0.09, 0.07  # inches
+_LEFT, _RIGHT, _COLOUR_BAR, _COLOUR_BAR_GAP, _MARGIN = 0.52, 0.62, 0.09, 0.07, 0.1  # inches
 
 Mask = NDArray[np.bool_]
 
@@ -31,45 +31,68 @@ class Stack:
         heights: Height of each panel from the top, inches.
         gaps: Space above each panel, inches.
         bottom: Space for the time axis and the key below, inches.
+        width: Width of the whole figure, inches.
+        columns: Number of equal stacks next to each other.
+        colour_bars: Whether space is left for colour bars.
     """
 
-    def __init__(self, heights: Sequence[float], gaps: Sequence[float], bottom: float = 0.72) -> None:
+    def __init__(
+        self,
+        heights: Sequence[float],
+        gaps: Sequence[float],
+        bottom: float = 0.72,
+        width: float = WIDTH,
+        columns: int = 1,
+        colour_bars: bool = True,
+    ) -> None:
         total = sum(heights) + sum(gaps) + bottom
-        self.figure = Figure(figsize=(WIDTH, total))
-        self.axes: list[Axes] = []
-        top = total
-        width = WIDTH - _LEFT - _RIGHT - _COLOUR_BAR - _GAP
-        for height, gap in zip(heights, gaps, strict=True):
-            top -= gap + height
-            box = (_LEFT / WIDTH, top / total, width / WIDTH, height / total)
-            axes = self.figure.add_axes(box, sharex=self.axes[0] if self.axes else None)
-            axes.tick_params(bottom=False, labelbottom=False)
-            self.axes.append(axes)
-        self.axes[-1].tick_params(bottom=True, labelbottom=True)
-        self.axes[-1].set_xlabel("Time (s)")
+        right = _COLOUR_BAR_GAP + _COLOUR_BAR + _RIGHT if colour_bars else _MARGIN
+        panel = (width - columns * (_LEFT + right)) / columns
+        self.figure = Figure(figsize=(width, total))
+        self.columns: list[list[Axes]] = []
+        for column in range(columns):
+            left = column * (_LEFT + panel + right) + _LEFT
+            self.columns.append(self._add_panels(left / width, panel / width, heights, gaps))
+        self.axes = self.columns[0]
         self._width, self._total = width, total
 
     def colour_bar(self, image: Any, axes: Axes, label: str) -> None:
         """Put a colour bar to the right of a panel."""
         box = axes.get_position()
-        left = (_LEFT + self._width + _GAP) / WIDTH
-        bar_axes = self.figure.add_axes((left, box.y0, _COLOUR_BAR / WIDTH, box.height))
+        left = box.x1 + _COLOUR_BAR_GAP / self._width
+        bar_axes = self.figure.add_axes((left, box.y0, _COLOUR_BAR / self._width, box.height))
         bar = self.figure.colorbar(image, cax=bar_axes)
         bar.outline.set_linewidth(0.5)
         bar.ax.locator_params(nbins=4)
         # Beside the widest tick labels there can be, so that the units of all panels stand in one column.
-        bar.ax.text(1 - 0.02 / WIDTH, box.y0 + box.height / 2, label, rotation=90, ha="right", va="center",
+        right = left + (_COLOUR_BAR + _RIGHT - 0.02) / self._width
+        bar.ax.text(right, box.y0 + box.height / 2, label, rotation=90, ha="right", va="center",
                     transform=self.figure.transFigure)  # fmt: skip
 
     def key(self, handles: Sequence[Patch | Line2D]) -> None:
         """Explain marks below the time axis."""
-        self.figure.legend(handles=handles, loc="lower center", ncols=len(handles), bbox_to_anchor=(0.48, 0.0))
+        self.figure.legend(handles=handles, loc="lower center", ncols=len(handles), bbox_to_anchor=(0.5, 0.0),
+                           handletextpad=0.5, columnspacing=1.2)  # fmt: skip
 
     def title(self, text: str, detail: str) -> None:
         """Head the figure with a line and a smaller one."""
-        left = _LEFT / WIDTH
+        left = _LEFT / self._width
         self.figure.text(left, 1 - 0.09 / self._total, verbatim(text), va="top", fontsize=9.5, fontweight="bold")
         self.figure.text(left, 1 - 0.27 / self._total, verbatim(detail), va="top", fontsize=8, color="#52606d")
+
+    def _add_panels(self, left: float, width: float, heights: Sequence[float], gaps: Sequence[float]) -> list[Axes]:
+        """One column, its place and width as shares of the figure's width."""
+        panels: list[Axes] = []
+        total = top = float(self.figure.get_figheight())
+        for height, gap in zip(heights, gaps, strict=True):
+            top -= gap + height
+            box = (left, top / total, width, height / total)
+            axes = self.figure.add_axes(box, sharex=panels[0] if panels else None)
+            axes.tick_params(bottom=False, labelbottom=False)
+            panels.append(axes)
+        panels[-1].tick_params(bottom=True, labelbottom=True)
+        panels[-1].set_xlabel("Time (s)")
+        return panels
 
 
 def clip_peaks(example: Example, explainer: str, percentile: int) -> tuple[NDArray[np.float32], Mask]:

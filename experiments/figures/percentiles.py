@@ -1,29 +1,18 @@
-"""Measures of explanations over the percentile that makes a frame a peak (paper Figures 4 and 5)."""
+"""One run's measures of explanations over the percentile that makes a frame a peak."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
-from experiments.figures.style import (
-    INK,
-    LineStyle,
-    explainer_colour,
-    explainer_label,
-    explainer_marker,
-    objective_style,
-    styled,
-    verbatim,
-)
+from experiments.figures.style import MUTED, explainer_colour, explainer_label, explainer_marker, styled, verbatim
 from experiments.results import ClipValues
 
 KIND_LABELS = {"f1": "F1", "frame": "Frame-based faithfulness", "segment": "Segment-based faithfulness"}
-_COLUMNS = 3
-_PERCENTILE = "Percentile of the peak threshold"
+PERCENTILE = "Percentile of the peak threshold"
 
 
 @styled
@@ -40,9 +29,14 @@ def percentile_curves(values: ClipValues, kinds: Sequence[str], model: str = "")
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axes, kind in zip(panels, kinds, strict=True):
         for name in values.explainers:
-            _line(axes, values, kind, name, "-", explainer_label(name))
+            axes.plot(
+                values.percentiles, values.mean(kind, name), color=explainer_colour(name),
+                marker=explainer_marker(name), ms=3.5, clip_on=False, label=explainer_label(name),
+            )  # fmt: skip
+        _draw_chance(axes, values, kind)
+        axes.set_xticks(values.percentiles)
         axes.set_title(KIND_LABELS.get(kind, kind), loc="left")
-        axes.set_xlabel(_PERCENTILE)
+        axes.set_xlabel(PERCENTILE)
         axes.grid(axis="y")
     panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel(f"Mean over {len(values.names)} clips")
@@ -53,40 +47,12 @@ def percentile_curves(values: ClipValues, kinds: Sequence[str], model: str = "")
     return figure
 
 
-@styled
-def compare_runs(runs: Mapping[str, tuple[str, ClipValues]], kind: str) -> Figure:
-    """Draw one measure of several runs, one panel an explainer, the line style telling the objective.
-
-    Args:
-        runs: Objective and measures by the run's label.
-        kind: Which measure.
-    """
-    names = list(dict.fromkeys(name for _, values in runs.values() for name in values.explainers))
-    columns = min(_COLUMNS, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.75 * columns + 0.4, 1.95 * rows + 0.6), layout=ConstrainedLayoutEngine(h_pad=0.08))
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
-    for axes, name in zip(panels, names, strict=False):
-        for label, (objective, values) in runs.items():
-            if name in values.explainers:
-                _line(axes, values, kind, name, objective_style(objective), label)
-        axes.set_title(explainer_label(name), loc="left", color=INK, fontweight="bold")
-        axes.grid(axis="y")
-        axes.tick_params(labelbottom=True)
-    for axes in panels[len(names) :]:
-        axes.set_visible(False)
-    panels[0].set_ylim(bottom=0)
-    figure.supxlabel(_PERCENTILE, fontsize=8)
-    figure.supylabel(KIND_LABELS.get(kind, kind), fontsize=8)
-    keys = [Line2D([], [], color=INK, ls=objective_style(objective), label=verbatim(label))
-            for label, (objective, _) in runs.items()]  # fmt: skip
-    figure.legend(handles=keys, loc="outside upper left", ncols=min(4, len(keys)), handlelength=3)
-    return figure
-
-
-def _line(axes: Axes, values: ClipValues, kind: str, explainer: str, style: LineStyle, label: str) -> None:
-    axes.plot(
-        values.percentiles, values.mean(kind, explainer), color=explainer_colour(explainer), ls=style,
-        marker=explainer_marker(explainer), ms=3.5, clip_on=False, label=label,
-    )  # fmt: skip
-    axes.set_xticks(values.percentiles)
+def _draw_chance(axes: Axes, values: ClipValues, kind: str) -> None:
+    """Shade from the lowest to the highest chance level of the explainers, where the run has them."""
+    column = "chance" if kind == "f1" else f"{kind}_chance"
+    if values.defined(column):
+        levels = [values.mean(column, name) for name in values.explainers]
+        axes.fill_between(
+            values.percentiles, np.min(levels, axis=0), np.max(levels, axis=0), color=MUTED, alpha=0.3, lw=0,
+            zorder=0, label="chance (shifted curves)",
+        )  # fmt: skip

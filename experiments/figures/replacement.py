@@ -22,7 +22,7 @@ from experiments.figures.panels import (
     peak_key,
     shade,
 )
-from experiments.figures.style import explainer_colour, explainer_label, readable, styled
+from experiments.figures.style import COLUMN_WIDTH, WIDTH, explainer_colour, explainer_label, readable, styled
 from explainers.examples import Example
 from metrics.functional import segment_mask
 
@@ -58,6 +58,7 @@ def replacement_example(
     percentile: int = 98,
     explainer: str = "error_map",
     model: str = "",
+    for_paper: bool = False,
 ) -> Figure:
     """Draw a clip x, the frame curve that selects frames, and x̃ with these taken from the reconstruction.
 
@@ -68,16 +69,20 @@ def replacement_example(
         percentile: Frames at or above this percentile of the curve are peaks.
         explainer: Whose map selects frames.
         model: What the title calls the model.
+        for_paper: One column of a paper wide and without a title, which the caption is for.
     """
     frames = replaced_frames(example, explainer, percentile, frames_per_segment)
     annotated, replaced = (intervals(mask, frames_per_second) for mask in (example.annotation, frames))
     curve, peaks = clip_peaks(example, explainer, percentile)
 
-    stack = Stack(heights=[1.15, 0.85, 1.15], gaps=[0.7, 0.38, 0.42])
+    if for_paper:
+        stack = Stack(heights=[0.7, 0.5, 0.7], gaps=[0.24, 0.27, 0.27], bottom=0.6, width=COLUMN_WIDTH)
+    else:
+        stack = Stack(heights=[1.15, 0.85, 1.15], gaps=[0.7, 0.38, 0.42], width=WIDTH)
+        of_clip = f"{frames.sum() / frames_per_second:.3g} of {len(frames) / frames_per_second:.3g} s replaced"
+        detail = (readable(example.anomaly_type), f"{of_clip} by the reconstruction")
+        stack.title(clip_title(example, model), " · ".join(filter(None, detail)))
     original, middle, result = stack.axes
-    seconds = frames.sum() / frames_per_second
-    of_clip = f"{seconds:.3g} of {len(frames) / frames_per_second:.3g} s replaced by the reconstruction"
-    stack.title(clip_title(example, model), " · ".join(filter(None, (readable(example.anomaly_type), of_clip))))
 
     image = draw_spectrogram(original, example.spectrogram, example, frames_per_second)
     stack.colour_bar(image, original, "dB")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
+from itertools import cycle
 from typing import ParamSpec, TypeVar
 
 import matplotlib
@@ -15,6 +17,12 @@ LineStyle = str | tuple[int, tuple[float, ...]]
 WIDTH = 5.6
 """Inches of a figure that stands beside another on a page."""
 
+COLUMN_WIDTH = 3.5
+"""Inches of a figure in one column of a two-column paper."""
+
+TEXT_WIDTH = 7.16
+"""Inches of a figure across both columns of a two-column paper."""
+
 INK = "#1f2933"
 MUTED = "#7b8794"
 ANNOTATION = "#f2d9a6"
@@ -22,7 +30,7 @@ ANNOTATION = "#f2d9a6"
 
 _SETTINGS = {
     "font.size": 8,
-    "axes.titlesize": 8.5,
+    "axes.titlesize": 8,
     "axes.labelsize": 8,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -44,6 +52,7 @@ _SETTINGS = {
     "lines.linewidth": 1.5,
     "figure.facecolor": "white",
     "svg.hashsalt": "faithful-aad",  # the same figure is the same file
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for and which stays searchable
 }
 
 # Okabe & Ito's palette for colour-blind readers; markers tell explainers apart in print.
@@ -54,13 +63,33 @@ _EXPLAINERS = {
     "integrated_gradients": ("Integrated gradients", "#009e73", "D"),
     "gradient_shap": ("GradSHAP", "#e69f00", "v"),
     "grad_cam": ("Grad-CAM", "#cc79a7", "P"),
+    "masked_error_map": ("Masked error map", "#7a2e00", "p"),
+    "random": ("Random map", "#8d99a6", "x"),
 }
 
 # Score and maps in powers of dB: a gradient of dB² by dB is in dB, times the input it is in dB² again.
 _UNITS = {"saliency": "dB", "smoothgrad": "dB"}
 
-_LINE_STYLES: dict[str, LineStyle] = {"AE": (0, (4, 1.6)), "MAE": "-"}
-_OBJECTIVE_COLOURS = {"AE": "#8a8f98", "MAE": "#111827"}
+_DASHED: LineStyle = (0, (4, 1.6))
+_DOTTED: LineStyle = (0, (1, 1))
+_LINE_STYLES: dict[str, LineStyle] = {"AE": _DASHED, "MAE": "-"}
+
+# Tol's high-contrast pair, which also differs in grey; none of them is an explainer's colour.
+_OBJECTIVE_COLOURS = {"AE": "#bb5566", "MAE": "#004488"}
+_OTHER_COLOURS = ("#997700", "#117733", "#882255", "#33bbee", "#ee7733", "#44aa99", "#663399", "#777777")
+
+
+@dataclass(frozen=True)
+class ModelStyle:
+    """How a model is drawn wherever several are compared.
+
+    Attributes:
+        colour: Its lines and bands.
+        line: Dash pattern, which tells objectives apart in print.
+    """
+
+    colour: str
+    line: LineStyle
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
@@ -114,11 +143,24 @@ def explainer_unit(name: str) -> str:
     return _UNITS.get(name, "dB²")
 
 
-def objective_style(objective: str) -> LineStyle:
-    """Line style of an objective where several are compared."""
-    return _LINE_STYLES.get(objective, (0, (1, 1)))
+def model_styles(models: Mapping[str, str]) -> dict[str, ModelStyle]:
+    """Choose a style for each of several models.
 
+    The first model of an objective has the objective's colour, so that AE and MAE look the same in every figure;
+    further ones have colours of their own and share the objective's dashes.
 
-def objective_colour(objective: str) -> str:
-    """Colour of an objective where no explainer gives one."""
-    return _OBJECTIVE_COLOURS.get(objective, "#4b5f83")
+    Args:
+        models: Objective by the model's label.
+
+    Example:
+        >>> styles = model_styles({"AE": "AE", "MAE 30 %": "MAE", "MAE 50 %": "MAE"})
+        >>> [style.colour for style in styles.values()]
+        ['#bb5566', '#004488', '#997700']
+    """
+    styles, free, taken = {}, cycle(_OTHER_COLOURS), set()
+    for label, objective in models.items():
+        own = objective in _OBJECTIVE_COLOURS and objective not in taken
+        taken.add(objective)
+        colour = _OBJECTIVE_COLOURS[objective] if own else next(free)
+        styles[label] = ModelStyle(colour, _LINE_STYLES.get(objective, _DOTTED))
+    return styles

@@ -1,54 +1,88 @@
-"""Runs read side by side, after a check that they can be compared."""
+"""Runs and studies read side by side, after a check that they can be compared."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
-from experiments.results import ClipValues, Run, read_run
+from experiments.report.groups import Group
+from experiments.results import STUDY_FILE, Run, read_run
+from experiments.run_folder import RunFolder
 from lightning_modules.errors import ConfigurationError
+
+T = TypeVar("T")
 
 _PERCENTILE = 98
 """The percentile that tables show (paper section 3.4.2), where the runs have it."""
 
+_STUDY = "study.yaml"
+"""What makes a folder that of a study."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs tested on the same clips.
+    """Groups of runs tested on the same clips.
 
     Attributes:
-        runs: By label: the objective where it is unique, otherwise with the folder.
+        groups: By label: models that are explained first, then others, reference detectors last.
+        unfinished: Runs of the studies that have no test results yet.
     """
 
-    runs: dict[str, Run]
+    groups: dict[str, Group]
+    unfinished: tuple[Path, ...] = ()
+    _cache: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Every run, by its group's label and, where a group has several, its seed."""
+        return {_run_label(group, run): run for group in self.groups.values() for run in group.runs}
 
     @property
     def first(self) -> Run:
         """A run to ask what all share."""
-        return next(iter(self.runs.values()))
+        return next(iter(self.groups.values())).runs[0]
 
     @property
-    def f1(self) -> dict[str, ClipValues]:
-        """Agreement with the annotation, of the runs that measured it."""
-        return {label: run.f1 for label, run in self.runs.items() if run.f1 is not None}
+    def explained(self) -> dict[str, Group]:
+        """The groups whose explanations were measured."""
+        return {label: group for label, group in self.groups.items() if group.explainers}
 
     @property
-    def faithfulness(self) -> dict[str, ClipValues]:
-        """Faithfulness, of the runs that measured it."""
-        return {label: run.faithfulness for label, run in self.runs.items() if run.faithfulness is not None}
+    def detectors(self) -> dict[str, Group]:
+        """The reference detectors."""
+        return {label: group for label, group in self.groups.items() if group.is_reference}
 
     @property
-    def measures(self) -> list[ClipValues]:
-        """Everything measured of explanations."""
-        return [*self.f1.values(), *self.faithfulness.values()]
+    def explainers(self) -> tuple[str, ...]:
+        """Explainers of any group, in the order of the files."""
+        return tuple(dict.fromkeys(name for group in self.groups.values() for name in group.explainers))
 
     @property
-    def explainers(self) -> list[str]:
-        """Explainers of any run, in the order of the files."""
-        return list(dict.fromkeys(name for values in self.measures for name in values.explainers))
+    def percentiles(self) -> tuple[int, ...]:
+        """The percentiles that all explained runs were measured at, in rising order."""
+        return self.first_explained.percentiles if self.explained else ()
+
+    @property
+    def percentile(self) -> int | None:
+        """The percentile at which tables show measures; None where nothing was explained."""
+        if not self.percentiles:
+            return None
+        return _PERCENTILE if _PERCENTILE in self.percentiles else max(self.percentiles)
+
+    @property
+    def at(self) -> int:
+        """Position of `percentile` in `percentiles`."""
+        assert self.percentile is not None
+        return self.percentiles.index(self.percentile)
+
+    @property
+    def first_explained(self) -> Group:
+        """An explained group to ask what all share."""
+        return next(iter(self.explained.values()))
 
     @property
     def anomaly_types(self) -> Counter[str]:
@@ -56,59 +90,134 @@ class Comparison:
         clips = self.first.clips
         return Counter(kind for kind, label in zip(clips.anomaly_types, clips.labels, strict=True) if label)
 
-    @property
-    def percentile(self) -> int | None:
-        """The percentile at which tables show measures; None where nothing was explained."""
-        if not self.measures:
-            return None
-        common = set.intersection(*(set(values.percentiles) for values in self.measures))
-        return _PERCENTILE if _PERCENTILE in common else max(common)
+    def once(self, key: tuple[Any, ...], compute: Callable[[], T]) -> T:
+        """What was computed under a key, or compute it: tables and sentences ask for the same tests."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        found: T = self._cache[key]
+        return found
+
+    def measured(self, measure: str) -> dict[str, Group]:
+        """The groups in which any clip has a measure."""
+        return {label: group for label, group in self.explained.items() if group.measured(measure)}
 
 
 def load_comparison(folders: Sequence[Path]) -> Comparison:
-    """Read runs to compare.
+    """Read runs and studies to compare.
+
+    Args:
+        folders: Folders of runs, which must be tested, and of studies, whose tested runs are taken.
 
     Raises:
-        ConfigurationError: If none is given, one is given twice or unfinished, or they were tested, or explained, on
-            different clips or percentiles.
+        ConfigurationError: If none is given, one is given twice, a run is unfinished, no run of a study is finished,
+            or they were tested, or explained, on different clips or percentiles.
     """
     if not folders:
-        raise ConfigurationError("report needs the folder of at least one run")
-    repeated = [folder for folder, count in Counter(folder.resolve() for folder in folders).items() if count > 1]
+        raise ConfigurationError("report needs the folder of at least one run or study")
+    chosen, unfinished = _expand(folders)
+    repeated = [folder for folder, count in Counter(folder.resolve() for folder in chosen).items() if count > 1]
     if repeated:
         raise ConfigurationError(f"{repeated[0]} is given twice; name each run once")
-    comparison = Comparison(_label([read_run(folder) for folder in folders]))
-    _check_same_clips(comparison)
-    return comparison
+    runs = [read_run(folder) for folder in chosen]
+    _check_same_clips(runs)
+    return Comparison(_group(runs, _common_percentiles(runs)), tuple(unfinished))
 
 
-def _label(runs: Sequence[Run]) -> dict[str, Run]:
-    """Name runs by objective, with the folder's name or its whole path added until all differ."""
-    names = (
-        [run.objective for run in runs],
-        [f"{run.objective} ({run.folder.name})" for run in runs],
-        [f"{run.objective} ({run.folder})" for run in runs],
+def _expand(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Folders of runs to read, and those of a study's runs that aren't tested yet."""
+    chosen: list[Path] = []
+    unfinished: list[Path] = []
+    for folder in folders:
+        if not (folder / _STUDY).is_file():
+            chosen.append(folder)
+            continue
+        members = sorted(path.parent for path in (folder / "runs").rglob(STUDY_FILE))
+        tested = [run for run in members if RunFolder(run).is_finished("test")]
+        if not tested:
+            raise ConfigurationError(f"no run of the study {folder} is tested yet; run faithful-aad study on it first")
+        chosen += tested
+        unfinished += [run for run in members if run not in tested]
+    return chosen, unfinished
+
+
+def _group(runs: Sequence[Run], percentiles: tuple[int, ...]) -> dict[str, Group]:
+    """Put runs that differ by seed alone together; a run outside a study stays alone."""
+    members: dict[str, list[Run]] = {}
+    for i, run in enumerate(runs):
+        of = run.membership
+        key = json.dumps([of.study, of.variant, of.settings], sort_keys=True, default=str) if of else str(i)
+        members.setdefault(key, []).append(run)
+    groups = [_new_group(sorted(of_group, key=_seed), percentiles) for of_group in members.values()]
+    groups.sort(key=lambda group: (group.is_reference, not group.explainers))
+    return {label: replace(group, label=label) for label, group in zip(_labels(groups), groups, strict=True)}
+
+
+def _new_group(runs: Sequence[Run], percentiles: tuple[int, ...]) -> Group:
+    first = runs[0]
+    settings: dict[str, Any] = dict(first.membership.settings) if first.membership else {}
+    return Group("", first.objective, settings, tuple(runs), percentiles)
+
+
+def _seed(run: Run) -> int:
+    return run.membership.seed if run.membership else 0
+
+
+def _labels(groups: Sequence[Group]) -> list[str]:
+    """Names as short as tell all groups apart: variant, settings, study, folder."""
+
+    def named(group: Group, *details: str) -> str:
+        membership = group.runs[0].membership
+        name = membership.variant if membership else group.objective
+        found = ", ".join(filter(None, details))
+        return f"{name} ({found})" if found else name
+
+    def settings(group: Group) -> str:
+        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in group.settings.items())
+
+    def study(group: Group) -> str:
+        membership = group.runs[0].membership
+        return membership.study if membership else group.runs[0].folder.name
+
+    ladder = (
+        [named(group) for group in groups],
+        [named(group, settings(group)) for group in groups],
+        [named(group, settings(group), study(group)) for group in groups],
+        [named(group, settings(group), str(group.runs[0].folder)) for group in groups],
     )
-    chosen = next((labels for labels in names if len(set(labels)) == len(runs)), names[-1])
-    return dict(zip(chosen, runs, strict=True))
+    return next((labels for labels in ladder if len(set(labels)) == len(groups)), ladder[-1])
 
 
-def _check_same_clips(comparison: Comparison) -> None:
-    first, *others = comparison.runs.values()
-    for other in others:
-        tested = [set(zip(run.clips.names, run.clips.labels.tolist(), strict=True)) for run in (first, other)]
-        _require_same(first.folder, other.folder, "tested", tested[0] ^ tested[1])
-    kinds: tuple[Literal["f1", "faithfulness"], ...] = ("f1", "faithfulness")
-    for kind in kinds:
-        measured = [(comparison.runs[label], values) for label, values in getattr(comparison, kind).items()]
-        for run, values in measured[1:]:
-            explained = set(measured[0][1].names) ^ set(values.names)
-            _require_same(measured[0][0].folder, run.folder, "explained", explained)
-    if comparison.measures and not set.intersection(*(set(values.percentiles) for values in comparison.measures)):
+def _run_label(group: Group, run: Run) -> str:
+    return group.label if len(group.runs) == 1 else f"{group.label}, seed {_seed(run)}"
+
+
+def _common_percentiles(runs: Sequence[Run]) -> tuple[int, ...]:
+    found = [set(values.percentiles) for run in runs for values in (run.f1, run.faithfulness) if values is not None]
+    if not found:
+        return ()
+    common = set.intersection(*found)
+    if not common:
         raise ConfigurationError("the runs have no percentile in common; test them with the same percentiles")
+    return tuple(sorted(common))
 
 
-def _require_same(first: Path, other: Path, done: str, differing: set[object]) -> None:
+def _check_same_clips(runs: Sequence[Run]) -> None:
+    first, *others = runs
+    tested = set(zip(first.clips.names, first.clips.labels.tolist(), strict=True))
+    for other in others:
+        differing = tested ^ set(zip(other.clips.names, other.clips.labels.tolist(), strict=True))
+        _require_same(first.folder, other.folder, "tested", differing)
+    for kind in ("f1", "faithfulness", "deletion"):
+        found = [(run.folder, getattr(run, kind)) for run in runs if getattr(run, kind) is not None]
+        for folder, values in found[1:]:
+            _require_same(found[0][0], folder, "explained", set(found[0][1].names) ^ set(values.names))
+            if kind == "deletion" and values.percentiles != found[0][1].percentiles:
+                raise ConfigurationError(
+                    f"{found[0][0]} and {folder} have deletion curves at different percentiles; test them with the same"
+                )
+
+
+def _require_same(first: Path, other: Path, done: str, differing: set[Any]) -> None:
     if differing:
         raise ConfigurationError(
             f"{first} and {other} were {done} on different clips ({len(differing)} are in one only); "

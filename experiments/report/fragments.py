@@ -13,7 +13,7 @@ from experiments.figures import render
 from experiments.figures.output import Format
 from experiments.report.tables import Table
 
-_MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml", "webp": "image/webp"}
+_MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "webp": "image/webp"}
 
 _NARROW = 450
 """Pixels up to which a figure is readable when it is shrunk to a telephone's width."""
@@ -26,10 +26,12 @@ class Section:
     Attributes:
         title: Its heading.
         html: Its contents.
+        interactive: Whether it needs the page's program.
     """
 
     title: str
     html: str
+    interactive: bool = False
 
 
 def table_html(table: Table, heading: bool = True) -> str:
@@ -50,6 +52,11 @@ def table_html(table: Table, heading: bool = True) -> str:
         f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>{"".join(bodies)}</table></div>'
         f'<p class="note">{escape(table.note)}</p>'
     )
+
+
+def folded(table: Table) -> str:
+    """A table that opens on demand."""
+    return f"<details><summary>{escape(table.title)}</summary>{table_html(table, heading=False)}</details>"
 
 
 def figure_html(figure: Figure, caption: str, format: Format = "svg", alternative: str | None = None) -> str:
@@ -84,6 +91,17 @@ def paragraph(text: str) -> str:
 def clip_heading(path: str, kind: str) -> str:
     """A clip as a heading: what kind it is, and its file."""
     return f'<h3>{escape(kind)} <span class="path">{escape(path)}</span></h3>'
+
+
+def bullets(sentences: Sequence[str], shown: int) -> str:
+    """A list of plain sentences, those after the first few folded."""
+    lists = [
+        "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in part) + "</ul>"
+        for part in (sentences[:shown], sentences[shown:])
+    ]
+    if len(sentences) <= shown:
+        return lists[0]
+    return f"{lists[0]}<details><summary>{len(sentences) - shown} more findings</summary>{lists[1]}</details>"
 
 
 def details(summary: str, text: str) -> str:

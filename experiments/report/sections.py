@@ -2,99 +2,96 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from experiments.figures import (
-    attribution_grid,
-    choose_example,
-    compare_runs,
-    learning_curves,
-    replacement_example,
-    roc_curves,
-)
+from experiments.figures import attribution_grid, choose_example, learning_curves, replacement_example
 from experiments.figures.style import readable
 from experiments.report.comparison import Comparison
+from experiments.report.example_clips import common_examples
 from experiments.report.fragments import (
     Section,
     clip_heading,
     details,
     figure_html,
+    folded,
     paragraph,
     side_by_side,
     table_html,
 )
-from experiments.report.tables import (
-    MISSING,
-    Cell,
-    Table,
-    anomaly_type_table,
-    detection_table,
-    explanation_table,
-)
-from experiments.results import ClipValues, Run
+from experiments.report.interactive import explorer_html
+from experiments.report.paper_figures import comparison_figure, roc_figure
+from experiments.report.tables import MISSING, Cell, Table, clips_table, detection_tables, explanation_tables
+from experiments.results import Run
 from explainers.examples import Example
 
-_MAX_GRIDS = 8
-"""Attribution grids on a page, about 250 kB each."""
+_MAX_GRIDS = 6
+"""Attribution grids on a page, up to 300 kB each."""
+
+_MAX_MODELS = 4
+"""Models whose maps stand side by side."""
+
+_MAX_PANELS = 12
+"""Learning curves on a page."""
 
 _PEAK_PERCENTILE = 98
+
+_STATIC = {
+    ("f1",): "F1 of the seconds that hold a peak against the annotated seconds, by the percentile that makes a frame "
+    "a peak. Higher is better.",
+    ("frame", "segment"): "Faithfulness, the share of the reconstruction error that goes away with what an explainer "
+    "points at, by the percentile that makes a frame a peak. Higher is better.",
+}
+
+
+def data_section(comparison: Comparison) -> Section:
+    """How many clips of which type there are."""
+    return Section("Data", table_html(clips_table(comparison), heading=False))
 
 
 def detection_section(comparison: Comparison) -> Section:
     """AUC and ROC."""
-    table = table_html(detection_table(comparison), heading=False)
-    if not comparison.first.clips.has_both_classes:
-        return Section("Detection", table + paragraph("All test clips are of one class, so there is no ROC."))
-    roc = figure_html(
-        roc_curves({label: (run.objective, run.clips) for label, run in comparison.runs.items()}),
-        "Share of anomalous clips found against share of normal clips reported, over all thresholds of the score.",
-    )
-    return Section("Detection", side_by_side([f"<div>{table}</div>", roc]))
+    first, *others = detection_tables(comparison)
+    tables = table_html(first, heading=False) + "".join(table_html(table) for table in others)
+    roc = roc_figure(comparison)
+    if roc is None:
+        return Section("Detection", tables + paragraph("All test clips are of one class, so there is no ROC."))
+    caption = "Share of anomalous clips found against share of normal clips reported, over all thresholds of the score."
+    return Section("Detection", tables + figure_html(roc, caption))
 
 
 def explanation_section(comparison: Comparison) -> Section | None:
-    """Tables of F1 and faithfulness, and both over percentiles."""
-    if not comparison.measures:
+    """Measures of explanations: figures to switch, and tables, the long ones folded."""
+    tables = explanation_tables(comparison)
+    if not tables:
         return None
-    html = table_html(explanation_table(comparison))
-    if comparison.f1:
-        html += table_html(anomaly_type_table(comparison))
-        html += "<h3>Over percentiles</h3>" + figure_html(
-            _compared(comparison, comparison.f1, "f1"),
-            "F1 of the seconds that hold a peak against the annotated seconds, by the percentile that makes a frame a "
-            "peak. Higher is better.",
-        )
-    measured = {
-        "frame": "Share of the reconstruction error that goes away when the peak frames are replaced by their "
-        "reconstruction.",
-        "segment": "The same when whole seconds that hold a peak are replaced where they are annotated.",
-    }
-    for kind, caption in measured.items():
-        values = {label: v for label, v in comparison.faithfulness.items() if v.defined(kind)}
-        if values:
-            title = f"{kind.capitalize()}-based faithfulness. "
-            html += figure_html(_compared(comparison, values, kind), title + caption + " Higher is better.")
-    return Section("Explanations", html)
+    explorer = explorer_html(comparison, _static_figures(comparison))
+    html = "".join(table_html(table) for table in tables if table.brief != ())
+    html += "".join(folded(table) for table in tables if table.brief == ())
+    return Section("Explanations", explorer + html, interactive=bool(explorer))
+
+
+def _static_figures(comparison: Comparison) -> str:
+    figures = {caption: comparison_figure(comparison, measures) for measures, caption in _STATIC.items()}
+    return "".join(figure_html(figure, caption, "webp") for caption, figure in figures.items() if figure is not None)
 
 
 def example_section(comparison: Comparison) -> Section | None:
-    """Attribution grids, runs next to each other, clip after clip."""
-    clips = _common_examples(comparison)
+    """Attribution grids, models next to each other, clip after clip; of a model with several runs the first."""
+    clips = [_few(of_models) for of_models in common_examples(comparison)]
     parts = []
-    for of_runs in clips[: max(1, _MAX_GRIDS // len(comparison.runs))]:
-        example = next(iter(of_runs.values()))
+    for of_models in clips[: max(1, _MAX_GRIDS // len(clips[0]))] if clips else []:
+        example = next(iter(of_models.values()))
         kind = readable(example.anomaly_type).capitalize() or "Clip"
         grids = [
             figure_html(
-                attribution_grid(shown, comparison.runs[label].frames_per_second, _PEAK_PERCENTILE, label),
+                attribution_grid(shown, _run(comparison, label).frames_per_second, _PEAK_PERCENTILE, label),
                 caption="",
                 format="webp",
                 alternative=f"Spectrogram of {shown.name} and attribution maps of {label}",
             )
-            for label, shown in of_runs.items()
+            for label, shown in of_models.items()
         ]
         parts.append(clip_heading(example.name, kind) + side_by_side(grids))
     if not parts:
@@ -109,18 +106,18 @@ def example_section(comparison: Comparison) -> Section | None:
 
 
 def replacement_section(comparison: Comparison) -> Section | None:
-    """One clip before and after the explained frames are replaced, for every run."""
-    for of_runs in _common_examples(comparison):
+    """One clip before and after the explained frames are replaced, for a few models."""
+    for of_models in map(_few, common_examples(comparison)):
         chosen = {
-            label: choose_example([example], _PEAK_PERCENTILE, comparison.runs[label].frames_per_segment)
-            for label, example in of_runs.items()
+            label: choose_example([example], _PEAK_PERCENTILE, _run(comparison, label).frames_per_segment)
+            for label, example in of_models.items()
         }
         if any(chosen.values()):
             break
     else:
         return None
     figures = [
-        figure_html(_replacement(comparison.runs[label], label, *found), caption="", format="webp",
+        figure_html(_replacement(_run(comparison, label), label, *found), caption="", format="webp",
                     alternative=f"{found[0].name} before and after replacement, {label}")
         for label, found in chosen.items() if found is not None
     ]  # fmt: skip
@@ -135,20 +132,26 @@ def replacement_section(comparison: Comparison) -> Section | None:
 
 
 def training_section(comparison: Comparison) -> Section | None:
-    """Learning curves."""
-    curves = {label: run.learning for label, run in comparison.runs.items() if run.learning is not None}
+    """Learning curves, of a model with several runs those of the first."""
+    first = {label: _run(comparison, label) for label in comparison.groups}
+    curves = {label: run.learning for label, run in first.items() if run.learning is not None}
     if not curves:
         return None
+    shown = dict(list(curves.items())[:_MAX_PANELS])
     caption = (
         "Loss by epoch on training clips and on held-out normal clips; the circle is the epoch whose weights were "
         "kept. The MAE's loss counts hidden patches only, so losses of different objectives don't compare."
     )
-    return Section("Training", figure_html(learning_curves(curves), caption))
+    if any(len(group.runs) > 1 for group in comparison.groups.values()):
+        caption += " The first run of each model is shown."
+    if len(shown) < len(curves):
+        caption += f" {len(shown)} of {len(curves)} models are shown."
+    return Section("Training", figure_html(learning_curves(shown), caption))
 
 
 def configuration_section(comparison: Comparison) -> Section:
-    """What differs between the runs' settings, and each configuration in full."""
-    flat = {label: _flatten(run.config) for label, run in comparison.runs.items()}
+    """What differs between the models' settings, and the configuration of each one's first run in full."""
+    flat = {label: _flatten(_run(comparison, label).config) for label in comparison.groups}
     keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
     differing = [key for key in keys if len({settings.get(key, MISSING) for settings in flat.values()}) > 1]
     html = ""
@@ -156,37 +159,28 @@ def configuration_section(comparison: Comparison) -> Section:
         rows = tuple(
             (Cell(key), *(Cell(settings.get(key, MISSING)) for settings in flat.values())) for key in differing
         )
-        note = "Settings that are the same in all runs are left out."
+        note = "Settings that are the same in all models are left out; of several runs the first one's are shown."
         table = Table("Differing settings", note, ("Setting", *flat), (rows,), names=1 + len(flat))
         html = table_html(table)
-    for label, run in comparison.runs.items():
+    for label in comparison.groups:
+        run = _run(comparison, label)
         html += details(f"{label}: {run.folder}", OmegaConf.to_yaml(OmegaConf.create(run.config)))
     return Section("Configuration", html)
 
 
-def _compared(comparison: Comparison, values: dict[str, ClipValues], kind: str) -> Any:
-    return compare_runs({label: (comparison.runs[label].objective, v) for label, v in values.items()}, kind)
+def _run(comparison: Comparison, label: str) -> Run:
+    """The run of a group that stands for it where one has to."""
+    return comparison.groups[label].runs[0]
+
+
+def _few(of_models: dict[str, Example]) -> dict[str, Example]:
+    return dict(list(of_models.items())[:_MAX_MODELS])
 
 
 def _replacement(run: Run, label: str, example: Example, explainer: str) -> Any:
     return replacement_example(
         example, run.frames_per_second, run.frames_per_segment, _PEAK_PERCENTILE, explainer, label
     )
-
-
-def _common_examples(comparison: Comparison) -> list[dict[str, Example]]:
-    """Clips kept by every run that kept any, by run; one of each type of anomaly first, then a second of each."""
-    kept = {label: {e.name: e for e in run.examples} for label, run in comparison.runs.items() if run.examples}
-    if not kept:
-        return []
-    common = set.intersection(*(set(examples) for examples in kept.values()))
-    first = next(iter(kept.values()))
-    by_type: dict[str, list[str]] = defaultdict(list)
-    for name, example in first.items():
-        if name in common:
-            by_type[example.anomaly_type].append(name)
-    ranked = sorted((rank, kind, name) for kind, names in by_type.items() for rank, name in enumerate(names))
-    return [{label: examples[name] for label, examples in kept.items()} for _, _, name in ranked]
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, str]:

@@ -7,15 +7,20 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from experiments.report.tables import Table
+from experiments.report.tables import MISSING, Table, only_columns
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table with its title and note, its groups set apart and the best numbers in bold."""
+    """Print the columns that fit a terminal with title and note, groups set apart and the best numbers in bold."""
+    shown = table if table.brief is None else only_columns(table, table.brief)
+    if not shown.header:
+        return
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(table.header):
-        rich.add_column(Text(name), justify="left" if i < table.names else "right", no_wrap=i == 0)
-    for group in table.groups:
+    for i, name in enumerate(shown.header):
+        rich.add_column(Text(name), justify="left" if i < shown.names else "right", no_wrap=i < 1)
+    for group in shown.groups:
+        if all(cell.text == MISSING for row in group for cell in row[shown.names :]):
+            continue
         for row in group:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))
         rich.add_section()

@@ -1,0 +1,88 @@
+"""The numbers of the paper's tables and text, and of the baselines published on the same recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.report.groups import Group
+
+DETECTION = {
+    # system: (AUC, partial AUC up to a false-positive rate of 0.1; None where it is not published)
+    "Skip-CAE-Transformer, AE": (0.916, 0.786),
+    "Skip-CAE-Transformer, MAE 4 × 4, 30 %": (0.902, None),
+    "Skip-CAE": (0.901, 0.811),
+    "One-class SVM on raw spectrograms": (0.797, 0.721),
+    "CAE (Duman)": (0.772, 0.707),
+    "Isolation forest on raw spectrograms": (0.742, 0.659),
+    "DCASE dense AE": (0.520, 0.477),
+}
+
+ABLATION = {
+    # (mask ratio, side of a patch): AUC
+    (0.90, 4): 0.842, (0.90, 16): 0.808,
+    (0.75, 4): 0.864, (0.75, 16): 0.710,
+    (0.50, 4): 0.842, (0.50, 16): 0.710,
+    (0.30, 4): 0.902, (0.30, 16): 0.636,
+    (0.15, 4): 0.821, (0.15, 16): 0.569,
+}  # fmt: skip
+"""AUC by mask ratio and patch size (Table 2)."""
+
+F1_BY_TYPE = {
+    ("MAE", "error_map"): {"broken_board": 0.750, "board_stuck": 0.670, "Uneven_thick_wood": 0.545},
+    ("MAE", "saliency"): {"broken_board": 0.508, "board_stuck": 0.661, "Uneven_thick_wood": 0.626},
+}
+"""F1 at the 98th percentile by objective and explainer."""
+
+TRAINING_CLIPS = 4327
+NORMAL_TEST_CLIPS = 3130
+ANOMALOUS_CLIPS = {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72}
+"""Test clips by type of anomaly (Table 1)."""
+ANNOTATED_CLIPS = {"broken_board": 2, "board_stuck": 10, "Uneven_thick_wood": 34}
+"""Annotated clips by type of anomaly (Table 3)."""
+
+EXPLAINERS = ("error_map", "saliency", "smoothgrad", "integrated_gradients", "gradient_shap", "grad_cam")
+"""The explainers that the paper compares."""
+
+_DATA = "PlanerDataModule"
+_BACKBONES = {"dense": "DCASE dense AE", "cae": "CAE (Duman)", "skip_cae": "Skip-CAE"}
+_DETECTORS = {
+    "one_class_svm": "One-class SVM on raw spectrograms",
+    "isolation_forest": "Isolation forest on raw spectrograms",
+}
+
+
+def is_planer(group: Group) -> bool:
+    """Whether a group was tested on recordings of the planer, real or simulated, so that the paper's numbers apply."""
+    data = group.runs[0].config.get("data") or {}
+    return isinstance(data, dict) and str(data.get("class_path", "")).endswith(_DATA)
+
+
+def detection_system(group: Group) -> str | None:
+    """The published system that a group is a version of, None where there is none."""
+    config = group.runs[0].config
+    detector = config.get("detector")
+    if detector:
+        return _DETECTORS.get(str(detector["name"] if isinstance(detector, dict) else detector))
+    settings = model_settings(group)
+    backbone = str(settings.get("backbone") or "")
+    if backbone in _BACKBONES:
+        return _BACKBONES[backbone] if group.objective == "AE" else None
+    if group.objective == "AE":
+        return "Skip-CAE-Transformer, AE"
+    published = group.objective == "MAE" and mask(group) in {None, (0.3, 4)}
+    return "Skip-CAE-Transformer, MAE 4 × 4, 30 %" if published else None
+
+
+def mask(group: Group) -> tuple[float, int] | None:
+    """Mask ratio and patch size of an MAE, None where its configuration doesn't say."""
+    settings = model_settings(group)
+    if settings.get("mask_ratio") is None or settings.get("patch_size") is None:
+        return None
+    return float(settings["mask_ratio"]), int(settings["patch_size"])
+
+
+def model_settings(group: Group) -> dict[str, Any]:
+    """Arguments of the group's model, as its first run's configuration has them."""
+    model = group.runs[0].config.get("model") or {}
+    settings = model.get("init_args") if isinstance(model, dict) else None
+    return settings if isinstance(settings, dict) else {}

@@ -1,0 +1,172 @@
+"""Tables of evidence by hand, and as CSV and LaTeX."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.report.comparison import load_comparison
+from experiments.report.evidence import Estimate
+from experiments.report.export import to_csv, to_latex, write_tables
+from experiments.report.tables import Cell, Table, all_tables, clips_table, measure_table
+from experiments.report.tables.checks import deletion_table, sanity_table
+from experiments.report.tables.detection import ablation_table
+from experiments.report.tables.paired import masked_error_table, paired_tables
+from experiments.report.tables.table import estimate_cells, without_empty_columns
+from metrics.callbacks.rows import write_rows
+
+
+def by_column(table, row=0):
+    """A row's texts by column."""
+    cells = [cells for group in table.groups for cells in group][row]
+    return {name: cell.text for name, cell in zip(table.header, cells, strict=True)}
+
+
+@pytest.fixture
+def small():
+    return Table(
+        "50 % & more_x",
+        "A note.",
+        ("Explainer", "Model", "F1", "p"),
+        (
+            (
+                (Cell("Error map"), Cell("AE"), *estimate_cells([Estimate(0.25, 0.125)]), Cell("–")),
+                (Cell(""), Cell("MAE"), Cell("0.500", True, (("", 0.5),)), Cell("<0.001", False, (("", 0.0001),))),
+            ),
+        ),
+        names=2,
+        name="small",
+    )
+
+
+@pytest.fixture
+def with_evidence(run_maker, tmp_path):
+    folders = [run_maker(objective, evidence=True).write(tmp_path / objective) for objective in ("AE", "MAE")]
+    return load_comparison(folders)
+
+
+def test_csv_repeats_names_and_splits_numbers(small):
+    assert to_csv(small).splitlines() == [
+        "Explainer,Model,F1,F1 sd,p",
+        "Error map,AE,0.25,0.125,",
+        "Error map,MAE,0.5,,0.0001",
+    ]
+
+
+def test_latex_is_escaped_and_marks_the_best(small):
+    lines = to_latex(small).splitlines()
+    assert r"\caption{50 \% \& more\_x. A note.}" in lines
+    assert r"\begin{tabular}{llrr}" in lines
+    assert r"Error map & AE & 0.250 $\pm$ 0.125 & -- \\" in lines
+    assert r" & MAE & \textbf{0.500} & $<$0.001 \\" in lines
+
+
+def test_files_of_all_tables(with_evidence, tmp_path):
+    tables = all_tables(with_evidence)
+    assert len({table.name for table in tables}) == len(tables)
+    write_tables(tables, tmp_path / "tables")
+    for table in tables:
+        rows = list(csv.reader((tmp_path / "tables" / f"{table.name}.csv").open(encoding="utf-8")))
+        assert len({len(row) for row in rows}) == 1
+        assert len(rows) == 1 + sum(map(len, table.groups))
+        latex = (tmp_path / "tables" / f"{table.name}.tex").read_text(encoding="utf-8")
+        assert latex.count("{") == latex.count("}")
+
+
+def test_columns_without_a_number_go(small):
+    assert without_empty_columns(small).header == small.header
+    first_row = Table(small.title, "", small.header, (small.groups[0][:1],), 2)
+    assert without_empty_columns(first_row).header == ("Explainer", "Model", "F1")
+    assert without_empty_columns(first_row, keep=("p",)).header == small.header
+
+
+def test_measure_table(with_evidence):
+    # F1 0.4 with a chance of half of it; the oracle has 1: (0.4 − 0.2) / (1 − 0.2).
+    row = by_column(measure_table(with_evidence, "f1"))
+    assert (row["F1"], row["Chance"], row["Corrected"]) == ("0.400", "0.200", "0.250")
+    assert (row["Random frames"], row["All frames"], row["Oracle"]) == ("0.200", "0.400", "1.000")
+    # Three clips of five values each: of 125 picks one is all observed, so p is about 1 in 125; two explainers.
+    assert 0.004 < float(row["p"]) < 0.012
+    assert float(row["p (Holm)"]) == pytest.approx(2 * float(row["p"]), abs=0.002)
+
+
+def test_best_percentile_is_named(with_evidence):
+    row = by_column(measure_table(with_evidence, "f1", best=True))
+    assert (row["Percentile"], row["F1"]) == ("99", "0.500")
+
+
+def test_paired_table(ae_and_mae):
+    (table,) = paired_tables(load_comparison([Path(folder) for folder in ae_and_mae]))
+    row = by_column(table)
+    assert table.title == "MAE against AE"
+    assert (row["AE"], row["MAE"], row["Difference"], row["95 %"]) == ("0.400", "0.450", "+0.050", "[0.050, 0.050]")
+    # Three positive differences: 2 / 2³.
+    assert (row["p"], row["p (Holm)"]) == ("0.250", "0.500")
+    assert float(row["Published"].replace("−", "-")) == pytest.approx(PUBLISHED_DIFFERENCE, abs=0.001)
+
+
+PUBLISHED_DIFFERENCE = 0.581 - 0.5233
+"""F1 of the error map at the 98th percentile, MAE minus AE, in the paper's Figure 4."""
+
+
+def test_masked_error_map_against_the_plain_one(run_maker, tmp_path):
+    f1 = {"error_map": [[0.2] * 3] * 3, "masked_error_map": [[0.5] * 3] * 3}
+    comparison = load_comparison([run_maker(f1=f1).write(tmp_path / "run")])
+    row = by_column(masked_error_table(comparison))
+    assert (row["Error map"], row["Masked"], row["Difference"]) == ("0.200", "0.500", "+0.300")
+    assert masked_error_table(load_comparison([run_maker().write(tmp_path / "plain")])) is None
+
+
+def test_deletion_areas(with_evidence):
+    # Values 0.4, 0.4, 0.5 at 97, 98, 99 on average: 0.425 by trapezoids; insertion is 1 − that.
+    row = by_column(deletion_table(with_evidence))
+    assert (row["Deletion ↓"], row["Insertion ↑"]) == ("0.425", "0.575")
+
+
+def test_sanity_table(run_maker, tmp_path):
+    folder = run_maker().write(tmp_path / "run")
+    rows = [
+        (4, "stuck/a.wav", "error_map", "randomisation", "output", 0.9),
+        (5, "broken/b.wav", "error_map", "randomisation", "output", 0.5),
+        (4, "stuck/a.wav", "error_map", "randomisation", "encoder", 0.1),
+        (4, "stuck/a.wav", "error_map", "infidelity", "", 0.0012345),
+    ]
+    write_rows(folder / "test" / "sanity.csv", ("index", "name", "explainer", "check", "step", "value"), rows)
+    table = sanity_table(load_comparison([folder]))
+    assert by_column(table) == {
+        "Explainer": "Error map",
+        "Model": "AE",
+        "output": "0.700",
+        "encoder": "0.100",
+        "Infidelity": "0.00123",
+    }
+
+
+def test_mask_ablation(run_maker, tmp_path):
+    study = tmp_path / "masks"
+    study.mkdir()
+    (study / "study.yaml").write_text("name: masks\n")
+    for ratio, size in ((0.75, 4), (0.3, 4), (0.3, 16)):
+        run = run_maker("MAE").write(study / "runs" / f"{ratio}_{size}")
+        config = run / "fit" / "config.yaml"
+        mask = f"learning_rate: 0.001\n    mask_ratio: {ratio}\n    patch_size: {size}"
+        config.write_text(config.read_text().replace("learning_rate: 0.001", mask))
+        membership = {"study": "masks", "variant": "MAE", "settings": {"mask_ratio": ratio, "size": size}, "seed": 0}
+        (run / "study.json").write_text(json.dumps(membership))
+    table = ablation_table(load_comparison([study]))
+    assert table.header == ("Mask ratio", "4 × 4", "16 × 16", "Published 4 × 4", "Published 16 × 16")
+    assert list(by_column(table, 0).values()) == ["75 %", "0.750", "–", "0.864", "0.710"]
+    assert list(by_column(table, 1).values()) == ["30 %", "0.750", "0.750", "0.902", "0.636"]
+
+
+def test_clips_and_annotated_share(with_evidence):
+    # Marking every frame has an F1 of 0.4, so a quarter of the seconds is positive: 2 · 0.25 / 1.25.
+    table = clips_table(with_evidence)
+    assert by_column(table, 0)["Clips"] == "4"
+    broken = by_column(table, 1)
+    assert (broken["Type"], broken["Clips"], broken["Annotated"], broken["Share"]) == ("broken", "2", "2", "25 %")
+    assert by_column(table, 3)["Published clips"] == "3,235"
+    reader = csv.DictReader(io.StringIO(to_csv(table)))
+    assert next(reader)["Clips"] == "4"
