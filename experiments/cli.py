@@ -12,10 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
 from experiments.arguments import complete
+from experiments.checkpoints import AtomicCheckpointIO
+from experiments.csv_log import forget_after
 from experiments.main import PROGRAM
 from experiments.parser import OneLineErrors
 from experiments.predictions import Predictions
@@ -23,10 +26,11 @@ from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
 from experiments.run_folder import CONFIG_FILE, RunFolder, read_checkpoint
 from experiments.tracking import WandbSettings, build_loggers
-from explainers import AttributionMaps
+from explainers import AttributionMaps, SanityChecks
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, ReconstructionModule
 from lightning_modules.base import check_checkpoint
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
+from metrics.callbacks.deletion import DeletionInsertion
 
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
 CHOICES = {
@@ -80,6 +84,8 @@ class ExperimentCLI(LightningCLI):
         parser.add_lightning_class_args(DetectionAUC, "detection")
         parser.add_lightning_class_args(AnnotationFScore, "fscore")
         parser.add_lightning_class_args(Faithfulness, "faithfulness")
+        parser.add_lightning_class_args(DeletionInsertion, "deletion")
+        parser.add_lightning_class_args(SanityChecks, "sanity")
         parser.add_lightning_class_args(Predictions, "predictions")
         parser.add_lightning_class_args(RunFigures, "figures")
         parser.link_arguments("data.init_args.n_frames", "model.init_args.n_frames")
@@ -104,7 +110,7 @@ class ExperimentCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise ConfigurationError(str(_first_cause(error))) from error
+            raise ConfigurationError(str(first_cause(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
@@ -113,26 +119,60 @@ class ExperimentCLI(LightningCLI):
         return super().instantiate_trainer(logger=logger, default_root_dir=self._run, **kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Check run, checkpoint and data before a logger makes the first folder."""
+        """Check run, checkpoint, explainers and data before a logger makes the first folder."""
         stage = str(self.subcommand)
         run = RunFolder(self._get(self.config, "run"))
         config = self.config_init[stage]
-        if stage == "fit":
-            run.require_no_fit()
+        resumed = self._take_up(run) if stage == "fit" else None
         if stage != "fit" or config.ckpt_path:
             path = run.checkpoint(config.ckpt_path)
             check_checkpoint(read_checkpoint(path), self.model, str(path))
             config.ckpt_path = str(path)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, AttributionMaps):
+                callback.check(self.model, stage)
         self.datamodule.setup(stage)
-        rank_zero_only(run.clear)(stage)
+        if resumed is None:
+            rank_zero_only(run.clear)(stage)
+        else:
+            rank_zero_only(forget_after)(run.path / stage / "metrics.csv", resumed - 1)
+        self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         try:
             self.trainer.loggers = build_loggers(self._run, stage, config.wandb) + self.trainer.loggers
         except OSError as error:
             raise ConfigurationError(f"--run {self._run} can't be written ({error.strerror}); name another") from error
 
+    def _take_up(self, run: RunFolder) -> int | None:
+        """Go on with an interrupted training; returns its optimiser steps so far, None where there is none."""
+        run.require_no_fit()
+        if not run.last_checkpoint.is_file():
+            return None
+        run.require_same_fit(self._saved_config())
+        self.config_init["fit"].ckpt_path = str(run.last_checkpoint)
+        return int(read_checkpoint(run.last_checkpoint)["global_step"])
+
     @property
     def _run(self) -> Path:
         return Path(self._get(self.config, "run"))
+
+    def _saved_config(self) -> dict[str, Any]:
+        """The stage's configuration as its file would hold it."""
+        parser, config = self._parser(self.subcommand), self.config[str(self.subcommand)]
+        text = parser.dump(config, skip_unset=False, skip_validation=True)
+        saved: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(text), resolve=True)  # type: ignore[assignment]
+        return saved
+
+    def after_fit(self) -> None:
+        """Note that the training ran to its end, so that it is not taken up again."""
+        self._mark_finished()
+
+    def after_test(self) -> None:
+        """Note that all results are there."""
+        self._mark_finished()
+
+    def _mark_finished(self) -> None:
+        if self.trainer.is_global_zero:
+            RunFolder(self._run).mark_finished(str(self.subcommand))
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results lie in the run's folder."""
@@ -158,7 +198,7 @@ class ExperimentCLI(LightningCLI):
 
 def run_stage(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad fit`, `validate`, `test` or `predict`."""
-    _quieten()
+    quieten()
     # Interpolations in a YAML file count from that file's top, as its author reads them.
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     try:
@@ -191,18 +231,19 @@ def _frames_per_second(hop: float) -> int:
     return round(1 / hop)
 
 
-def _first_cause(error: BaseException) -> BaseException:
+def first_cause(error: BaseException) -> BaseException:
     """The error under those that the parser put around it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Drop advice that does not fit here."""
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)

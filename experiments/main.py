@@ -16,7 +16,11 @@ _COMMANDS = {
     "validate": ("experiments.cli", "run_stage", "evaluate a trained model on the validation clips"),
     "test": ("experiments.cli", "run_stage", "detect, explain and measure the explanations on the test clips"),
     "predict": ("experiments.cli", "run_stage", "score and explain recordings without labels"),
+    "detect": ("experiments.detectors.command", "run_detect", "fit and test a reference detector: SVM, forest or kNN"),
+    "study": ("experiments.commands", "run_study", "train and test variants over seeds, and report on them"),
     "report": ("experiments.commands", "run_report", "compare tested runs in a table and an HTML page"),
+    "chance": ("experiments.commands", "run_chance", "print the F1 that annotations give away to chance"),
+    "dashboard": ("experiments.commands", "run_dashboard", "lay out a study's comparison on Weights & Biases"),
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; those of this process by default.
 
     Returns:
-        The exit status: 0, or 2 after a mistake of the user's, which is told in one line.
+        The exit status: 0, 1 where runs of a study failed, or 2 after a mistake of the user's; both are told in a line.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -45,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     from datamodules.errors import DataError  # noqa: PLC0415
+    from experiments.study.errors import RunsFailed  # noqa: PLC0415
     from lightning_modules.errors import ConfigurationError  # noqa: PLC0415
 
     module, function, _ = _COMMANDS[name]
@@ -53,14 +58,16 @@ def _run(name: str, arguments: list[str]) -> int:
         command(name, arguments)
     except (ConfigurationError, DataError) as error:
         return _fail(str(error), name)
+    except RunsFailed as error:
+        return _fail(str(error), name, status=1)
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _fail(message: str, command: str = "") -> int:
+def _fail(message: str, command: str = "", status: int = 2) -> int:
     print(f"{PROGRAM} {command}".rstrip() + f": error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    return status
 
 
 def _overview() -> str:

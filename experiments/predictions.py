@@ -11,13 +11,14 @@ from lightning_modules.base import squared_error
 from metrics.callbacks.rows import write_rows
 from metrics.functional import frame_curve, select_peaks
 
-COLUMNS = ("name", "score", "seconds")
+COLUMNS = ("name", "score", "masked_score", "seconds")
 
 
 class Predictions(Callback):
-    """Writes ``predictions.csv`` of a `predict` run: name, anomaly score (dB²), and the seconds that stand out.
+    """Writes ``predictions.csv`` of a `predict` run: name, anomaly scores (dB²), and the seconds that stand out.
 
-    Rows are sorted by falling score. A second stands out if it holds a peak of the error map's frame curve.
+    Rows are sorted by falling score. The masked score is empty where the model was told to leave it out. A second
+    stands out if it holds a peak of the error map's frame curve.
 
     Args:
         percentile: Frames at or above this percentile of a clip's curve are peaks.
@@ -28,7 +29,7 @@ class Predictions(Callback):
         super().__init__()
         self.percentile = percentile
         self.frames_per_segment = frames_per_segment
-        self._rows: dict[int, tuple[str, float, str]] = {}
+        self._rows: dict[int, tuple[str, float, float | str, str]] = {}
 
     def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier prediction."""
@@ -46,9 +47,10 @@ class Predictions(Callback):
         """Note score and peaks of a batch."""
         curves = frame_curve(squared_error(batch["spectrogram"], outputs["reconstruction"]))
         peaks = select_peaks(curves, self.percentile)
+        scores = outputs["score"].tolist()
+        masked_scores = outputs["masked_score"].tolist() if "masked_score" in outputs else [""] * len(scores)
         for row, index in enumerate(batch["index"].tolist()):
-            score = outputs["score"][row].item()
-            self._rows[index] = (batch["name"][row], score, self._seconds(peaks[row]))
+            self._rows[index] = (batch["name"][row], scores[row], masked_scores[row], self._seconds(peaks[row]))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file."""

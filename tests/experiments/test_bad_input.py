@@ -187,6 +187,20 @@ def test_a_second_training_in_one_folder(refuses, mae_run, simulated):
     refuses(["fit", "--run", mae_run, *options], "holds a training already; give another --run")
 
 
+def test_an_interrupted_training_under_other_settings(refuses, mae_run, tmp_path):
+    run = tmp_path / "planer_interrupted"
+    shutil.copytree(mae_run, run)
+    (run / "fit" / "finished").unlink()
+    arguments = ["fit", "--run", run, "--config", run / "fit" / "config.yaml", "--model.learning_rate", "0.5"]
+    refuses(arguments, r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same")
+
+
+def test_an_explainer_that_the_network_cannot_have(refuses, mae_run, simulated, tmp_path):
+    options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--model.backbone", "dense"]
+    grad_cam = ["--attributions.validation_explainers", "[grad_cam]"]
+    refuses(["fit", "--run", tmp_path / "run", *options, *grad_cam], "dense.*explainers")
+
+
 def test_prediction_without_recordings(refuses, mae_run, tmp_path):
     refuses(["predict", "--run", mae_run], r"--data\.predict_path")
     refuses(["predict", "--run", mae_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")

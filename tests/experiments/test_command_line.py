@@ -1,14 +1,12 @@
 """The stages through the real command line, on recordings on disk."""
 
 import csv
-import struct
 from pathlib import Path
 
 import pytest
 import torch
-import wandb
 import yaml
-from wandb.proto import wandb_internal_pb2
+from offline_runs import offline_runs
 
 from experiments.main import main
 from explainers import EXPLAINERS
@@ -142,42 +140,14 @@ def test_every_shipped_configuration_is_tested():
     }
 
 
-def offline_records(path):
-    """The records of an offline W&B run: a LevelDB log of protocol buffers behind a header of seven bytes."""
-    data, position, record = path.read_bytes(), 7, b""
-    block, chunk_header = 32_768, struct.Struct("<IHB")
-    while position + chunk_header.size <= len(data):
-        if block - position % block < chunk_header.size:
-            position += block - position % block
-            continue
-        _, length, kind = chunk_header.unpack_from(data, position)
-        position += chunk_header.size
-        record += data[position : position + length]
-        position += length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield wandb_internal_pb2.Record.FromString(record)
-            record = b""
-
-
-def logged(run):
-    """Names of the scalars and of the files that offline W&B runs hold."""
-    keys, files = set(), set()
-    for path in run.glob("wandb/offline-run-*/run-*.wandb"):
-        for record in offline_records(path):
-            for item in (*record.history.item, *record.summary.update):
-                keys.add(item.key or "/".join(item.nested_key))
-            files |= {file.path for file in record.files.files}
-    return keys, files
-
-
 def test_an_offline_dashboard_holds_scalars_and_figures(simulated, tmp_path):
     run = tmp_path / "tracked"
     options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--model", "Autoencoder", *SMALL, *ONE_STEP]
     options += ["--attributions.explainers", "[error_map]", "--wandb.mode", "offline"]
     assert main(["fit", "--run", str(run), *options]) == 0
     assert main(["test", "--run", str(run)]) == 0
-    wandb.teardown()  # W&B's service writes the last records after a run has finished; as at exit, wait for it
-    keys, files = logged(run)
-    assert {"train/loss", "val/loss", "test/auc", "test/f1/error_map/p98"} <= set(keys)
-    assert any("attribution" in path for path in files), files
-    assert len({path.stem.split("-")[-1] for path in run.glob("wandb/offline-run-*")}) == 1, "one run for all stages"
+    fit, test = offline_runs(run)
+    assert {"train/loss", "val/loss"} <= fit.logged
+    assert {"test/auc", "test/f1/error_map/p98"} <= test.logged
+    assert any("attribution" in path for path in test.files), test.files
+    assert fit.run.run_id == test.run.run_id, "one run for all stages"

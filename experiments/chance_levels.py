@@ -1,0 +1,55 @@
+"""`faithful-aad chance`: what annotations give away before any model has seen a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from datamodules.annotations import frame_mask, read_annotations
+from datamodules.errors import DataError
+from experiments.report.tables import Cell, Table
+from experiments.report.terminal import print_table
+from metrics.clip_metric import DEFAULT_PERCENTILES
+from metrics.functional.chance import chance_levels
+
+_COLUMNS = {"random_frames": "Random frames", "random_run": "One run", "all_frames": "All frames", "oracle": "Oracle"}
+
+
+def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) -> None:
+    """Print the F1 that random frames, one random run, all frames and an oracle reach on annotated clips.
+
+    Args:
+        annotations: CSV of annotations, the planer authors' or a plain one.
+        seconds: Length of a clip, s.
+        frame_rate: Frames in a second, which is a segment of the F-score.
+
+    Raises:
+        DataError: If the file can't be read or no clip in it is annotated.
+    """
+    path = Path(annotations)
+    intervals: dict[str, list[tuple[float, float]]] = {}
+    for row in read_annotations(path):
+        intervals.setdefault(row.file, []).extend(row.intervals)
+    n_frames = round(seconds * frame_rate)
+    masks = [frame_mask(of_clip, n_frames, frame_rate) for of_clip in intervals.values() if of_clip]
+    if not masks:
+        raise DataError(f"{path} marks no interval; name a file with annotated clips")
+    annotation = torch.stack(masks)
+    levels = chance_levels(annotation, DEFAULT_PERCENTILES, round(frame_rate))
+    table = Table(
+        title="F1 without a model",
+        note=f"Mean over {len(masks)} annotated clips of {seconds:g} s, of which "
+        f"{annotation.sum(1).double().mean() / frame_rate:.1f} s are annotated on average. One run: adjacent frames "
+        f"that begin at random. Oracle: as many frames, chosen by who knows the annotation.",
+        header=("Percentile", *_COLUMNS.values()),
+        groups=(
+            tuple(
+                (Cell(f"p{percentile}"), *(Cell(f"{levels[column][i]:.3f}") for column in _COLUMNS))
+                for i, percentile in enumerate(DEFAULT_PERCENTILES)
+            ),
+        ),
+        names=1,
+    )
+    print_table(Console(highlight=False), table)

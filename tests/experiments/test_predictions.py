@@ -1,0 +1,38 @@
+"""What a prediction writes of each recording."""
+
+import csv
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from experiments.predictions import Predictions
+from lightning_modules import MaskedAutoencoder
+
+
+@pytest.mark.parametrize("score_masks", [0, 3])
+def test_both_scores_stand_beside_each_other(tmp_path, score_masks):
+    torch.manual_seed(0)
+    module = MaskedAutoencoder(n_mels=16, n_frames=24, num_heads=3, score_masks=score_masks)
+    clips = [
+        {"spectrogram": (index + 1) * torch.randn(16, 24), "index": index, "name": f"clip_{index}.wav"}
+        for index in range(3)
+    ]
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=CSVLogger(tmp_path, name="", version=""),
+        callbacks=[Predictions(frames_per_segment=8)],
+        enable_progress_bar=False,
+    )
+    outputs = trainer.predict(module, DataLoader(clips, batch_size=2))
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["name", "score", "masked_score", "seconds"]
+    assert [row["name"] for row in rows] == ["clip_2.wav", "clip_1.wav", "clip_0.wav"]
+    for column in ("score", "masked_score") if score_masks else ("score",):
+        expected = torch.cat([batch[column] for batch in outputs]).flip(0).tolist()
+        assert [float(row[column]) for row in rows] == expected
+    assert score_masks or all(row["masked_score"] == "" for row in rows)
+    assert all(set(row["seconds"].split()) <= {"0", "1", "2"} and row["seconds"] for row in rows)

@@ -1,0 +1,127 @@
+"""The study command: real processes, killed and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.main import main
+
+BASE = """
+trainer:
+  max_epochs: 3
+  accelerator: cpu
+  limit_val_batches: 1
+  enable_model_summary: false
+data:
+  class_path: datamodules.PlanerDataModule
+  init_args: {{root: {root}, n_frames: 80, batch_size: 4}}
+attributions:
+  explainers: [error_map, random]
+  validation_explainers: []
+sanity: {{clips: 0}}
+wandb: {{mode: disabled}}
+"""
+RESULTS = ("clips.csv", "f1.csv", "faithfulness.csv", "f1_references.csv", "metrics.csv")
+
+
+@pytest.fixture
+def study(simulated, tmp_path):
+    """Write a study; returns its YAML."""
+
+    def write(variants):
+        (tmp_path / "base.yaml").write_text(BASE.format(root=simulated))
+        path = tmp_path / "study.yaml"
+        path.write_text(f"variants:\n{variants}")
+        return str(path)
+
+    return write
+
+
+def results(run):
+    return {name: (run / "test" / name).read_bytes() for name in RESULTS}
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.main", "study", *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(condition, process, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the study ended too early"
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def alive(run):
+    """Processes that work in a run's folder."""
+    commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [command for command in commands if f"--run={run}" in command]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the steps of a killed study")
+def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp_path):
+    definition = study("  MAE: {config: base.yaml, fit: {model: MaskedAutoencoder}}")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(["study", definition, "--output", str(whole)]) == 0
+
+    run = killed / "runs" / "MAE" / "seed_0"
+    scalars = run / "fit" / "metrics.csv"
+    moments = [
+        lambda: scalars.is_file() and scalars.read_text().count("\n1,") > 0,  # in the middle of the training
+        (run / "test").is_dir,  # in the middle of the test
+    ]
+    for moment in moments:
+        process = start(definition, "--output", str(killed))
+        wait_for(moment, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(0.5)
+        assert not alive(run), "a step went on without its study"
+    assert main(["study", definition, "--output", str(killed)]) == 0
+
+    straight = whole / "runs" / "MAE" / "seed_0"
+    assert results(run) == results(straight)
+    assert scalars.read_bytes() == (straight / "fit" / "metrics.csv").read_bytes(), "the training went on as if nothing"
+    assert (killed / "report.html").is_file()
+    assert (killed / "study.yaml").read_bytes() == Path(definition).read_bytes()
+
+
+def test_a_failing_run_is_reported_and_stops_no_other(study, tmp_path, capsys):
+    definition = study(
+        "  broken: {config: base.yaml, fit: {model: Autoencoder, data.root: nowhere}}\n"
+        "  neighbours: {config: base.yaml, detector: knn}"
+    )
+    folder = tmp_path / "study"
+    assert main(["study", definition, "--output", str(folder), "--jobs", "2"]) == 1
+    output = capsys.readouterr()
+    assert "broken seed 0: fit failed" in output.out
+    assert "--data.root nowhere" in " ".join(output.out.split())
+    assert "1 of 2 runs failed: broken seed 0" in " ".join(output.err.split())
+    assert (folder / "runs" / "neighbours" / "seed_0" / "test" / "clips.csv").is_file()
+    assert not (folder / "runs" / "broken" / "seed_0" / "test").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml is not a file; name the YAML of a study"),
+        (["{study}", "--jobs", "0"], "--jobs 0 is not a positive number"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(study, tmp_path, capsys, arguments, message):
+    definition = study("  AE: {config: base.yaml}")
+    arguments = [argument.format(study=definition) for argument in arguments]
+    assert main(["study", *arguments, "--output", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
