@@ -36,7 +36,7 @@ def roc_curves(models: Mapping[str, tuple[str, Sequence[ClipScores]]]) -> Figure
     Args:
         models: Objective and the clips, of both classes, of each run, by the model's label.
     """
-    figure = Figure(figsize=(COLUMN_WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH, 3.2 + 0.32 * len(models)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvspan(0, MAX_FPR, color=ANNOTATION, alpha=0.55, lw=0)
     axes.text(MAX_FPR + 0.01, 0.015, f"pAUC range,\nFPR ≤ {MAX_FPR:g}", fontsize=7.5, color="#7a5c1e", va="bottom")
@@ -47,7 +47,7 @@ def roc_curves(models: Mapping[str, tuple[str, Sequence[ClipScores]]]) -> Figure
         _draw_model(axes, clips, styles[label], label)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="False-positive rate", ylabel="True-positive rate")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), labelcolor=INK, handlelength=2.8)
+    figure.legend(loc="outside lower left", labelcolor=INK, handlelength=2.8)
     return figure
 
 
@@ -66,7 +66,7 @@ def _draw_model(axes: Axes, clips: Sequence[ClipScores], style: ModelStyle, labe
                       lw=0)  # fmt: skip
     areas = f"AUC {auc.mean():.3f} ± {auc.std(ddof=1):.3f}, pAUC {pauc.mean():.3f} ± {pauc.std(ddof=1):.3f}"
     axes.plot(grid, mean, color=style.colour, ls=style.line, drawstyle="steps-post", clip_on=False,
-              label=f"{verbatim(label)} ({len(clips)} seeds): {areas}")  # fmt: skip
+              label=f"{verbatim(label)}, {len(clips)} seeds:\n{areas}")  # fmt: skip
 
 
 def _roc(clips: ClipScores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

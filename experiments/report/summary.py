@@ -158,7 +158,7 @@ def _cautions(comparison: Comparison) -> list[str]:
     else:
         text = (
             "± is the standard deviation between training runs that differ by seed; intervals and p-values are over "
-            "clips and say nothing of other machines."
+            "clips, for the runs at hand, and say nothing of other seeds or machines."
         )
     groups = comparison.measured("f1").values()
     tested = any(group.measured("f1_chance") for group in groups)

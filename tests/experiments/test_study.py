@@ -1,6 +1,7 @@
 """The study command: real processes, killed and started again."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -77,7 +78,10 @@ def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp
 
     run = killed / "runs" / "MAE" / "seed_0"
     scalars = run / "fit" / "metrics.csv"
+    began = time.monotonic()
+    delay = random.uniform(2, 8)  # while the first step starts, or trains already
     moments = [
+        lambda: time.monotonic() > began + delay,
         lambda: scalars.is_file() and scalars.read_text().count("\n1,") > 0,  # in the middle of the training
         (run / "test").is_dir,  # in the middle of the test
     ]
