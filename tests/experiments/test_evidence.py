@@ -103,7 +103,7 @@ def test_two_studies_keep_their_names(study):
 def test_unfinished_runs_of_a_study_are_named_and_left_out(study):
     folder = study()
     missing = folder / "runs/MAE/0/seed_1"
-    (missing / "test" / "clips.csv").unlink()
+    (missing / "test" / "finished").unlink()
     comparison = load_comparison([folder])
     assert comparison.groups["MAE"].seeds == (0, 2)
     assert comparison.unfinished == (missing,)
@@ -112,8 +112,8 @@ def test_unfinished_runs_of_a_study_are_named_and_left_out(study):
 
 def test_a_study_without_a_finished_run_is_refused(study):
     folder = study(seeds=(0,))
-    for clips in folder.rglob("clips.csv"):
-        clips.unlink()
+    for mark in folder.rglob("test/finished"):
+        mark.unlink()
     with pytest.raises(ConfigurationError, match="no run of the study"):
         load_comparison([folder])
 
@@ -176,7 +176,7 @@ def test_best_percentile_allows_for_its_choice(study):
 
 def test_pairs_by_clip_and_seed(study):
     folder = study()
-    (folder / "runs/AE/0/seed_1/test/clips.csv").unlink()
+    (folder / "runs/AE/0/seed_1/test/finished").unlink()
     comparison = load_comparison([folder])
     ((first, second),) = pairs(comparison)
     assert (first.label, second.label) == ("AE", "MAE")

@@ -234,7 +234,7 @@ def test_roc_of_several_runs_is_their_mean_in_a_band(run_maker, tmp_path):
     # One run finds 1/3 without false alarms, 2/3 at 1/4 and all from 1/2; the other finds all at once.
     assert line.get_xdata().tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert line.get_ydata().tolist() == pytest.approx([2 / 3, 5 / 6, 1, 1, 1])
-    assert line.get_label() == "AE (2 seeds): AUC 0.875 ± 0.177, pAUC 0.825 ± 0.248"
+    assert line.get_label() == "AE, 2 seeds:\nAUC 0.875 ± 0.177, pAUC 0.825 ± 0.248"
     sd = (2 / 3) / 2**0.5
     assert bounds(axes.collections[0], 0) == pytest.approx((2 / 3 - sd, 1))
 

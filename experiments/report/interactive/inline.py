@@ -44,7 +44,7 @@ def json_for_html(data: Any) -> str:
 
     Example:
         >>> print(json_for_html({"name": "</script>"}))
-        {"name":"\\\\u003c/script\\\\u003e"}
+        {"name":"\u003c/script\u003e"}
     """
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
