@@ -26,7 +26,7 @@ def study(definition: str, output: str | None = None, jobs: int = 1, overrides: 
         definition: The study's YAML.
         output: The study's folder, whose name is the study's; `runs/NAME` of the YAML by default.
         jobs: How many runs are at work at a time; GPUs are dealt round.
-        overrides: Options added to every training.
+        overrides: Options added to every training; reference detectors take those about data.
 
     Raises:
         ConfigurationError: If the YAML is wrong or the folder holds runs made with other options.

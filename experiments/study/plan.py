@@ -54,7 +54,7 @@ def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str
     Args:
         variants: What it compares.
         folder: The study's folder, whose name is the study's.
-        overrides: Arguments added to every `fit` and `detect`; they win over those of the file.
+        overrides: Arguments added to every `fit`, those about data to every `detect`; they win over those of the file.
 
     Returns:
         The runs, seed by seed, so that every variant has a result early.
@@ -85,12 +85,28 @@ def _plans(variant: Variant, folder: Path, overrides: list[str]) -> Iterator[Run
         )
         if variant.detector:
             plan.fit.extend(["detect", *_arguments(fit | {"detector.name": variant.detector, "run": str(place)})])
-            plan.fit.extend(overrides)
+            plan.fit.extend(_about_data(overrides))
         else:
             plan.fit.extend(["fit", *_arguments(fit | tracking | {"run": str(trained)}), *overrides])
             of_other = {} if place == trained else _trained(trained)
             plan.test.extend(["test", *_arguments(of_other | variant.test | _values(tested) | {"run": str(place)})])
         yield plan
+
+
+def _about_data(overrides: list[str]) -> list[str]:
+    """Those of the overrides that a reference detector, which has neither network nor trainer, understands.
+
+    Example:
+        >>> _about_data(["--data.root", "x", "--wandb.mode=disabled", "--data.n_frames=80"])
+        ['--data.root', 'x', '--data.n_frames=80']
+    """
+    kept, keep = [], False
+    for argument in overrides:
+        if argument.startswith("--"):
+            keep = argument.startswith("--data")
+        if keep:
+            kept.append(argument)
+    return kept
 
 
 def _trained(folder: Path) -> Options:

@@ -57,7 +57,7 @@ def test_every_variant_setting_and_seed_is_a_run(plans, tmp_path):
 
 
 def test_commands_hold_the_options_the_variants_own_ones_last(plans, tmp_path):
-    runs = {plan.label: plan for plan in plans(STUDY, ["--data.root=x"])}
+    runs = {plan.label: plan for plan in plans(STUDY, ["--data.root=x", "--wandb.mode=disabled"])}
     mae = runs["MAE patch_size=4 seed 1"]
     folder = tmp_path / "out" / "runs" / "MAE" / "patch_size=4" / "seed_1"
     assert mae.fit == [
@@ -71,12 +71,14 @@ def test_commands_hold_the_options_the_variants_own_ones_last(plans, tmp_path):
         '--wandb.tags=["MAE", "seed-1"]',
         f"--run={folder}",
         "--data.root=x",
+        "--wandb.mode=disabled",
     ]
     assert mae.test == ["test", '--attributions.explainers=["error_map"]', f"--run={folder}"]
     forest = runs["forest seed 1"]
     assert forest.fit[0] == "detect"
     assert "--detector.name=isolation_forest" in forest.fit
     assert not any("max_epochs" in argument for argument in forest.fit), "a detector has no epochs"
+    assert forest.fit[-1] == "--data.root=x", "what W&B is told means nothing to a detector"
     assert forest.test == []
 
 
