@@ -13,11 +13,10 @@ from experiments.figures.detection import MAX_FPR
 from experiments.report.comparison import Comparison
 from experiments.report.groups import Group, ScoreKind
 from experiments.results import Floats
-from metrics.functional.chance import chance_corrected
+from metrics.functional.chance import best_of_several_p_value, chance_corrected
+from metrics.functional.detection_uncertainty import bootstrap_auroc
 from metrics.functional.references import REFERENCES
 from metrics.functional.uncertainty import (
-    best_of_several_p_value,
-    bootstrap_auroc,
     bootstrap_mean,
     compare_paired,
     holm,

@@ -106,7 +106,7 @@ class Execution:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env=_environment(self.slot, self.slots),
+            env=environment(self.slot, self.slots),
         )
 
 
@@ -162,7 +162,7 @@ def run_jobs(
     return failures
 
 
-def _environment(slot: int, slots: int) -> dict[str, str]:
+def environment(slot: int, slots: int) -> dict[str, str]:
     """This process's environment with the slot's GPU and its share of the cores."""
     environment = dict(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // slots)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from metrics.functional.peaks import n_peaks
@@ -52,6 +54,35 @@ def permutation_p_value(null: Tensor, draws: int = 10_000, seed: int = 0) -> flo
     picks = torch.randint(null.shape[1], (len(null), draws), generator=generator)
     means = null.gather(1, picks).mean(0)
     return (1 + int((means >= null[:, 0].mean() - _SAME).sum())) / (draws + 1)
+
+
+def best_of_several_p_value(null: ArrayLike, draws: int = 10_000, seed: int = 0) -> float:
+    """Permutation p-value of the highest of P means, with the choice of the highest allowed for.
+
+    As `permutation_p_value` for one mean: under the null hypothesis the S values of a clip
+    are exchangeable, so one is drawn for every clip, the same one at all P, and the highest of the P means over clips
+    is compared with the observed one.
+
+    Args:
+        null: (N, P, S) values of N clips under S exchangeable arrangements, the observed one at position 0.
+        draws: Random arrangements.
+        seed: Of the draws.
+
+    Returns:
+        (1 + number of draws that reach the observed value) / (draws + 1); NaN where a value is NaN.
+
+    Example:
+        >>> best_of_several_p_value([[[0.9, 0.1], [0.5, 0.5]], [[0.9, 0.1], [0.5, 0.5]]], draws=10_000) > 0.2
+        True
+    """
+    null = np.asarray(null, dtype=float)
+    if np.isnan(null).any():
+        return float("nan")
+    n_clips, _, n_values = null.shape
+    chosen = np.random.default_rng(seed).integers(n_values, size=(draws, n_clips))
+    means = sum(null[i].T[chosen[:, i]] for i in range(n_clips)) / n_clips
+    observed = null[..., 0].mean(axis=0).max()
+    return float((1 + np.count_nonzero(means.max(axis=1) >= observed - _SAME)) / (draws + 1))
 
 
 def chance_level(null: Tensor, all_shifts: bool) -> Tensor:

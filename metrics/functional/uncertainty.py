@@ -5,15 +5,13 @@ seed and model, so clips are what is resampled: runs that differ by seed are ave
 models are compared clip by clip.
 
 The interval of a mean is bias-corrected and accelerated (BCa; Efron, JASA 1987): values of clips are bounded and
-skewed, where plain percentiles of the bootstrap are off to one side. Areas under a ROC have percentile intervals, with
-normal and anomalous clips resampled apart.
+skewed, where plain percentiles of the bootstrap are off to one side.
 
 Arrays are NumPy's, as SciPy's statistics take them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,9 +24,6 @@ Floats = NDArray[np.float64]
 
 _MOST_EXACT = 300
 """Differences up to which the signed-rank test is exact, within milliseconds."""
-
-_SAME = 1e-6
-"""Means closer than this are ties: null distributions are kept in float32."""
 
 DRAWS = 10_000
 """Bootstrap samples of a mean."""
@@ -102,7 +97,7 @@ def bootstrap_mean(values: ArrayLike, confidence: float = 0.95, draws: int = DRA
     mean = columns.mean(axis=0)
     # Differences to the mean, so that equal values give means that are equal to the last bit.
     deviations = columns - mean
-    resampled = mean + _resampling_weights(n_clips, draws, seed) @ deviations
+    resampled = mean + resampling_weights(n_clips, draws, seed) @ deviations
     spread = np.abs(deviations).max(axis=0) > 1e-12
     ends = np.broadcast_to(mean, (2, len(mean))).copy()
     for i in np.flatnonzero(spread & np.isfinite(mean)):
@@ -215,94 +210,9 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def bootstrap_auroc(
-    scores: ArrayLike,
-    labels: ArrayLike,
-    max_fprs: Sequence[float] = (1.0,),
-    confidence: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap intervals of areas under the ROC, normal and anomalous clips resampled apart.
-
-    Args:
-        scores: Anomaly scores (N,), or (R, N) of runs that differ by seed, whose areas are averaged; the clips drawn
-            are the same for all of them.
-        labels: (N,) 1 anomalous, 0 normal.
-        max_fprs: Largest false-positive rates of K partial areas, each standardised so that chance is 0.5 (McClish
-            1989); 1 for the whole area.
-        confidence: Coverage of the intervals.
-        draws: Bootstrap samples.
-        seed: Of the resampling.
-
-    Returns:
-        Areas and intervals, each (K,).
-
-    Raises:
-        ValueError: If a class is missing.
-
-    Example:
-        >>> bootstrap_auroc([1.0, 2.0, 3.0, 4.0], [0, 0, 1, 1])
-        Interval(mean=array([1.]), low=array([1.]), high=array([1.]))
-    """
-    of_runs, anomalous = np.atleast_2d(np.asarray(scores, dtype=float)), np.asarray(labels) != 0
-    if anomalous.all() or not anomalous.any():
-        raise ValueError("labels hold one class only: the ROC needs both")
-    # Below the drawn samples stands one that counts every clip once: the estimate itself.
-    normal_weights, anomalous_weights = (
-        np.vstack(
-            [
-                _resampling_weights(int(of_class.sum()), draws, (seed, stream)),
-                np.full(of_class.sum(), 1 / of_class.sum()),
-            ]
-        )
-        for stream, of_class in enumerate((~anomalous, anomalous))
-    )
-    limits = np.asarray(max_fprs, dtype=float)
-    areas = np.mean(
-        [
-            _weighted_areas(run[~anomalous], run[anomalous], normal_weights, anomalous_weights, limits)
-            for run in of_runs
-        ],
-        axis=0,
-    )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(areas[:-1], [tail, 1 - tail], axis=0)
-    return Interval(areas[-1], low, high)
-
-
-def best_of_several_p_value(null: ArrayLike, draws: int = 10_000, seed: int = 0) -> float:
-    """Permutation p-value of the highest of P means, with the choice of the highest allowed for.
-
-    As `metrics.functional.chance.permutation_p_value` for one mean: under the null hypothesis the S values of a clip
-    are exchangeable, so one is drawn for every clip, the same one at all P, and the highest of the P means over clips
-    is compared with the observed one.
-
-    Args:
-        null: (N, P, S) values of N clips under S exchangeable arrangements, the observed one at position 0.
-        draws: Random arrangements.
-        seed: Of the draws.
-
-    Returns:
-        (1 + number of draws that reach the observed value) / (draws + 1); NaN where a value is NaN.
-
-    Example:
-        >>> best_of_several_p_value([[[0.9, 0.1], [0.5, 0.5]], [[0.9, 0.1], [0.5, 0.5]]], draws=10_000) > 0.2
-        True
-    """
-    null = np.asarray(null, dtype=float)
-    if np.isnan(null).any():
-        return float("nan")
-    n_clips, _, n_values = null.shape
-    chosen = np.random.default_rng(seed).integers(n_values, size=(draws, n_clips))
-    means = sum(null[i].T[chosen[:, i]] for i in range(n_clips)) / n_clips
-    observed = null[..., 0].mean(axis=0).max()
-    return float((1 + np.count_nonzero(means.max(axis=1) >= observed - _SAME)) / (draws + 1))
-
-
 @lru_cache(maxsize=8)
-def _resampling_weights(n_clips: int, draws: int, seed: int | tuple[int, int]) -> Floats:
-    """Share of each clip in each sample drawn with replacement, (draws, N)."""
+def resampling_weights(n_clips: int, draws: int, seed: int | tuple[int, int]) -> Floats:
+    """Share of each clip in each sample drawn with replacement, (draws, N), not to be written to."""
     generator = np.random.default_rng(seed)
     weights = generator.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=draws) / n_clips
     weights.flags.writeable = False
@@ -319,35 +229,3 @@ def _bca_levels(resampled: Floats, deviations: Floats, mean: float, confidence: 
     z = bias + np.array([tail, -tail])
     levels: Floats = ndtr(bias + z / (1 - acceleration * z))
     return levels
-
-
-def _weighted_areas(
-    normal: Floats, anomalous: Floats, normal_weights: Floats, anomalous_weights: Floats, limits: Floats
-) -> Floats:
-    """Areas under the ROC of samples given as weights of the clips, which sum to 1 in each class.
-
-    An anomalous clip lifts the true-positive rate at the false-positive rate u of its score, and so adds the width
-    limit − u to the area left of the limit; one that is tied with normal clips lifts it evenly over their stretch.
-
-    Args:
-        normal: Scores (N0,).
-        anomalous: Scores (N1,).
-        normal_weights: (draws, N0).
-        anomalous_weights: (draws, N1).
-        limits: (K,) largest false-positive rates.
-
-    Returns:
-        (draws, K).
-    """
-    above = normal_weights @ (normal[:, None] > anomalous).astype(float)
-    ties = normal[:, None] == anomalous
-    stretch = normal_weights @ ties.astype(float) if ties.any() else np.zeros_like(above)
-    areas = []
-    for limit in limits:
-        widest, narrowest = np.maximum(limit - above, 0), np.maximum(limit - above - stretch, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            width = np.where(stretch > 0, (widest**2 - narrowest**2) / (2 * stretch), widest)
-        area = (anomalous_weights * width).sum(axis=1)
-        chance = limit**2 / 2
-        areas.append(area if limit == 1 else (1 + (area - chance) / (limit - chance)) / 2)
-    return np.stack(areas, axis=1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.main import main
+from experiments.study.jobs import environment
 
 BASE = """
 trainer:
@@ -114,6 +115,17 @@ def test_a_failing_run_is_reported_and_stops_no_other(study, tmp_path, capsys):
     assert "1 of 2 runs failed: broken seed 0" in " ".join(output.err.split())
     assert (folder / "runs" / "neighbours" / "seed_0" / "test" / "clips.csv").is_file()
     assert not (folder / "runs" / "broken" / "seed_0" / "test").exists()
+
+
+def test_gpus_and_cores_are_dealt_round(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    environments = [environment(slot, slots=3) for slot in range(3)]
+    assert [found["CUDA_VISIBLE_DEVICES"] for found in environments] == ["2", "5", "2"]
+    assert {found["OMP_NUM_THREADS"] for found in environments} == {"2"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert environment(0, slots=1)["OMP_NUM_THREADS"] == "1", "what the user chose stays"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from metrics.functional.chance import best_of_several_p_value
+from metrics.functional.detection_uncertainty import bootstrap_auroc
 from metrics.functional.uncertainty import (
-    best_of_several_p_value,
-    bootstrap_auroc,
     bootstrap_mean,
     compare_paired,
     holm,
