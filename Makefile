@@ -9,7 +9,7 @@ CONFIG := experiments/configs/demo.yaml
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
-	$(BIN)/faithful-aad simulate data/simulated --train 400 --normal 100 --anomalies 40 --duration 5
+	$(BIN)/faithful-aad simulate data/simulated --train 400 --normal 100 --anomalies 30 --duration 5
 	$(BIN)/faithful-aad fit --config $(CONFIG) --model Autoencoder --run $(DEMO)/ae
 	$(BIN)/faithful-aad test --run $(DEMO)/ae
 	$(BIN)/faithful-aad fit --config $(CONFIG) --model MaskedAutoencoder --run $(DEMO)/mae
