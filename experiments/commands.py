@@ -7,6 +7,10 @@ from typing import Any
 
 from experiments.main import PROGRAM
 from experiments.parser import OneLineErrors
+from lightning_modules.errors import ConfigurationError
+
+Action = Callable[[str, list[str]], None]
+"""Runs a command, given its name and what follows it."""
 
 _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
@@ -50,6 +54,17 @@ def run_study(name: str, arguments: list[str]) -> None:
 
     end = arguments.index("--") if "--" in arguments else len(arguments)
     _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]})
+
+
+def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:
+    """Run the one of a command's actions that the first argument names, as in `faithful-aad data describe`."""
+    action, *rest = arguments or [""]
+    if action in actions:
+        actions[action](f"{name} {action}", rest)
+    elif action in ("-h", "--help"):
+        print(f"usage: {PROGRAM} {name} {{{','.join(actions)}}} …\n\nEach has a --help of its own.")
+    else:
+        raise ConfigurationError(f"{PROGRAM} {name} {action}".rstrip() + f": choose one of {', '.join(actions)}")
 
 
 def _run(
