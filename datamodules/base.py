@@ -1,5 +1,6 @@
 """The DataModule that every data set shares."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -39,6 +40,9 @@ class SpectrogramDataModule(LightningDataModule):
         root: Folder of the data set.
         n_frames: Frames of a clip that are used, from its start.
         frontend: Settings of the log-mel front end.
+        reference_level: Level that becomes 0 in the spectrograms, dB. Hidden patches, the explainers' baselines and
+            the padding of convolutions are 0, so choose it near the mean of the training clips; the planer's is
+            near 0 already.
         batch_size: Clips in a batch.
         val_fraction: Share of the training clips held out for the validation loss.
         labelled_validation: Share of the test clips held out for watching detection and explanation metrics
@@ -62,6 +66,7 @@ class SpectrogramDataModule(LightningDataModule):
         root: str,
         n_frames: int = 400,
         frontend: FrontEndSettings = PLANER_FRONT_END,
+        reference_level: float = 0.0,
         batch_size: int = 32,
         val_fraction: float = 0.1,
         labelled_validation: float = 0.0,
@@ -75,6 +80,7 @@ class SpectrogramDataModule(LightningDataModule):
         super().__init__()
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
         _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
+        _require(math.isfinite(reference_level), "reference_level", reference_level, "a level in dB")
         _require(0 < val_fraction < 1, "val_fraction", val_fraction, "above 0 and below 1")
         _require(0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1")
         _require(num_workers >= 0, "num_workers", num_workers, "at least 0")
@@ -84,6 +90,7 @@ class SpectrogramDataModule(LightningDataModule):
         self.root = Path(root)
         self.n_frames = n_frames
         self.frontend = frontend
+        self.reference_level = reference_level
         self.batch_size = batch_size
         self.val_fraction = val_fraction
         self.labelled_validation = labelled_validation
@@ -232,7 +239,8 @@ class SpectrogramDataModule(LightningDataModule):
         return annotate(clips, read_annotations(path), seconds, path)
 
     def _dataset(self, clips: Sequence[Clip], entries: dict[str, CacheEntry]) -> SpectrogramDataset:
-        return SpectrogramDataset(clips, [entries[clip.name] for clip in clips], self.n_frames, self.frames_per_second)
+        of_clips = [entries[clip.name] for clip in clips]
+        return SpectrogramDataset(clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level)
 
 
 def _require(condition: bool, option: str, value: float, expected: str) -> None:

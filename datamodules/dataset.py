@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -25,15 +26,22 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         entries: Their spectrograms in the cache, each at least ``n_frames`` long.
         n_frames: Number of frames T.
         frames_per_second: Frame rate of the spectrograms.
+        reference_level: Level that becomes 0, dB.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], entries: Sequence[CacheEntry], n_frames: int, frames_per_second: float
+        self,
+        clips: Sequence[Clip],
+        entries: Sequence[CacheEntry],
+        n_frames: int,
+        frames_per_second: float,
+        reference_level: float = 0.0,
     ) -> None:
         self.clips = tuple(clips)
         self._entries = tuple(entries)
         self._n_frames = n_frames
         self._frames_per_second = frames_per_second
+        self._reference_level = reference_level
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -53,4 +61,4 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
 
     def _spectrogram(self, index: int) -> Tensor:
         frames = self._entries[index].open()[:, : self._n_frames]
-        return torch.from_numpy(frames.copy())
+        return torch.from_numpy(frames - np.float32(self._reference_level))

@@ -266,6 +266,7 @@ def test_annotation_file_that_is_not_there(planer, tmp_path, refused):
         ("labelled_validation", 1.0),
         ("labelled_validation", -0.1),
         ("num_workers", -1),
+        ("reference_level", float("nan")),
     ],
 )
 def test_option_out_of_range(planer, refused, option, value):

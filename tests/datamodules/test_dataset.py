@@ -1,0 +1,22 @@
+"""Clips of a split as tensors."""
+
+import numpy as np
+import torch
+
+from datamodules.cache import CacheEntry
+from datamodules.dataset import SpectrogramDataset
+from datamodules.layouts import Clip
+
+
+def test_reference_level_becomes_zero(tmp_path):
+    levels = np.array([[-20.0, -14.0, 3.0], [-14.0, 0.0, 6.0]], dtype=np.float32)
+    np.save(tmp_path / "clip.npy", levels)
+    clip = Clip(tmp_path / "clip.wav", "clip.wav", label=0)
+    entries = [CacheEntry(tmp_path / "clip.npy", n_frames=3)]
+
+    def spectrogram(**options):
+        return SpectrogramDataset([clip], entries, n_frames=2, frames_per_second=40.0, **options)[0]["spectrogram"]
+
+    assert torch.equal(spectrogram(), torch.tensor([[-20.0, -14.0], [-14.0, 0.0]]))
+    assert torch.equal(spectrogram(reference_level=-14.0), torch.tensor([[-6.0, 0.0], [0.0, 14.0]]))
+    assert spectrogram(reference_level=-14).dtype == torch.float32
