@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from experiments.scalars import read_scalars
 from metrics.callbacks.rows import write_rows
 
 
@@ -41,14 +41,6 @@ class _WholeFileWriter(ExperimentWriter):
 
     def _check_log_dir_exists(self) -> None:
         """Delete nothing; a stage's folder is cleared before, unless the stage goes on with it."""
-
-
-def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a ``metrics.csv``, as they stand there; none where there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -13,6 +13,7 @@ from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
 
 CONFIG_FILE = "config.yaml"
+STUDY_FILE = "study.json"
 
 
 class RunFolder:

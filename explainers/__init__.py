@@ -1,27 +1,6 @@
 """Attribution maps of the reconstruction error, one class a method, and the callback that computes them."""
 
-from explainers.base import Explainer
-from explainers.callback import AttributionMaps
-from explainers.error_map import ErrorMap
-from explainers.grad_cam import GradCAM
-from explainers.gradients import GradientSHAPMap, IntegratedGradientsMap, SaliencyMap, SmoothGrad
-from explainers.masked_error_map import MaskedErrorMap
-from explainers.random_map import RandomMap
-from explainers.registry import EXPLAINERS, build_explainers
-from explainers.sanity import SanityChecks
+import lazy_loader
 
-__all__ = [
-    "EXPLAINERS",
-    "AttributionMaps",
-    "ErrorMap",
-    "Explainer",
-    "GradCAM",
-    "GradientSHAPMap",
-    "IntegratedGradientsMap",
-    "MaskedErrorMap",
-    "RandomMap",
-    "SaliencyMap",
-    "SanityChecks",
-    "SmoothGrad",
-    "build_explainers",
-]
+# Names are imported when they are first used: reading examples of maps does without Captum and Lightning.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

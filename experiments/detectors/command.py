@@ -22,7 +22,7 @@ from experiments.cli import ExperimentParser, first_cause, quieten
 from experiments.csv_log import RunCSVLogger
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
-from experiments.figures.output import write_atomically
+from experiments.files import write_atomically
 from experiments.report import load_comparison, print_comparison
 from experiments.run_config import objective_name, read_config
 from experiments.run_folder import CONFIG_FILE, RunFolder

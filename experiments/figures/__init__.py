@@ -4,7 +4,7 @@ from experiments.figures.attributions import annotated_clip, attribution_compari
 from experiments.figures.comparison import Block, Curve, Panel, model_comparison
 from experiments.figures.detection import MAX_FPR, detection_areas, roc_curves
 from experiments.figures.learning import learning_curves
-from experiments.figures.output import render, save_pdf, save_png, write_atomically
+from experiments.figures.output import render, save_pdf, save_png
 from experiments.figures.percentiles import percentile_curves
 from experiments.figures.replacement import choose_example, replacement_example
 
@@ -26,5 +26,4 @@ __all__ = [
     "roc_curves",
     "save_pdf",
     "save_png",
-    "write_atomically",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
 from experiments.figures.style import styled
+from experiments.files import write_atomically
 
 DPI = 150
 
@@ -42,14 +42,3 @@ def save_pdf(figure: Figure, path: Path) -> Path:
     """Write the figure as vector PDF with its fonts inside, complete or not at all."""
     write_atomically(path, render(figure, "pdf"))
     return path
-
-
-def write_atomically(path: Path, contents: bytes) -> None:
-    """Write a file that is never seen half-written; folders on the way are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(contents)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

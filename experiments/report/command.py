@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.figures import write_atomically
+from experiments.files import write_atomically
 from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.export import write_tables
 from experiments.report.page import build_page

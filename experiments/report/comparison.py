@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from experiments.report.groups import Group
-from experiments.results import STUDY_FILE, Run, read_run
-from experiments.run_folder import RunFolder
+from experiments.results import Run, read_run
+from experiments.run_folder import STUDY_FILE, RunFolder
 from lightning_modules.errors import ConfigurationError
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.figures import write_atomically
+from experiments.files import write_atomically
 from experiments.report.tables import Cell, Table
 
 _LATEX = {

@@ -4,12 +4,11 @@ from experiments.results.detection import ClipScores, read_clip_scores
 from experiments.results.evidence import ClipNulls, SanityRow, read_clip_nulls, read_sanity
 from experiments.results.explanations import ClipValues, read_clip_values, read_examples
 from experiments.results.learning import LearningCurves, read_learning_curves
-from experiments.results.membership import STUDY_FILE, StudyMembership, read_membership
+from experiments.results.membership import StudyMembership, read_membership
 from experiments.results.reading import Floats
 from experiments.results.run import Run, read_run
 
 __all__ = [
-    "STUDY_FILE",
     "ClipNulls",
     "ClipScores",
     "ClipValues",

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.results.reading import naming
-
-STUDY_FILE = "study.json"
+from experiments.run_folder import STUDY_FILE
 
 
 @dataclass(frozen=True)

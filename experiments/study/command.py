@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from experiments.report import report
 from experiments.run_folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.errors import RunsFailed
@@ -46,6 +45,8 @@ def study(definition: str, output: str | None = None, jobs: int = 1, overrides: 
     with StudyProgress(n_steps) as progress:
         failures = run_jobs(todo, jobs, progress.show)
     if any(map(is_tested, plans)):
+        from experiments.report import report  # noqa: PLC0415  loads what a study under way does without
+
         report([str(folder)], str(folder / "report.html"))
     if failures:
         names = "; ".join(f"{failure.step.plan.label} ({failure.log})" for failure in failures)

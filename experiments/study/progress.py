@@ -18,9 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.csv_log import read_scalars
 from experiments.run_config import read_config
 from experiments.run_folder import RunFolder
+from experiments.scalars import read_scalars
 from experiments.study.jobs import Execution, Failure, Step
 
 _WEEK_S = 604_800

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from experiments.figures import write_atomically
-from experiments.results.membership import STUDY_FILE
-from experiments.run_folder import RunFolder
+from experiments.files import write_atomically
+from experiments.run_folder import STUDY_FILE, RunFolder
 from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import wandb
 
-from experiments.figures.output import write_atomically
 from experiments.figures.style import explainer_label
+from experiments.files import write_atomically
 from experiments.tracking.metrics import HEADLINE_PERCENTILE, PERCENTILE_AXIS, curve_name, direction
 from experiments.tracking.settings import has_account
 from explainers import EXPLAINERS

@@ -1,0 +1,13 @@
+from .base import Explainer as Explainer
+from .callback import AttributionMaps as AttributionMaps
+from .error_map import ErrorMap as ErrorMap
+from .grad_cam import GradCAM as GradCAM
+from .gradients import GradientSHAPMap as GradientSHAPMap
+from .gradients import IntegratedGradientsMap as IntegratedGradientsMap
+from .gradients import SaliencyMap as SaliencyMap
+from .gradients import SmoothGrad as SmoothGrad
+from .masked_error_map import MaskedErrorMap as MaskedErrorMap
+from .random_map import RandomMap as RandomMap
+from .registry import EXPLAINERS as EXPLAINERS
+from .registry import build_explainers as build_explainers
+from .sanity import SanityChecks as SanityChecks

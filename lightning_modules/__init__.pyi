@@ -1,0 +1,10 @@
+from .autoencoder import Autoencoder as Autoencoder
+from .backbones import BACKBONES as BACKBONES
+from .backbones import SkipCAETransformer as SkipCAETransformer
+from .base import ReconstructionModule as ReconstructionModule
+from .base import squared_error as squared_error
+from .errors import ConfigurationError as ConfigurationError
+from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder
+from .masked_prediction import complementary_masks as complementary_masks
+from .masked_prediction import masked_prediction as masked_prediction
+from .masking import PatchMasker as PatchMasker
