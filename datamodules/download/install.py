@@ -78,6 +78,7 @@ def install(
     """
     source = source or Source()
     folder = root / data_set.folder
+    published = _from(data_set.archive, source.mirror)
     if source.archive is not None and not source.archive.is_file():
         raise DataError(f"--archive {source.archive} is not a file; name the archive as it was downloaded")
     if _is_taken(folder):
@@ -88,7 +89,7 @@ def install(
     with made_folder(_beside(folder)) as work:
         # The small file first: what is wrong with it should not come up after a gigabyte.
         annotations = _annotations(data_set, root, work, progress, source, patience)
-        archive = _archive(data_set, work, progress, source, patience)
+        archive = _archive(published, work, progress, source.archive, patience)
         counts = _build(data_set, archive.path, annotations, folder, work, progress)
         shutil.rmtree(work)
     return Installed(folder, archive.checked, counts)
@@ -109,8 +110,9 @@ def install_file(
         except DataError as error:
             raise DataError(f"{error}; remove it or choose another folder") from None
         return Installed(path, None)
+    file = _from(file, mirror)
     with made_folder(folder):
-        fetched = fetch(_from(file, mirror), folder, progress, patience)
+        fetched = fetch(file, folder, progress, patience)
     return Installed(fetched.path, fetched.checked)
 
 
@@ -120,7 +122,11 @@ def _beside(folder: Path) -> Path:
 
 
 def _from(file: RemoteFile, mirror: str | None) -> RemoteFile:
-    return file if mirror is None else replace(file, url=mirror)
+    if mirror is None:
+        return file
+    if not mirror.startswith(("https://", "http://")):
+        raise DataError(f"--mirror {mirror} is no address of a file; it should begin with https://")
+    return replace(file, url=mirror)
 
 
 def _is_taken(folder: Path) -> bool:
@@ -179,12 +185,12 @@ def _annotations(
 
 
 def _archive(
-    data_set: DataSet, work: Path, progress: Progress, source: Source, patience: Patience | None
+    published: RemoteFile, work: Path, progress: Progress, local: Path | None, patience: Patience | None
 ) -> CheckedFile:
-    if source.archive is not None:
-        return CheckedFile(source.archive, check_file(source.archive, data_set.archive, progress))
+    if local is not None:
+        return CheckedFile(local, check_file(local, published, progress))
     try:
-        return fetch(_from(data_set.archive, source.mirror), work, progress, patience)
+        return fetch(published, work, progress, patience)
     except NoSpaceError:
         raise
     except DataError as error:

@@ -25,12 +25,13 @@ class PartialFile:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def etag(self, url: str) -> str | None:
-        """The entity tag that came with the first byte, if that came from this address."""
+        """The entity tag that came with the first byte, if that came from this address and tells versions apart."""
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
-            return str(note["etag"]) if note["url"] == url and note["etag"] else None
+            tag = str(note["etag"] or "") if note["url"] == url else ""
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        return tag if tag and not tag.startswith("W/") else None
 
     def restart(self, url: str, etag: str | None) -> BinaryIO:
         """Open it empty, for the version of the source that has this entity tag."""

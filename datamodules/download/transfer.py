@@ -64,7 +64,7 @@ def transfer(file: RemoteFile, partial: PartialFile, timeout: float, progress: P
     etag = partial.etag(file.url)
     if offset and (etag or file.checksum):  # else nothing would tell that the file has changed since
         headers["Range"] = f"bytes={offset}-"
-        if etag is not None and not etag.startswith("W/"):
+        if etag is not None:
             headers["If-Range"] = etag
     try:
         with requests.get(file.url, headers=headers, stream=True, timeout=timeout) as response:

@@ -45,11 +45,11 @@ def unpack(archive: Path, folder: Path, max_bytes: int, max_files: int, progress
         total = sum(info.file_size for info in members.values())
         _check_size(archive, total, max_bytes, folder)
         task = progress.add_task(f"Unpacking {archive.name}", total=total)
-        for name, info in members.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+        for parent in {path.parent for path in members}:
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+        for path, info in members.items():
             # ZipFile reads no more than a member declares, so the sum above holds whatever the data are.
-            with opened.open(info) as source, target.open("xb") as file:
+            with opened.open(info) as source, (folder / path).open("xb") as file:
                 while block := source.read(_BLOCK_BYTES):
                     file.write(block)
                     progress.advance(task, len(block))
@@ -84,9 +84,10 @@ def _checked(archive: Path, infos: list[ZipInfo], max_files: int) -> dict[PurePo
             raise DataError(f"{archive} holds {info.filename!r} twice; it is not unpacked")
         seen.add(key)
         files[path] = info
-    for path in files:
-        if any(str(parent).casefold() in seen for parent in path.parents):
-            raise DataError(f"{archive} holds {str(path.parent)!r} as a file and as a folder; it is not unpacked")
+    for parent in {path.parent for path in files}:
+        for folder in (parent, *parent.parents):
+            if str(folder).casefold() in seen:
+                raise DataError(f"{archive} holds {str(folder)!r} as a file and as a folder; it is not unpacked")
     return files
 
 

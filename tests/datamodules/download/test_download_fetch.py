@@ -142,11 +142,15 @@ def test_without_checksum_and_tag_nothing_is_gone_on_from(server, file, fetches)
     assert server.ranges == [None, None]
 
 
-def test_weak_tag_is_no_condition(server, file, fetches):
+def test_weak_tag_is_no_condition(server, file, fetches, tmp_path):
     server.etag = 'W/"1"'
     server.script = [("answer", HALF)]
-    fetches(file)
+    fetched = fetches(file)
     assert server.ranges[1] and "If-Range" not in server.requests[1]
+    fetched.path.unlink()
+    server.script = [("answer", HALF)]
+    fetches(replace(file, checksum=None))
+    assert server.ranges[3] is None
 
 
 def test_left_over_beginning_of_another_file(server, file, fetches, tmp_path):

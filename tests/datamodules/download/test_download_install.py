@@ -1,5 +1,6 @@
 """A data set from archive to DataModule: complete and in place, or not there at all."""
 
+import csv
 import io
 import random
 from dataclasses import replace
@@ -17,15 +18,16 @@ BOARDS = ("2x3", "2x4", "2x6", "machine_start_stop")
 TYPES = ("Uneven_thick_wood", "board_stuck", "broken_board")
 
 
-def tensor_file(n_frames: int) -> bytes:
+def clip_file() -> bytes:
+    """A clip of 401 frames in under 2 kB: all frames are one in memory, and so on disk."""
     buffer = io.BytesIO()
-    torch.save(torch.randn(80, n_frames), buffer)
+    torch.save(torch.randn(80, 1).expand(80, 401), buffer)
     return buffer.getvalue()
 
 
 def planer_members(counts: ClipCounts, anomalies: dict[str, str], top: str = "data/") -> dict[str, bytes]:
     """Members of an archive in the published layout; anomalies are {name: type}."""
-    clip = tensor_file(4)
+    clip = clip_file()
     training = (f"training/{BOARDS[i % 4]}/MPD_19-11-25_0900_{i:05}_1.pt" for i in range(counts.training))
     normal = (f"evaluation/normal/MPD_19-12-03_1000_{i:05}_2.pt" for i in range(counts.normal))
     anomalous = (f"evaluation/anomalies/{kind}/{name}.pt" for name, kind in anomalies.items())
@@ -38,7 +40,9 @@ SMALL_ANOMALIES = {f"MPD_19-12-04_1037_00115_{i}": TYPES[i % 3] for i in range(1
 
 @pytest.fixture
 def annotations(tmp_path, write_published_csv):
-    rows = {name: (kind, "[(0,3)]" if i < 2 else "-") for i, (name, kind) in enumerate(SMALL_ANOMALIES.items())}
+    rows = {
+        name: (kind, "[(0,40), (80,399)]" if i < 2 else "-") for i, (name, kind) in enumerate(SMALL_ANOMALIES.items())
+    }
     return write_published_csv(tmp_path / "given.csv", rows)
 
 
@@ -80,9 +84,9 @@ def fails(tmp_path, installs, refused):
     return check
 
 
-def setup(root, cache, n_frames=4):
-    datamodule = PlanerDataModule(str(root), n_frames=n_frames, cache_dir=str(cache))
-    datamodule.setup()
+def setup(root, cache, stage=None):
+    datamodule = PlanerDataModule(str(root), cache_dir=str(cache))
+    datamodule.setup(stage)
     return datamodule
 
 
@@ -285,8 +289,8 @@ def test_the_published_set_in_full(tmp_path, make_zip, published, server, progre
     entry = replace(PLANER, archive=published(server.content, server.url))
     installed = install(entry, tmp_path / "planer", progress, Source(annotations=tmp_path / "given.csv"), patience)
     assert installed.counts == (4_327, 3_130, 105)
-    datamodule = setup(installed.path, tmp_path / "cache")
-    assert len(datamodule.train_clips) + len(datamodule.val_clips) == 4_327
+    datamodule = setup(installed.path, tmp_path / "cache", "test")
+    assert len(datamodule.scan().training) == 4_327
     labels = [clip.label for clip in datamodule.test_clips]
     assert (labels.count(0), labels.count(1)) == (3_130, 105)
     annotated = [clip for clip in datamodule.test_clips if clip.intervals]

@@ -13,7 +13,6 @@ from datamodules.download.unpack import unpack
 from datamodules.errors import DataError
 
 MAX_BYTES = 10**6
-N_MUTATED = 300
 CONTENT = random.Random(1).randbytes(5_000)
 
 
@@ -125,7 +124,7 @@ def test_larger_than_the_disk(tmp_path, folder, progress):
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr("x.pt", CONTENT)
         opened.getinfo("x.pt").file_size = 2 * free
-    with pytest.raises(DataError, match="bytes free, what a.zip holds needs"):
+    with pytest.raises(DataError, match=r"bytes free, what a\.zip holds needs"):
         unpack(archive, folder, 4 * free, 1, progress)
 
 
@@ -170,7 +169,7 @@ def test_mutated_archives_are_unpacked_or_refused(tmp_path, make_zip, progress):
     compressions = (ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)
     good = [make_zip(tmp_path / "good.zip", members, compression).read_bytes() for compression in compressions]
     outcomes = set()
-    for number in range(N_MUTATED):
+    for number in range(150):
         damaged = bytearray(good[number % len(good)])
         for _ in range(random_.randint(1, 4)):
             damaged[random_.randrange(len(damaged))] = random_.randrange(256)
