@@ -86,11 +86,12 @@ def install(
         if data_set.annotations is not None and not (root / ANNOTATION_FILE).exists():
             _add_annotations(data_set.annotations, root, progress, source, patience)
         return Installed(folder, None, counts)
-    with made_folder(_beside(folder)) as work:
+    target = folder.resolve()  # a link stays one
+    with made_folder(target.with_name(f"{target.name}.download")) as work:
         # The small file first: what is wrong with it should not come up after a gigabyte.
         annotations = _annotations(data_set, root, work, progress, source, patience)
         archive = _archive(published, work, progress, source.archive, patience)
-        counts = _build(data_set, archive.path, annotations, folder, work, progress)
+        counts = _build(data_set, archive.path, annotations, target, work, progress)
         shutil.rmtree(work)
     return Installed(folder, archive.checked, counts)
 
@@ -114,11 +115,6 @@ def install_file(
     with made_folder(folder):
         fetched = fetch(file, folder, progress, patience)
     return Installed(fetched.path, fetched.checked)
-
-
-def _beside(folder: Path) -> Path:
-    absolute = folder.absolute()
-    return absolute.with_name(f"{absolute.name}.download")
 
 
 def _from(file: RemoteFile, mirror: str | None) -> RemoteFile:

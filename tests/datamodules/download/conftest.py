@@ -27,13 +27,14 @@ class Server(ThreadingHTTPServer):
         etag: Its entity tag.
         script: What the next requests get, each a method of :class:`Handler` with its arguments.
         requests: Headers of the requests so far.
+        sent_all: Whether the client took all of an answer without a length.
     """
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.etag, self.script, self.requests = b"", None, [], []
+        self.content, self.etag, self.script, self.requests, self.sent_all = b"", None, [], [], False
 
     @property
     def url(self):
@@ -101,6 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         """Do not say how long the file is."""
         self._head(200, {})
         self.wfile.write(content)
+        self.server.sent_all = True
 
     def other_range(self):
         """Answer a range with another one."""

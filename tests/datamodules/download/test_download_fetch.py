@@ -10,6 +10,7 @@ import pytest
 
 from datamodules.download.checksum import check_file
 from datamodules.download.fetch import fetch
+from datamodules.errors import DataError
 
 CONTENT = random.Random(0).randbytes(400_000)
 HALF = 200_000
@@ -95,6 +96,16 @@ def test_a_server_that_asks_for_a_long_pause_gets_the_longest(server, file, tmp_
     begin = time.monotonic()
     fetch(file, tmp_path, progress, replace(patience, longest_pause=0.3))
     assert 0.3 <= time.monotonic() - begin < 5
+
+
+def test_an_attempt_that_brings_much_is_no_failure(server, published, tmp_path, progress, patience):
+    server.content = bytes(10 * 2**20)
+    file, once = published(server.content, server.url), replace(patience, attempts=1)
+    server.script = [("answer", 9 * 2**20)]
+    fetch(file, tmp_path, progress, once).path.unlink()
+    server.script = [("answer", 2**20)]
+    with pytest.raises(DataError, match="1 times in a row"):
+        fetch(file, tmp_path, progress, once)
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
@@ -193,8 +204,9 @@ def test_too_long_a_length_of_a_file_of_unknown_size(server, file, fetches):
 
 
 def test_more_bytes_than_there_should_be(server, file, fails, tmp_path):
-    server.script = [("unsized", CONTENT + b"more")]
+    server.script = [("unsized", CONTENT + bytes(30_000_000))]
     fails(file, "sends more than the 400,000 bytes")
+    assert not server.sent_all, "the client should hang up"
     assert kept(tmp_path) is None
 
 

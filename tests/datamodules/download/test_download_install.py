@@ -215,6 +215,16 @@ def test_archive_without_checksum_that_does_not_unpack_is_fetched_anew(
     assert installs(unknown, annotations=annotations).checked.startswith("nothing")
 
 
+def test_root_that_is_a_link(tmp_path, entry, annotations, installs):
+    (tmp_path / "large_disk" / "set").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "set").symlink_to(tmp_path / "large_disk" / "set")
+    installs(entry, annotations=annotations)
+    assert (tmp_path / "data" / "set").is_symlink()
+    assert [path.name for path in (tmp_path / "large_disk").iterdir()] == ["set"]
+    assert (tmp_path / "large_disk" / "set" / "training").is_dir()
+
+
 def test_nothing_stays_behind_a_refusal(tmp_path, entry, annotations, server, fails):
     server.script = [("status", 404)]
     fails(entry, "404", annotations=annotations)

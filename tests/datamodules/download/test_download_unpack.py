@@ -169,7 +169,7 @@ def test_mutated_archives_are_unpacked_or_refused(tmp_path, make_zip, progress):
     compressions = (ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)
     good = [make_zip(tmp_path / "good.zip", members, compression).read_bytes() for compression in compressions]
     outcomes = set()
-    for number in range(150):
+    for number in range(90):
         damaged = bytearray(good[number % len(good)])
         for _ in range(random_.randint(1, 4)):
             damaged[random_.randrange(len(damaged))] = random_.randrange(256)
