@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from datamodules.annotations import read_annotations
 from datamodules.dcase import DCASEDataModule
 from datamodules.download.catalogue import ANNOTATIONS, PLANER, ClipCounts, dcase_2020, dcase_2022
 from datamodules.download.install import Source, install, install_file
@@ -84,9 +85,9 @@ def fails(tmp_path, installs, refused):
     return check
 
 
-def setup(root, cache, stage=None):
+def setup(root, cache):
     datamodule = PlanerDataModule(str(root), cache_dir=str(cache))
-    datamodule.setup(stage)
+    datamodule.setup()
     return datamodule
 
 
@@ -299,10 +300,9 @@ def test_the_published_set_in_full(tmp_path, make_zip, published, server, progre
     entry = replace(PLANER, archive=published(server.content, server.url))
     installed = install(entry, tmp_path / "planer", progress, Source(annotations=tmp_path / "given.csv"), patience)
     assert installed.counts == (4_327, 3_130, 105)
-    datamodule = setup(installed.path, tmp_path / "cache", "test")
-    assert len(datamodule.scan().training) == 4_327
-    labels = [clip.label for clip in datamodule.test_clips]
-    assert (labels.count(0), labels.count(1)) == (3_130, 105)
-    annotated = [clip for clip in datamodule.test_clips if clip.intervals]
-    assert len(annotated) == 46
+    layout = PlanerDataModule(str(installed.path)).scan()
+    labels = [clip.label for clip in layout.test]
+    assert (len(layout.training), labels.count(0), labels.count(1)) == (4_327, 3_130, 105)
+    assert {clip.path.stem: clip.anomaly_type for clip in layout.test if clip.label} == anomalies
+    assert sum(bool(row.intervals) for row in read_annotations(installed.path / "annotations.csv")) == 46
     assert all(server.ranges[1:])

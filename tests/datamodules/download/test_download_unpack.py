@@ -136,7 +136,8 @@ def test_more_data_than_declared(tmp_path, make_zip, unpacks, refused, folder):
 
 
 def test_encrypted(tmp_path, make_zip, refuses):
-    refuses(patched(make_zip(tmp_path / "a.zip", {"x.pt": CONTENT}), 8, b"\x01"), "encrypted", "'x.pt'")
+    archive = make_zip(tmp_path / "a.zip", {"good.pt": CONTENT, "x.pt": CONTENT})
+    refuses(patched(archive, 8, b"\x01"), "encrypted", "'x.pt'")
 
 
 def test_unknown_compression(tmp_path, make_zip, unpacks, refused):
@@ -186,9 +187,9 @@ def test_mutated_archives_are_unpacked_or_refused(tmp_path, make_zip, progress):
 
 
 def patched(archive, offset, value):
-    """Overwrite a field of the first member's entry in the central directory."""
+    """Overwrite a field of the last member's entry in the central directory."""
     content = bytearray(archive.read_bytes())
-    begin = content.index(b"PK\x01\x02") + offset
+    begin = content.rindex(b"PK\x01\x02") + offset
     content[begin : begin + len(value)] = value
     archive.write_bytes(content)
     return archive
