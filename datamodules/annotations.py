@@ -15,6 +15,9 @@ from torch import Tensor
 from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip
 
+ANNOTATION_FILE = "annotations.csv"
+"""Name of the annotation file that is looked for in the data root."""
+
 _PUBLISHED_COLUMNS = ("spectrogram file name", "labels in spectrogram")
 _SECONDS_COLUMNS = ("file", "start", "end")
 _PUBLISHED_FRAMES_PER_SECOND = 40.0

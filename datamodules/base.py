@@ -11,7 +11,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from datamodules.annotations import annotate, read_annotations
+from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.cache import CacheEntry, SpectrogramCache
 from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
@@ -21,9 +21,6 @@ from datamodules.shuffle import EpochShuffle
 from datamodules.splits import hold_out, hold_out_stratified
 
 PLANER_FRONT_END = FrontEndSettings()
-
-ANNOTATION_FILE = "annotations.csv"
-"""Name of the annotation file that is looked for in the data root."""
 
 Loader = DataLoader[dict[str, Any]]
 

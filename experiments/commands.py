@@ -34,6 +34,16 @@ def run_dashboard(name: str, arguments: list[str]) -> None:
     _run(dashboard, name, arguments)
 
 
+def run_download(name: str, arguments: list[str]) -> None:
+    """Run `faithful-aad download NAME [ROOT]`."""
+    from experiments.downloads import DOWNLOADS  # noqa: PLC0415
+
+    def action(function: Callable[..., Any]) -> Action:
+        return lambda name, rest: _run(function, name, rest, positional="root", nargs="?")
+
+    _run_action(name, arguments, {data_set: action(function) for data_set, function in DOWNLOADS.items()})
+
+
 def run_simulate(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad simulate ROOT`."""
     from datamodules.simulator import simulate  # noqa: PLC0415

@@ -1,0 +1,1 @@
+"""Published data sets: fetched, checked, unpacked and put in place, or not at all."""
