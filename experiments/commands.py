@@ -16,6 +16,7 @@ _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
     "root": "folder to write",
     "annotations": "CSV of annotations",
+    "sources": "recordings, and folders of recordings",
     "definition": "YAML of the study; options that follow -- are added to every training",
 }
 
@@ -54,6 +55,23 @@ def run_study(name: str, arguments: list[str]) -> None:
 
     end = arguments.index("--") if "--" in arguments else len(arguments)
     _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]})
+
+
+def run_data(name: str, arguments: list[str]) -> None:
+    """Run an action of `faithful-aad data`."""
+    _run_action(
+        name,
+        arguments,
+        {
+            "slice": _slice,
+        },
+    )
+
+
+def _slice(name: str, arguments: list[str]) -> None:
+    from experiments.data_slice import data_slice  # noqa: PLC0415
+
+    _run(data_slice, name, arguments, positional="sources", nargs="+")
 
 
 def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:
