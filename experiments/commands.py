@@ -17,6 +17,8 @@ _POSITIONALS = {
     "root": "folder to write",
     "annotations": "CSV of annotations",
     "sources": "recordings, and folders of recordings",
+    "files": "annotations, each file or folder of label tracks a set",
+    "file": "annotations to convert",
     "definition": "YAML of the study; options that follow -- are added to every training",
 }
 
@@ -72,6 +74,30 @@ def _slice(name: str, arguments: list[str]) -> None:
     from experiments.data_slice import data_slice  # noqa: PLC0415
 
     _run(data_slice, name, arguments, positional="sources", nargs="+")
+
+
+def run_annotations(name: str, arguments: list[str]) -> None:
+    """Run an action of `faithful-aad annotations`."""
+    _run_action(
+        name,
+        arguments,
+        {
+            "check": _check_annotations,
+            "convert": _convert_annotations,
+        },
+    )
+
+
+def _check_annotations(name: str, arguments: list[str]) -> None:
+    from experiments.annotations.check import check  # noqa: PLC0415
+
+    _run(check, name, arguments, positional="files", nargs="+")
+
+
+def _convert_annotations(name: str, arguments: list[str]) -> None:
+    from experiments.annotations.convert import convert  # noqa: PLC0415
+
+    _run(convert, name, arguments, positional="file")
 
 
 def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:

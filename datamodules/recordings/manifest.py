@@ -71,13 +71,12 @@ class Manifest:
             reader = csv.reader(file)
             next(reader)
             for cells in reader:
-                try:
-                    clip, source, offset, duration, clip_sha256, source_sha256 = cells
-                    yield ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256)
-                except ValueError:
+                row = _parse(cells)
+                if row is None:
                     if next(reader, None) is None and self.cut_off:
                         return
-                    raise DataError(f"{self.path} has a damaged row, {cells}; slice into another --output") from None
+                    raise DataError(f"{self.path} has a damaged row, {cells}; slice into another --output")
+                yield row
 
     @property
     def cut_off(self) -> bool:
@@ -112,6 +111,14 @@ def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(astuple(row) for row in rows)
+
+
+def _parse(cells: list[str]) -> ManifestRow | None:
+    try:
+        clip, source, offset, duration, clip_sha256, source_sha256 = cells
+        return ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256)
+    except ValueError:
+        return None
 
 
 def file_sha256(path: Path) -> str:

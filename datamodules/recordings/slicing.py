@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from rich.progress import Progress
 from datamodules.audio import unreadable
 from datamodules.errors import DataError
 from datamodules.recordings.cutting import FORMATS, clip_subtype, cut
-from datamodules.recordings.manifest import Manifest, file_sha256, write_manifest
+from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256, write_manifest
 from datamodules.recordings.plan import SECONDS_A_MINUTE, Recording, plan_recordings
 
 MANIFEST_FILE = "manifest.csv"
@@ -73,7 +73,7 @@ def slice_recordings(
     if audio_format not in FORMATS:
         raise DataError(f"--format is {audio_format}; choose {' or '.join(FORMATS)}")
     for source in sources:
-        if output.resolve().is_relative_to(source.resolve()):
+        if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
             raise DataError(f"--output {output} lies inside {source}, where clips would be taken for recordings")
     recordings = plan_recordings(sources, clip_seconds, f".{audio_format}", start)
     for recording in recordings:
@@ -83,11 +83,9 @@ def slice_recordings(
         written=written,
         kept=sum(recording.n_clips for recording in recordings) - written,
         left_over={
-            recording.source: recording.seconds_left_over
-            for recording in recordings
-            if recording.seconds_left_over
+            recording.source: recording.seconds_left_over for recording in recordings if recording.seconds_left_over
         },
-    )  # fmt: skip
+    )
 
 
 def _slice_all(recordings: Sequence[Recording], output: Path) -> int:
@@ -108,10 +106,16 @@ def _slice_all(recordings: Sequence[Recording], output: Path) -> int:
                 progress.advance(task, recording.n_clips)
                 continue
             rows = cut(recording, checksum, unfinished)
-            write_manifest(unfinished / MANIFEST_FILE, (row for row in rows if not progress.advance(task)))
+            write_manifest(unfinished / MANIFEST_FILE, _each(rows, lambda: progress.advance(task)))
             _take_place(unfinished, output, manifest)
             written += recording.n_clips
     return written
+
+
+def _each(rows: Iterator[ManifestRow], then: Callable[[], None]) -> Iterator[ManifestRow]:
+    for row in rows:
+        yield row
+        then()
 
 
 def _finished(recordings: Sequence[Recording], manifest: Manifest) -> dict[str, str]:
