@@ -66,6 +66,13 @@ def test_problem_of_a_row(problems, rows, expected):
     assert problems(*rows) == [expected]
 
 
+def test_interval_overlaps_one_further_back(problems):
+    assert problems("a.wav,1,9,", "a.wav,2,3,", "a.wav,4,5,") == [
+        "row 3: a.wav has 2 s to 3 s overlap 1 s to 9 s",
+        "row 4: a.wav has 4 s to 5 s overlap 1 s to 9 s",
+    ]
+
+
 def test_every_problem_is_told(problems):
     found = problems("a.wav,3,2,", "b.wav,one,2,", "c.wav,1,11,boom", "d.wav,1,2,bang", types=["bang", "hiss"])
     assert found == [

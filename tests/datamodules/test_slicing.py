@@ -202,7 +202,7 @@ def not_a_number(path):
     ],
 )
 def test_damaged_recording_leaves_nothing(record, out, refused, name, damage, message):
-    source = record(name, 15)
+    source = record(name, 15, rate=2000)  # several FLAC frames, of which the last is in no clip
     damage(source)
     with refused(str(source), message):
         slice_recordings([source], out)
