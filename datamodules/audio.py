@@ -28,13 +28,12 @@ def read_audio(path: Path) -> tuple[Tensor, int]:
         DataError: The file cannot be read as audio, is truncated, holds no samples, or holds NaN or infinity.
     """
     try:
-        _refuse_truncated_wav(path)
+        refuse_truncated_wav(path)
         with soundfile.SoundFile(path) as file:
             sample_rate = file.samplerate
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, MemoryError) as error:  # a damaged header may claim terabytes
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}") from None
+        raise unreadable(path, error) from None
     if samples.size == 0:
         raise DataError(f"{path} holds no samples; remove it")
     waveform = samples.mean(axis=1)
@@ -43,8 +42,18 @@ def read_audio(path: Path) -> tuple[Tensor, int]:
     return torch.from_numpy(waveform), sample_rate
 
 
-def _refuse_truncated_wav(path: Path) -> None:
-    """Compare the declared size of the data with what is there; libsndfile reads what is there."""
+def unreadable(path: Path, error: Exception) -> DataError:
+    """What to tell where libsndfile cannot open or decode a file."""
+    reason = " ".join(str(error).split())
+    return DataError(f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}")
+
+
+def refuse_truncated_wav(path: Path) -> None:
+    """Compare the declared size of the data with what is there; libsndfile reads what is there.
+
+    Raises:
+        DataError: Data are missing at the end of a WAV file.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         header = file.read(12)

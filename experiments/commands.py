@@ -16,6 +16,9 @@ _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
     "root": "folder to write",
     "annotations": "CSV of annotations",
+    "sources": "recordings, and folders of recordings",
+    "files": "annotations, each file or folder of label tracks a set",
+    "file": "annotations to convert",
     "definition": "YAML of the study; options that follow -- are added to every training",
 }
 
@@ -66,6 +69,47 @@ def run_study(name: str, arguments: list[str]) -> None:
     _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]})
 
 
+def run_data(name: str, arguments: list[str]) -> None:
+    """Run an action of `faithful-aad data`."""
+    _run_action(
+        name,
+        arguments,
+        {
+            "slice": _slice,
+        },
+    )
+
+
+def _slice(name: str, arguments: list[str]) -> None:
+    from experiments.data_slice import data_slice  # noqa: PLC0415
+
+    _run(data_slice, name, arguments, positional="sources", nargs="+")
+
+
+def run_annotations(name: str, arguments: list[str]) -> None:
+    """Run an action of `faithful-aad annotations`."""
+    _run_action(
+        name,
+        arguments,
+        {
+            "check": _check_annotations,
+            "convert": _convert_annotations,
+        },
+    )
+
+
+def _check_annotations(name: str, arguments: list[str]) -> None:
+    from experiments.annotations.check import check  # noqa: PLC0415
+
+    _run(check, name, arguments, positional="files", nargs="+")
+
+
+def _convert_annotations(name: str, arguments: list[str]) -> None:
+    from experiments.annotations.convert import convert  # noqa: PLC0415
+
+    _run(convert, name, arguments, positional="file")
+
+
 def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:
     """Run the one of a command's actions that the first argument names, as in `faithful-aad data describe`."""
     action, *rest = arguments or [""]
@@ -74,7 +118,8 @@ def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) 
     elif action in ("-h", "--help"):
         print(f"usage: {PROGRAM} {name} {{{','.join(actions)}}} …\n\nEach has a --help of its own.")
     else:
-        raise ConfigurationError(f"{PROGRAM} {name} {action}".rstrip() + f": choose one of {', '.join(actions)}")
+        given = f"{action!r} is not among its actions" if action else "it needs an action"
+        raise ConfigurationError(f"{given}; choose one of {', '.join(actions)}")
 
 
 def _run(

@@ -22,6 +22,12 @@ _COMMANDS = {
     "chance": ("experiments.commands", "run_chance", "print the F1 that annotations give away to chance"),
     "dashboard": ("experiments.commands", "run_dashboard", "lay out a study's comparison on Weights & Biases"),
     "download": ("experiments.commands", "run_download", "download the planer set, its annotations or DCASE data"),
+    "data": (
+        "experiments.commands",
+        "run_data",
+        "slice recordings into clips, describe a data set, compare recordings",
+    ),
+    "annotations": ("experiments.commands", "run_annotations", "check annotations or convert them"),
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,16 +16,58 @@ from experiments.report.tables.table import MISSING, Cell, Table, without_empty_
 from experiments.results import Floats
 
 
+@dataclass(frozen=True)
+class ClipCounts:
+    """What a set of clips consists of.
+
+    Attributes:
+        anomalous: Anomalous test clips by type.
+        annotated: How many of them are annotated.
+        lengths: Annotated seconds and their share of the clip, of each annotated clip by type; empty where not known.
+        normal: Normal test clips, None where not known.
+        training: Training clips, None where not known.
+        planer: Whether the types are the planer's, so that the paper's numbers stand beside.
+    """
+
+    anomalous: Mapping[str, int]
+    annotated: Mapping[str, int]
+    lengths: Mapping[str, list[tuple[float, float]]]
+    normal: int | None
+    training: int | None
+    planer: bool
+
+
 def clips_table(comparison: Comparison) -> Table:
     """Test clips and annotated clips by type (Table 1 and the counts of Table 3)."""
     clips = comparison.first.clips
-    annotated = Counter(kind for kind, marked in zip(clips.anomaly_types, clips.annotated, strict=True) if marked)
-    types = sorted(comparison.anomaly_types)
-    planer = published.is_planer(next(iter(comparison.groups.values())))
-    seconds = _annotated_seconds(comparison)
+    counts = ClipCounts(
+        anomalous=comparison.anomaly_types,
+        annotated=Counter(kind for kind, marked in zip(clips.anomaly_types, clips.annotated, strict=True) if marked),
+        lengths=_annotated_seconds(comparison),
+        normal=int((clips.labels == 0).sum()),
+        training=None,
+        planer=published.is_planer(next(iter(comparison.groups.values()))),
+    )
+    table = counts_table(counts)
+    missing = "" if counts.lengths else " The lengths of annotations are not in these runs' folders."
+    training = f" (published: {published.TRAINING_CLIPS:,})." if counts.planer else "."
+    note = f"{table.note}{missing} The number of training clips is not kept in a run's folder{training}"
+    return replace(table, note=note.strip())
+
+
+def counts_table(counts: ClipCounts) -> Table:
+    """Clips and annotated clips by type, beside the published ones (Tables 1 and 3)."""
+    planer = counts.planer
+    training = (
+        Cell("training, normal"),
+        _count(counts.training),
+        *[Cell(MISSING)] * 3,
+        _count(published.TRAINING_CLIPS if planer else None),
+        Cell(MISSING),
+    )
     normal = (
         Cell("normal"),
-        _count(int((clips.labels == 0).sum())),
+        _count(counts.normal),
         *[Cell(MISSING)] * 3,
         _count(published.NORMAL_TEST_CLIPS if planer else None),
         Cell(MISSING),
@@ -31,37 +75,36 @@ def clips_table(comparison: Comparison) -> Table:
     anomalous = [
         (
             Cell(readable(kind) or "unknown"),
-            _count(comparison.anomaly_types[kind]),
-            _count(annotated[kind]),
-            *_length_cells(seconds, {kind}),
+            _count(counts.anomalous[kind]),
+            _count(counts.annotated.get(kind, 0)),
+            *_length_cells(counts.lengths, {kind}),
             _count(published.ANOMALOUS_CLIPS.get(kind) if planer else None),
             _count(published.ANNOTATED_CLIPS.get(kind) if planer else None),
         )
-        for kind in types
+        for kind in sorted(counts.anomalous)
     ]
     total = (
         Cell("all"),
-        _count(len(clips.labels)),
-        _count(int(clips.annotated.sum())),
-        *_length_cells(seconds, set(types)),
+        _count(None if counts.normal is None else counts.normal + sum(counts.anomalous.values())),
+        _count(sum(counts.annotated.values())),
+        *_length_cells(counts.lengths, set(counts.anomalous)),
         _count(3235 if planer else None),
         _count(46 if planer else None),
     )
     note = (
         "Annotated seconds: seconds of a clip that overlap an annotated interval, as the F-score counts them; mean "
-        "over the annotated clips of the type, and their share of the clip. "
-        if seconds
-        else "The lengths of annotations are not in these runs' folders. "
+        "over the annotated clips of the type, and their share of the clip."
+        if counts.lengths
+        else ""
     )
     return without_empty_columns(
         Table(
             title="Test clips",
-            note=note + "The number of training clips is not kept in a run's folder"
-            + (f" (published: {published.TRAINING_CLIPS:,})." if planer else "."),
+            note=note,
             header=(
                 "Type", "Clips", "Annotated", "Annotated seconds", "Share", "Published clips", "Published annotated",
             ),
-            groups=((normal, *anomalous), (total,)),
+            groups=(*([(training,)] if counts.training is not None else []), (normal, *anomalous), (total,)),
             names=1,
             name="clips",
             brief=(),
@@ -97,7 +140,7 @@ def _seconds_of_a_clip(comparison: Comparison) -> float:
     return math.ceil(int(n_frames) / run.frames_per_segment) if n_frames else math.nan
 
 
-def _length_cells(found: dict[str, list[tuple[float, float]]], kinds: set[str]) -> list[Cell]:
+def _length_cells(found: Mapping[str, list[tuple[float, float]]], kinds: set[str]) -> list[Cell]:
     of_kinds = [lengths for kind in kinds for lengths in found.get(kind, [])]
     if not of_kinds:
         return [Cell(MISSING)] * 2

@@ -1,0 +1,91 @@
+"""One recording's samples as clips, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from datamodules.audio import unreadable
+from datamodules.errors import DataError
+from datamodules.recordings.manifest import ManifestRow, file_sha256
+from datamodules.recordings.plan import Recording
+
+FORMATS = ("wav", "flac")
+
+_BLOCK_SAMPLES = 1 << 18  # over all channels
+# Types that hold the samples of a format exactly; formats that are not among them are lossy and become 16 bits.
+_SAMPLE_TYPES = {
+    **dict.fromkeys(("PCM_S8", "PCM_U8", "PCM_16"), "int16"),
+    **dict.fromkeys(("PCM_24", "PCM_32"), "int32"),
+    "FLOAT": "float32",
+    "DOUBLE": "float64",
+}
+_EIGHT_BITS = {".wav": "PCM_U8", ".flac": "PCM_S8"}
+
+
+def clip_subtype(recording: Recording) -> str:
+    """Sample format of a recording's clips: its own, or 16 bits where that is lossy.
+
+    Raises:
+        DataError: The clips' file format has not this sample format.
+    """
+    subtype = recording.subtype if recording.subtype in _SAMPLE_TYPES else "PCM_16"
+    if subtype in _EIGHT_BITS.values():
+        subtype = _EIGHT_BITS[recording.suffix]
+    audio_format = recording.suffix.removeprefix(".")
+    if not soundfile.check_format(audio_format, subtype):
+        raise DataError(f"{recording.path} has {subtype} samples, which --format {audio_format} cannot hold")
+    return subtype
+
+
+def cut(recording: Recording, source_sha256: str, folder: Path) -> Iterator[ManifestRow]:
+    """Write a recording's clips, yielding each one's row when it is written, and read on to the recording's end.
+
+    Args:
+        recording: What to cut.
+        source_sha256: Its checksum, for the rows.
+        folder: Folder to write into, by the clips' names.
+
+    Raises:
+        DataError: The recording is shorter than its header says, cannot be decoded or holds NaN or infinity.
+    """
+    subtype = clip_subtype(recording)
+    with soundfile.SoundFile(recording.path) as file:
+        for index, name in enumerate(recording.clips()):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with soundfile.SoundFile(path, "w", recording.sample_rate, channels=1, subtype=subtype) as clip:
+                for block in _blocks(file, recording, recording.clip_frames):
+                    clip.write(block)
+            seconds = recording.clip_seconds
+            yield ManifestRow(name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256)
+        for _ in _blocks(file, recording, recording.frames % recording.clip_frames):
+            pass
+
+
+def _blocks(file: soundfile.SoundFile, recording: Recording, frames: int) -> Iterator[NDArray[np.generic]]:
+    """The next so many samples, mixed down to one channel."""
+    dtype = _SAMPLE_TYPES.get(recording.subtype, "int16")
+    most = max(1, _BLOCK_SAMPLES // recording.channels)
+    while frames > 0:
+        try:
+            block = file.read(min(frames, most), dtype=dtype, always_2d=True)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise unreadable(recording.path, error) from None
+        if len(block) == 0:
+            raise DataError(f"{recording.path} is truncated, it ends before its header says; copy it again")
+        frames -= len(block)
+        yield _mix_down(block, recording)
+
+
+def _mix_down(block: NDArray[np.generic], recording: Recording) -> NDArray[np.generic]:
+    if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
+        raise DataError(f"{recording.path} holds NaN or infinite samples; remove or repair it")
+    if recording.channels == 1:
+        return block[:, 0]
+    mean = block.mean(axis=1, dtype=np.float64)
+    return (mean if np.issubdtype(block.dtype, np.floating) else np.rint(mean)).astype(block.dtype)

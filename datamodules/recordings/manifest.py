@@ -1,0 +1,130 @@
+"""The manifest of sliced clips: which recording each was cut from, where, and the checksums of both."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+
+from datamodules.errors import DataError
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One clip.
+
+    Attributes:
+        clip: Its path relative to the manifest, with forward slashes.
+        source: Name of the recording.
+        offset: Where in the recording the clip begins, in seconds.
+        duration: Its length in seconds.
+        clip_sha256: Checksum of the clip's file.
+        source_sha256: Checksum of the recording's file.
+    """
+
+    clip: str
+    source: str
+    offset: int
+    duration: int
+    clip_sha256: str
+    source_sha256: str
+
+
+COLUMNS = tuple(field.name for field in fields(ManifestRow))
+
+
+class Manifest:
+    """A CSV file that grows by a recording at a time, so that slicing can be interrupted and go on.
+
+    A recording's rows are appended when all its clips lie in their place. An append that was cut off leaves
+    less rows than the recording has clips, or a row that is not whole; both can be told and forgotten.
+
+    Args:
+        path: The file; it need not exist.
+
+    Raises:
+        DataError: It is no manifest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                if tuple(next(csv.reader(file), ())) != COLUMNS:
+                    raise DataError(f"{path} is no manifest of sliced clips; choose another --output")
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """Rows that were written whole, one at a time; none where there is no file.
+
+        Raises:
+            DataError: A row in the middle is damaged.
+        """
+        if not self.path.exists():
+            return
+        with self.path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            next(reader)
+            for cells in reader:
+                row = _parse(cells)
+                if row is None:
+                    if next(reader, None) is None and self.cut_off:
+                        return
+                    raise DataError(f"{self.path} has a damaged row, {cells}; slice into another --output")
+                yield row
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the last line has no end, as an interrupted append leaves it."""
+        if not self.path.exists():
+            return False
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+
+    def forget(self, sources: Collection[str]) -> None:
+        """Write the file anew without the rows of some recordings and without a row that was cut off."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            write_manifest(temporary, (row for row in self.rows() if row.source not in sources))
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def append(self, addition: Manifest) -> None:
+        """Add the rows of another manifest."""
+        if not self.path.exists():
+            self.forget(())
+        with self.path.open("ab") as file, addition.path.open("rb") as rows:
+            rows.readline()
+            shutil.copyfileobj(rows, file)
+
+
+def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
+    """Write rows as they come."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(row) for row in rows)
+
+
+def _parse(cells: list[str]) -> ManifestRow | None:
+    try:
+        clip, source, offset, duration, clip_sha256, source_sha256 = cells
+        return ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256)
+    except ValueError:
+        return None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file of any size, in hexadecimal digits."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Which recordings there are to slice, how long they are, and what their clips will be called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import soundfile
+
+from datamodules.audio import refuse_truncated_wav, unreadable
+from datamodules.errors import DataError
+from datamodules.recordings.names import PLANER_PREFIX, RecordingName
+from datamodules.spectrograms import AUDIO_SUFFIXES
+
+SECONDS_A_MINUTE = 60
+_UNKNOWN_LENGTH = 2**62  # libsndfile's own value is the largest int64
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording to slice.
+
+    Attributes:
+        path: The file.
+        source: Its name in the manifest: relative to the folder it was found in, with forward slashes.
+        name: From which its clips are named.
+        sample_rate: In Hz.
+        frames: Samples of each channel.
+        channels: Number of channels.
+        subtype: Sample format, as libsndfile calls it.
+        clip_seconds: Length of a clip in seconds.
+        suffix: Suffix of the clips.
+    """
+
+    path: Path
+    source: str
+    name: RecordingName
+    sample_rate: int
+    frames: int
+    channels: int
+    subtype: str
+    clip_seconds: int
+    suffix: str
+
+    @property
+    def clip_frames(self) -> int:
+        """Samples in a clip."""
+        return self.clip_seconds * self.sample_rate
+
+    @property
+    def n_clips(self) -> int:
+        """Whole clips that the recording holds."""
+        return self.frames // self.clip_frames
+
+    @property
+    def seconds_left_over(self) -> float:
+        """What lies behind the last whole clip, in seconds."""
+        return self.frames % self.clip_frames / self.sample_rate
+
+    @property
+    def minutes(self) -> int:
+        """Minutes that the recording's clips lie in."""
+        return math.ceil(self.n_clips * self.clip_seconds / SECONDS_A_MINUTE)
+
+    def clips(self) -> Iterator[str]:
+        """Names of the clips relative to the output folder, in their order."""
+        folder = PurePosixPath(self.source).parent
+        a_minute = SECONDS_A_MINUTE // self.clip_seconds
+        for index in range(self.n_clips):
+            minute, part = divmod(index, a_minute)
+            yield (folder / f"{self.name.clip(minute, part + 1)}{self.suffix}").as_posix()
+
+
+def plan_recordings(
+    sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None
+) -> list[Recording]:
+    """Look at every recording's header and name its clips; nothing is decoded or written.
+
+    Args:
+        sources: Recordings, and folders to search for them at any depth.
+        clip_seconds: Length of a clip in seconds, a divisor of 60.
+        suffix: Suffix of the clips.
+        start: Minute at which the first of those recordings begins whose names say no time; each of the others
+            begins at the full minute after the one before.
+
+    Raises:
+        DataError: A source is missing, damaged or of unknown length, or two would give clips of one name.
+    """
+    recordings = []
+    coming = None if start is None else RecordingName(PLANER_PREFIX, 1, start)
+    for path, source in _files(sources):
+        recording = _inspect(path, source, clip_seconds, suffix, coming)
+        if coming is not None and recording.name is coming:
+            coming = coming.after(recording.minutes)
+        recordings.append(recording)
+    _refuse_same_names(recordings)
+    return recordings
+
+
+def _files(sources: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for source in sources:
+        if source.is_file():
+            yield source, source.name
+            continue
+        if not source.is_dir():
+            raise DataError(f"{source} does not exist; name recordings or folders of recordings")
+        found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES]
+        visible = [path for path in found if not any(part[0] == "." for part in path.relative_to(source).parts)]
+        if not visible:
+            raise DataError(f"{source} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
+        for path in visible:
+            yield path, path.relative_to(source).as_posix()
+
+
+def _inspect(path: Path, source: str, clip_seconds: int, suffix: str, coming: RecordingName | None) -> Recording:
+    try:
+        refuse_truncated_wav(path)
+        with soundfile.SoundFile(path) as file:
+            sample_rate, frames, channels, subtype = file.samplerate, file.frames, file.channels, file.subtype
+    except (soundfile.SoundFileError, OSError) as error:
+        raise unreadable(path, error) from None
+    if frames == 0:
+        raise DataError(f"{path} holds no samples; remove it")
+    if frames >= _UNKNOWN_LENGTH:
+        raise DataError(f"{path} does not say how long it is, as if it was cut off or piped; encode it anew")
+    name = RecordingName.of(path.stem)
+    if name.start is None and coming is not None:
+        name = coming
+    return Recording(path, source, name, sample_rate, frames, channels, subtype, clip_seconds, suffix)
+
+
+def _refuse_same_names(recordings: Sequence[Recording]) -> None:
+    """Compare the stretches of minutes that recordings fill, since their clips may be too many to list."""
+
+    def stretch(recording: Recording) -> tuple[PurePosixPath, tuple[str, str], int]:
+        return PurePosixPath(recording.source).parent, recording.name.series, recording.name.number
+
+    named = sorted((recording for recording in recordings if recording.n_clips), key=stretch)
+    for one, other in pairwise(named):
+        same_series = stretch(one)[:2] == stretch(other)[:2]
+        if same_series and one.name.number + one.minutes > other.name.number:
+            raise DataError(
+                f"{one.path} and {other.path} would both give {next(other.clips())}; slice them into different folders"
+            )

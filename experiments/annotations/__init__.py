@@ -1,0 +1,1 @@
+"""`faithful-aad annotations`: checking annotations and converting them."""

@@ -1,0 +1,46 @@
+"""`faithful-aad data slice`: clips from long recordings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from datamodules.errors import DataError
+from datamodules.recordings import MANIFEST_FILE, slice_recordings
+
+_NAMED = 3
+
+
+def data_slice(
+    sources: list[str],
+    output: str,
+    seconds: int = 10,
+    format: Literal["wav", "flac"] = "wav",
+    start: str | None = None,
+) -> None:
+    """Cut recordings of any length into clips with the planer's names, and list them in a manifest.
+
+    Args:
+        sources: Recordings (WAV or FLAC), and folders of them at any depth.
+        output: Folder to write; the same command goes on with a run that was interrupted.
+        seconds: Length of a clip, s; a divisor of 60.
+        format: Format of the clips; sample rate and sample format stay those of the recording.
+        start: When the recordings begin whose names say no time, as in "2019-12-04 08:48", each at the full minute
+            after the one before; without it their clips are named after the file.
+
+    Raises:
+        DataError: As `slice_recordings`, or `start` is no time.
+    """
+    try:
+        begin = None if start is None else datetime.fromisoformat(start)
+    except ValueError:
+        raise DataError(f'--start {start} is no time; write it as "2019-12-04 08:48"') from None
+    summary = slice_recordings([Path(source) for source in sources], Path(output), seconds, format, begin)
+    kept = f" ({summary.kept:,} were there already)" if summary.kept else ""
+    print(f"{summary.written + summary.kept:,} clips of {seconds} s in {output}{kept}, listed in {MANIFEST_FILE}")
+    if summary.left_over:
+        longest = sorted(summary.left_over.items(), key=lambda item: -item[1])
+        named = ", ".join(f"{source} {rest:.2f} s" for source, rest in longest[:_NAMED])
+        more = f" and {len(longest) - _NAMED:,} more" if len(longest) > _NAMED else ""
+        print(f"left out, as no whole clip: the ends of {named}{more}, {sum(summary.left_over.values()):.2f} s in all")

@@ -1,0 +1,121 @@
+"""`data slice` and `annotations check | convert` from the command line."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from experiments.main import main
+
+REAL = Path(__file__).resolve().parents[2].parent / "shared/planer/annotations.csv"
+
+
+@pytest.fixture
+def status(capsys):
+    """Run a command; its status, and the lines it printed."""
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "press.wav"
+    soundfile.write(path, [0.25, -0.25] * 6250, 500)
+    return path
+
+
+def test_slices_and_goes_on(status, tmp_path, recording):
+    clips = tmp_path / "clips"
+    code, out, _ = status("data", "slice", recording, "--output", clips, "--start", "2019-12-04 08:48")
+    assert code == 0
+    assert out == [
+        f"2 clips of 10 s in {clips}, listed in manifest.csv",
+        "left out, as no whole clip: the ends of press.wav 5.00 s, 5.00 s in all",
+    ]
+    assert (clips / "MPD_19-12-04_0848_00001_2.wav").is_file()
+    _, out, _ = status("data", "slice", recording, "--output", clips, "--start", "2019-12-04 08:48")
+    assert out[0] == f"2 clips of 10 s in {clips} (2 were there already), listed in manifest.csv"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seconds", "7"], "--seconds is 7"),
+        (["--start", "noon"], "--start noon is no time"),
+        (["--format", "mp3"], '"format"'),
+        (["--output", "press.wav/clips"], "--output press.wav/clips cannot be written"),
+    ],
+)
+def test_slicing_mistakes_are_one_line(status, tmp_path, recording, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = status("data", "slice", recording, "--output", tmp_path / "clips", *options)
+    assert code == 2
+    assert len(error) == 1
+    assert message in error[0]
+    assert not (tmp_path / "clips").exists()
+
+
+def test_simulated_annotations_fit_their_clips(status, simulated, tmp_path):
+    code, out, _ = status("annotations", "check", simulated / "annotations.csv", "--root", simulated)
+    assert code == 0
+    table = {line.rsplit(maxsplit=5)[0].strip(): line.split()[-5:] for line in out if len(line.split()) > 5}
+    counts = {"training, normal": ("12", "4,327"), "normal": ("6", "3,130"), "all": ("14", "3,235")}
+    assert {name: (table[name][0], table[name][3]) for name in counts} == counts
+    labels = tmp_path / "labels"
+    code, out, _ = status(
+        "annotations", "convert", simulated / "annotations.csv", "--to", "audacity", "--output", labels
+    )
+    assert code == 0
+    assert out[0].endswith(f"intervals in {labels}")
+    assert status("annotations", "check", labels, "--root", simulated)[0] == 0
+
+
+def test_problems_are_printed_and_the_status_is_one(status, tmp_path, recording):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,start,end,type\npress.wav,24,25.5,bang\nother.wav,1,2,hiss\n")
+    code, out, error = status("annotations", "check", path, "--root", tmp_path, "--types", "[bang]")
+    assert (code, error) == (1, [])
+    assert out[:4] == [
+        f"{path} row 2: the interval from 24 s to 25.5 s of press.wav is out of range; the clip lasts 25 s",
+        f"{path} row 3: 'other.wav' is not among the test clips",
+        f"{path} row 3: other.wav is of type 'hiss', not of bang",
+        f"{path}: 3 problems",
+    ]
+
+
+def test_unknown_type_in_the_authors_file(status, simulated, tmp_path):
+    path = tmp_path / "annotations.csv"
+    path.write_text((simulated / "annotations.csv").read_text().replace("board_stuck", "bored_stuck"))
+    code, out, _ = status("annotations", "check", path)
+    assert code == 1
+    assert "is of type 'bored_stuck', not of Uneven_thick_wood, board_stuck, broken_board" in out[0]
+
+
+def test_annotation_mistakes_are_one_line(status, tmp_path):
+    for arguments, message in (
+        (["check", tmp_path / "gone.csv"], "gone.csv does not exist"),
+        (["check", tmp_path, "--root", tmp_path / "gone"], "--root"),
+        (["convert", tmp_path / "gone.csv", "--to", "csv", "--output", tmp_path / "out.csv"], "gone.csv"),
+    ):
+        code, _, error = status("annotations", *arguments)
+        assert (code, len(error)) == (2, 1)
+        assert message in error[0]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real annotations are not here")
+def test_published_tables(status):
+    code, out, _ = status("annotations", "check", REAL)
+    assert code == 0
+    rows = [line.split() for line in out]
+    # Tables 1 and 3 of the paper; the seconds are 98, 50 and 9 of 34, 10 and 2 clips.
+    assert ["broken", "board", "4", "2", "4.5", "4", "2"] in rows
+    assert ["board", "stuck", "29", "10", "5.0", "29", "10"] in rows
+    assert ["Uneven", "thick", "wood", "72", "34", "2.9", "72", "34"] in rows
