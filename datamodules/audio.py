@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +29,41 @@ def read_audio(path: Path) -> tuple[Tensor, int]:
     Raises:
         DataError: The file cannot be read as audio, is truncated, holds no samples, or holds NaN or infinity.
     """
+    with open_audio(path) as file:
+        sample_rate = file.samplerate
+        samples = file.read(dtype="float32", always_2d=True)
+    if samples.size == 0:
+        raise empty(path)
+    waveform = samples.mean(axis=1)
+    if not np.isfinite(waveform).all():
+        raise not_finite(path)
+    return torch.from_numpy(waveform), sample_rate
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording to read it, whatever fails while it is open being told as a mistake of the user's.
+
+    Raises:
+        DataError: The file cannot be read as audio, or is truncated.
+    """
     try:
         _refuse_truncated_wav(path)
         with soundfile.SoundFile(path) as file:
-            sample_rate = file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
+            yield file
     except (soundfile.SoundFileError, OSError, MemoryError) as error:  # a damaged header may claim terabytes
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}") from None
-    if samples.size == 0:
-        raise DataError(f"{path} holds no samples; remove it")
-    waveform = samples.mean(axis=1)
-    if not np.isfinite(waveform).all():
-        raise DataError(f"{path} holds NaN or infinite samples; remove or repair it")
-    return torch.from_numpy(waveform), sample_rate
+
+
+def empty(path: Path) -> DataError:
+    """What to raise of a recording without samples."""
+    return DataError(f"{path} holds no samples; remove it")
+
+
+def not_finite(path: Path) -> DataError:
+    """What to raise of a recording with samples that are no numbers."""
+    return DataError(f"{path} holds NaN or infinite samples; remove or repair it")
 
 
 def _refuse_truncated_wav(path: Path) -> None:

@@ -33,18 +33,34 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd) -> Tensor:
     return _load_recording(path, frontend)
 
 
-def _load_tensor(path: Path, n_mels: int) -> Tensor:
+def read_tensor(path: Path) -> Tensor:
+    """Read a published spectrogram, however many bands it has.
+
+    Args:
+        path: A ``.pt`` file.
+
+    Returns:
+        (F, T) float32 in dB.
+
+    Raises:
+        DataError: The file is damaged or holds something else; nothing it may hold is run.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged archive raises almost anything, and torch's own messages are pages long
         raise DataError(f"{path} cannot be loaded as a plain tensor: it is damaged or holds other objects") from None
     if type(content) is not Tensor or content.layout is not torch.strided or not content.is_floating_point():
         raise DataError(f"{path} holds {_describe(content)}, not a plain tensor of floating-point numbers")
-    if content.ndim != 2 or content.shape[1] == 0:
+    if content.ndim != 2 or content.numel() == 0:
         raise DataError(f"{path} holds a tensor of shape {tuple(content.shape)}, not (bands, frames)")
-    if content.shape[0] != n_mels:
-        raise DataError(f"{path} has {content.shape[0]} bands where --data.frontend.n_mels is {n_mels}")
     return _finite(content.detach().float(), path)
+
+
+def _load_tensor(path: Path, n_mels: int) -> Tensor:
+    spectrogram = read_tensor(path)
+    if spectrogram.shape[0] != n_mels:
+        raise DataError(f"{path} has {spectrogram.shape[0]} bands where --data.frontend.n_mels is {n_mels}")
+    return spectrogram
 
 
 def _describe(content: object) -> str:

@@ -16,6 +16,7 @@ _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
     "root": "folder to write",
     "annotations": "CSV of annotations",
+    "folder": "folder of the data set",
     "definition": "YAML of the study; options that follow -- are added to every training",
 }
 
@@ -58,12 +59,23 @@ def run_chance(name: str, arguments: list[str]) -> None:
     _run(chance, name, arguments, positional="annotations")
 
 
+def run_data(name: str, arguments: list[str]) -> None:
+    """Run `faithful-aad data ACTION …`."""
+    _run_action(name, arguments, {"describe": _run_describe})
+
+
 def run_study(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad study STUDY [options] [-- options of every training]`."""
     from experiments.study.command import study  # noqa: PLC0415
 
     end = arguments.index("--") if "--" in arguments else len(arguments)
     _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]})
+
+
+def _run_describe(name: str, arguments: list[str]) -> None:
+    from experiments.data_page.command import describe  # noqa: PLC0415
+
+    _run(describe, name, arguments, positional="folder")
 
 
 def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "chance": ("experiments.commands", "run_chance", "print the F1 that annotations give away to chance"),
     "dashboard": ("experiments.commands", "run_dashboard", "lay out a study's comparison on Weights & Biases"),
     "download": ("experiments.commands", "run_download", "download the planer set, its annotations or DCASE data"),
+    "data": ("experiments.commands", "run_data", "look at a data set: data describe FOLDER"),
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 
