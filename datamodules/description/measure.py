@@ -23,9 +23,11 @@ THIRD_OCTAVES_HZ: NDArray[np.float64] = 1000 * 2.0 ** (np.arange(-13, 14) / 3)
 CLIPPING_RUN = 3
 """Samples at full scale in a row from which on they are clipped; a lone peak may just reach it."""
 
+FLOOR_DB = -200.0
+"""What stands for the level of nothing but zeros."""
+
 _BLOCK = 1 << 16
 _FFT = 4096
-_FLOOR_DB = -200.0
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
 
@@ -134,7 +136,7 @@ class _Tally:
         self._clipped += int((flags[2:] & flags[1:-1] & flags[:-2]).sum())
         self._at_full_scale = flags[-(CLIPPING_RUN - 1) :]
         self._run.add(block)
-        self._digest.update(np.ascontiguousarray(block, dtype="<f4"))
+        self._digest.update(block.astype("<f4").tobytes())
         whole = len(block) // _FFT * _FFT
         frames = block[:whole].mean(axis=1).reshape(-1, _FFT) * self._window
         self._power += np.square(np.abs(np.fft.rfft(frames)), dtype=np.float64).sum(axis=0)
@@ -191,4 +193,4 @@ class _LongestRun:
 
 
 def _decibel(power: float) -> float:
-    return max(10 * math.log10(power), _FLOOR_DB) if power > 0 else _FLOOR_DB
+    return max(10 * math.log10(power), FLOOR_DB) if power > 0 else FLOOR_DB

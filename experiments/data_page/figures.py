@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,19 +30,24 @@ _MOST_SPECTRA = 6
 
 
 @styled
-def level_figure(survey: Survey, medium: str) -> Figure:
+def level_figure(survey: Survey, medium: str) -> Figure | None:
     """Draw level and peak of every clip as a dot, one line a kind, with the median as a bar.
 
     Args:
         survey: The data set.
         medium: Recordings or spectrograms.
+
+    Returns:
+        The figure; ``None`` if every clip is silent.
     """
-    kinds = [kind for kind in kinds_of(survey.clips) if kind.measured(medium)]
+    kinds = [kind for kind in kinds_of(survey.clips) if kind.audible(medium)]
+    if not kinds:
+        return None
     figure = Figure(figsize=(7.6, 0.9 + 0.42 * len(kinds)), layout="constrained")
     level, peak = figure.subplots(1, 2, sharey=True)
     names = ("RMS (dBFS)", "Peak (dBFS)") if medium == SOUND else ("Mean (dB)", "Largest value (dB)")
-    _draw_dots(level, kinds, [kind.values(lambda one: one.level_db, medium) for kind in kinds], names[0])
-    _draw_dots(peak, kinds, [kind.values(lambda one: one.peak_db, medium) for kind in kinds], names[1])
+    _draw_dots(level, kinds, [_array(one.level_db for one in kind.audible(medium)) for kind in kinds], names[0])
+    _draw_dots(peak, kinds, [_array(one.peak_db for one in kind.audible(medium)) for kind in kinds], names[1])
     level.set_yticks(range(len(kinds)), [verbatim(kind.label) for kind in kinds])
     level.invert_yaxis()
     return figure
@@ -60,7 +65,7 @@ def spectrum_figure(survey: Survey, medium: str, bands: int) -> Figure | None:
     Returns:
         The figure; ``None`` if no clip is long enough for a spectrum.
     """
-    spectra = {kind.label: (kind, _spectra(kind.measured(medium), bands)) for kind in kinds_of(survey.clips)}
+    spectra = {kind.label: (kind, _spectra(kind.audible(medium), bands)) for kind in kinds_of(survey.clips)}
     drawn = [(kind, values) for kind, values in spectra.values() if values.size][:_MOST_SPECTRA]
     if not drawn:
         return None
@@ -78,7 +83,8 @@ def spectrum_figure(survey: Survey, medium: str, bands: int) -> Figure | None:
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda hertz, _: f"{hertz:g}" if hertz < 1000 else f"{hertz / 1000:g}k")
         )
-        shown = x[np.any([np.isfinite(values).any(axis=0) for _, values in drawn], axis=0)]
+        # A band that some clips of every kind are sampled too slowly for has no line.
+        shown = x[np.any([np.isfinite(values).all(axis=0) for _, values in drawn], axis=0)]
         axes.set(xlim=(shown[0], shown[-1]), xlabel="Third octave (Hz)", ylabel="Level (dBFS)")
     else:
         axes.set(xlim=(1, bands), xlabel="Band", ylabel="Mean over frames (dB)")
@@ -99,10 +105,12 @@ def duration_figure(survey: Survey) -> Figure | None:
     every = np.concatenate(seconds)
     if every.size == 0 or np.ptp(every) < 0.0005:
         return None
-    figure = Figure(figsize=(5.6, 2.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 2.2), layout="constrained")
     axes = figure.add_subplot()
     edges = np.histogram_bin_edges(every, bins=40)
-    axes.hist(seconds, edges, stacked=True, color=[_TRAINING, _NORMAL][-len(splits) :], label=splits)
+    for of_split, split in zip(seconds, splits, strict=True):
+        colour = _TRAINING if split == TRAINING else _NORMAL
+        axes.hist(of_split, edges.tolist(), histtype="stepfilled", color=colour, alpha=0.55, label=split)
     axes.set_yscale("log")  # one odd clip has to be seen beside thousands
     axes.set(xlabel="Duration (s)", ylabel="Clips", ylim=(0.7, None))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
@@ -149,6 +157,10 @@ def _draw_dots(axes: Axes, kinds: Sequence[Kind], values: Sequence[Array], name:
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
+
+
+def _array(numbers: Iterable[float]) -> Array:
+    return np.array(list(numbers))
 
 
 def _spectra(measured: Sequence[Measured], bands: int) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.description import Measured, Survey, SurveyedClip
+from datamodules.description.findings import is_silent
 from datamodules.description.survey import NORMAL, TRAINING
 from experiments.figures.style import readable
 
@@ -40,6 +41,10 @@ class Kind:
         """What the files hold that can be used: all, or those of one medium."""
         found = (clip.measured for clip in self.clips)
         return [one for one in found if one is not None and medium in (None, medium_of(one))]
+
+    def audible(self, medium: str) -> list[Measured]:
+        """What the files of a medium hold that are not silent."""
+        return [one for one in self.measured(medium) if not is_silent(one)]
 
     def values(self, number: Callable[[Measured], float], medium: str | None = None) -> Array:
         """A number of each clip that can be used."""

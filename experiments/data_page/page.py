@@ -11,7 +11,7 @@ from experiments.data_page.words import summarise
 from experiments.report.fragments import Section, bullets, figure_html, folded, paragraph, table_html
 from experiments.report.shell import frame_page
 
-_SENTENCES = 12
+_SENTENCES = 20
 """Sentences that stand above the figures."""
 
 
@@ -52,8 +52,9 @@ def _level_section(survey: Survey, findings: Findings) -> Section | None:
         return None
     parts = []
     for medium, table in zip(media, level_tables(survey, findings), strict=True):
-        caption = "Each dot is a clip, each bar the median of its kind."
-        parts += [figure_html(level_figure(survey, medium), caption), table_html(table)]
+        caption = "Each dot is a clip that is not silent, each bar the median of its kind."
+        figure = level_figure(survey, medium)
+        parts += [*([figure_html(figure, caption)] if figure else []), table_html(table)]
     return Section("Levels", "".join(parts))
 
 

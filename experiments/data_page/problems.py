@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datamodules.description import Duplicates, Findings, Shared, SurveyedClip
+from datamodules.description.measure import FLOOR_DB
 from experiments.report.tables import Cell, Row, Table
 
 MOST_ROWS = 50
@@ -14,12 +15,13 @@ MOST_ROWS = 50
 def problem_tables(findings: Findings) -> list[Table]:
     """Clips that cannot be used, duplicates, what both splits share, and odd sound."""
     tables = [
-        _table("Unusable files", "Training stops at them.", ("Clip", "Reason"), _reasons(findings.unusable)),
+        _table("Unusable files", "Training stops at them.", ("Clip", "Reason"), _reasons(findings.unusable), names=2),
         _table(
             "Same samples",
             "Clips that hold the same samples, number by number, whatever their headers say.",
             ("Clips", "Files", "Splits"),
             [_duplicates_row(group) for group in _worst_first(findings.duplicates)],
+            names=3,
         ),
         _table(
             "Recordings in both splits",
@@ -33,7 +35,12 @@ def problem_tables(findings: Findings) -> list[Table]:
             ("Day", "Training clips", "Test clips"),
             [_shared_row(shared) for shared in findings.days],
         ),
-        _table("Silent clips", "", ("Clip", "Level (dB)"), [_row(clip, "level_db") for clip in findings.silent]),
+        _table(
+            "Silent clips",
+            f"−{abs(FLOOR_DB):g} dB stands for nothing but zeros.",
+            ("Clip", "Level (dB)"),
+            [_row(clip, "level_db") for clip in findings.silent],
+        ),
         _table(
             "Interrupted clips",
             "Their longest stretch without any change.",
@@ -50,11 +57,11 @@ def problem_tables(findings: Findings) -> list[Table]:
     return [table for table in tables if table.groups[0]]
 
 
-def _table(title: str, note: str, header: tuple[str, ...], rows: Sequence[Row]) -> Table:
+def _table(title: str, note: str, header: tuple[str, ...], rows: Sequence[Row], names: int = 1) -> Table:
     left_out = len(rows) - MOST_ROWS
     if left_out > 0:
         note = f"{note} {left_out:,} more are not shown; the CSV has all.".strip()
-    return Table(f"{title}: {len(rows):,}", note, header, (tuple(rows[:MOST_ROWS]),), names=1)
+    return Table(f"{title}: {len(rows):,}", note, header, (tuple(rows[:MOST_ROWS]),), names)
 
 
 def _reasons(clips: Sequence[SurveyedClip]) -> list[Row]:

@@ -83,17 +83,19 @@ def _shared(findings: Findings) -> list[str]:
     across = [group for group in findings.duplicates if group.across_splits]
     if across:
         clips = [clip for group in across for clip in group.clips if clip.split == TEST]
-        sentences.append(f"Leakage: {_clips(clips)} of the test set {_hold(clips)} the samples of a training clip.")
+        hold = "holds" if len(clips) == 1 else "hold"
+        sentences.append(f"Leakage: {_clips(clips)} of the test set {hold} the samples of a training clip.")
     if findings.recordings:
         parts = sum(len(shared.test) for shared in findings.recordings)
         sentences.append(
-            f"Leakage: {len(findings.recordings):,} recordings have parts in both splits, {parts:,} of them test clips."
+            f"Leakage: {counted(parts, 'test clip')} and training clips are parts of the same "
+            f"{counted(len(findings.recordings), 'recording')}."
         )
     if findings.days:
         parts = sum(len(shared.test) for shared in findings.days)
         sentences.append(
-            f"{parts:,} test clips were recorded on a day of which there are training clips too "
-            f"({len(findings.days):,} {'day' if len(findings.days) == 1 else 'days'})."
+            f"{counted(parts, 'test clip')} and training clips were recorded on the same "
+            f"{counted(len(findings.days), 'day')}."
         )
     return sentences
 
@@ -104,8 +106,8 @@ def _duplicates(findings: Findings) -> list[str]:
         return []
     surplus = sum(len(group.clips) - 1 for group in groups)
     headers = sum(not group.same_file for group in groups)
-    sentence = f"{surplus:,} {'clip repeats' if surplus == 1 else 'clips repeat'} the samples of another"
-    return [f"{sentence}, in {headers:,} of {len(groups):,} groups under another header or container."]
+    under = f"; {headers:,} of {counted(len(groups), 'group')} under another header or container" if headers else ""
+    return [f"{counted(surplus, 'clip')} {'repeats' if surplus == 1 else 'repeat'} the samples of another{under}."]
 
 
 def _odd(findings: Findings) -> list[str]:
@@ -178,12 +180,18 @@ def _annotations(survey: Survey) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "clip"), counted(4327, "clip")
+        ('1 clip', '4,327 clips')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _clips(clips: Sequence[SurveyedClip]) -> str:
     """How many clips, and the first by name."""
     names = [clip.clip.name for clip in clips[:_NAMED]]
     more = ["others"] if len(clips) > _NAMED else []
-    return f"{len(clips):,} {'clip' if len(clips) == 1 else 'clips'} ({join([*names, *more])})"
-
-
-def _hold(clips: Sequence[SurveyedClip]) -> str:
-    return "holds" if len(clips) == 1 else "hold"
+    return f"{counted(len(clips), 'clip')} ({join([*names, *more])})"
