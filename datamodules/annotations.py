@@ -22,6 +22,7 @@ _PUBLISHED_COLUMNS = ("spectrogram file name", "labels in spectrogram")
 _SECONDS_COLUMNS = ("file", "start", "end")
 _PUBLISHED_FRAMES_PER_SECOND = 40.0
 _UNANNOTATED = "-"
+_LONGEST_QUOTE = 80
 
 _NUMBER = r"-?\d{1,9}(?:\.\d{1,9})?"
 _PAIR = re.compile(rf"\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)")
@@ -144,7 +145,9 @@ def _published_row(path: Path, number: int, cells: Mapping[str, str]) -> Annotat
     if text == _UNANNOTATED:
         return AnnotationRow(number, file, ())
     if not _PAIR_LIST.fullmatch(text):
-        raise DataError(f"{path} row {number}: {text!r} is no list of intervals such as [(40,80), (120,160)], nor -")
+        raise DataError(
+            f"{path} row {number}: {_quoted(text)} is no list of intervals such as [(40,80), (120,160)], nor -"
+        )
     rate = _PUBLISHED_FRAMES_PER_SECOND
     return AnnotationRow(number, file, tuple((float(a) / rate, float(b) / rate) for a, b in _PAIR.findall(text)))
 
@@ -153,9 +156,14 @@ def _seconds_row(path: Path, number: int, cells: Mapping[str, str]) -> Annotatio
     file, *bounds = (cells.get(column, "") for column in _SECONDS_COLUMNS)
     for text in bounds:
         if not re.fullmatch(_NUMBER, text):
-            raise DataError(f"{path} row {number}: {text!r} is not a time in seconds")
+            raise DataError(f"{path} row {number}: {_quoted(text)} is not a time in seconds")
     start, end = map(float, bounds)
     return AnnotationRow(number, file, ((start, end),), cells.get("type", ""))
+
+
+def _quoted(text: str) -> str:
+    """A cell as a message can show it: on one line, its end left out if it is long."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…")
 
 
 def _clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: Path) -> Clip:
@@ -163,7 +171,7 @@ def _clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: 
     matches = [clip for clip in candidates if clip.name == row.file] or candidates
     if len(matches) != 1:
         problem = f"is the name of {len(matches)} clips, give its folder" if matches else "is not among the test clips"
-        raise DataError(f"{source} row {row.number}: {row.file!r} {problem}")
+        raise DataError(f"{source} row {row.number}: {_quoted(row.file)} {problem}")
     return matches[0]
 
 
@@ -184,8 +192,8 @@ def _with_rows(clip: Clip, rows: Sequence[AnnotationRow], source: Path) -> Clip:
     for row in typed:
         if row.anomaly_type != typed[0].anomaly_type:
             raise DataError(
-                f"{source} row {row.number}: {clip.name} is of type {row.anomaly_type!r} here "
-                f"and {typed[0].anomaly_type!r} in row {typed[0].number}"
+                f"{source} row {row.number}: {clip.name} is of type {_quoted(row.anomaly_type)} here "
+                f"and {_quoted(typed[0].anomaly_type)} in row {typed[0].number}"
             )
     if typed and clip.anomaly_type == UNNAMED_ANOMALY:
         return replace(clip, intervals=intervals, anomaly_type=typed[0].anomaly_type)

@@ -34,7 +34,8 @@ def read_audio(path: Path) -> tuple[Tensor, int]:
         samples = file.read(dtype="float32", always_2d=True)
     if samples.size == 0:
         raise empty(path)
-    waveform = samples.mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+        waveform = samples.mean(axis=1)
     if not np.isfinite(waveform).all():
         raise not_finite(path)
     return torch.from_numpy(waveform), sample_rate
@@ -51,7 +52,10 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         _refuse_truncated_wav(path)
         with soundfile.SoundFile(path) as file:
             yield file
-    except (soundfile.SoundFileError, OSError, MemoryError) as error:  # a damaged header may claim terabytes
+    except DataError:
+        raise
+    except (soundfile.SoundFileError, OSError, MemoryError, ValueError) as error:
+        # A damaged header may claim terabytes, or more than there are addresses.
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}") from None
 
