@@ -16,6 +16,9 @@ from datamodules.errors import DataError
 _RIFF_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 """Sizes that programs which write to a pipe leave in a WAV header."""
 
+_MOST_CHUNKS = 10_000
+"""Chunks that are looked through for the samples; gigabytes of zeros would be as many chunks as they have bytes."""
+
 
 def read_audio(path: Path) -> tuple[Tensor, int]:
     """Read a recording and mix it down to one channel.
@@ -77,7 +80,9 @@ def _refuse_truncated_wav(path: Path) -> None:
         header = file.read(12)
         if header[:4] != b"RIFF" or header[8:] != b"WAVE":
             return
-        while len(chunk := file.read(8)) == 8:
+        for _ in range(_MOST_CHUNKS):
+            if len(chunk := file.read(8)) < 8:
+                return
             declared, present = int.from_bytes(chunk[4:], "little"), size - file.tell()
             if chunk[:4] == b"data":
                 if declared > present and declared not in _RIFF_UNKNOWN_SIZES:

@@ -36,7 +36,7 @@ class Measured:
     """What a file holds. Decibels are of full scale (dBFS) for sound, and the file's own for a spectrogram.
 
     Attributes:
-        form: Container and sample format, as in "WAV PCM_16", or the bands of a spectrogram.
+        form: Container and sample format, as in "WAV PCM_16", or "spectrograms of 80 bands".
         seconds: Duration in s; that of a spectrogram follows from the published hop of 25 ms.
         sample_rate: In Hz, 0 for a spectrogram.
         channels: Of sound, 0 for a spectrogram.
@@ -89,7 +89,7 @@ def _measure_spectrogram(path: Path) -> Measured:
     run = _LongestRun()
     run.add(values.T)
     return Measured(
-        form=f"spectrogram, {bands} bands",
+        form=f"spectrograms of {bands} bands",
         seconds=(frames - 1) * hop,  # frames are centred on multiples of the hop, the first on 0 s
         sample_rate=0,
         channels=0,

@@ -19,6 +19,9 @@ from metrics.functional import anomaly_auroc
 _NAMED = 3
 """Clips that a sentence names."""
 
+_FEWEST = 5
+"""Test clips of each class from which on their levels are compared."""
+
 _TELLING_AUC = 0.7
 """AUC from which on the level alone is said to tell the classes apart."""
 
@@ -136,7 +139,7 @@ def _levels(survey: Survey) -> list[str]:
     media = media_of(survey)
     test = [clip for clip in survey.clips if clip.split == TEST and clip.measured]
     labels = torch.tensor([clip.clip.label for clip in test])
-    if len(media) != 1 or len(set(labels.tolist())) < 2:
+    if len(media) != 1 or min(int((labels == label).sum()) for label in (0, 1)) < _FEWEST:
         return []
     levels = torch.tensor([clip.measured.level_db for clip in test if clip.measured], dtype=torch.float64)
     auc = float(anomaly_auroc(levels, labels))

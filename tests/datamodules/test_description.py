@@ -66,7 +66,7 @@ def test_spectrogram(tmp_path):
     values[:, 100:110] = values[:, :1]
     torch.save(values, tmp_path / "clip.pt")
     found = measure(tmp_path / "clip.pt")
-    assert (found.seconds, found.form) == (pytest.approx(10), "spectrogram, 80 bands")
+    assert (found.seconds, found.form) == (pytest.approx(10), "spectrograms of 80 bands")
     assert found.level_db == pytest.approx(values.mean().item())
     assert found.peak_db == 80
     assert found.flat_seconds == pytest.approx(11 * 0.025)  # frame 110 is even, so the same as 109
