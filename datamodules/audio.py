@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from datamodules.errors import DataError
 
 _RIFF_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 """Sizes that programs which write to a pipe leave in a WAV header."""
+
+_MOST_CHUNKS = 10_000
+"""Chunks that are looked through for the samples; gigabytes of zeros would be as many chunks as they have bytes."""
 
 
 def read_audio(path: Path) -> tuple[Tensor, int]:
@@ -27,19 +32,44 @@ def read_audio(path: Path) -> tuple[Tensor, int]:
     Raises:
         DataError: The file cannot be read as audio, is truncated, holds no samples, or holds NaN or infinity.
     """
+    with open_audio(path) as file:
+        sample_rate = file.samplerate
+        samples = file.read(dtype="float32", always_2d=True)
+    if samples.size == 0:
+        raise empty(path)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+        waveform = samples.mean(axis=1)
+    if not np.isfinite(waveform).all():
+        raise not_finite(path)
+    return torch.from_numpy(waveform), sample_rate
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording to read it, whatever fails while it is open being told as a mistake of the user's.
+
+    Raises:
+        DataError: The file cannot be read as audio, or is truncated.
+    """
     try:
         refuse_truncated_wav(path)
         with soundfile.SoundFile(path) as file:
-            sample_rate = file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, MemoryError) as error:  # a damaged header may claim terabytes
+            yield file
+    except DataError:
+        raise
+    except (soundfile.SoundFileError, OSError, MemoryError, ValueError) as error:
+        # A damaged header may claim terabytes, or more than there are addresses.
         raise unreadable(path, error) from None
-    if samples.size == 0:
-        raise DataError(f"{path} holds no samples; remove it")
-    waveform = samples.mean(axis=1)
-    if not np.isfinite(waveform).all():
-        raise DataError(f"{path} holds NaN or infinite samples; remove or repair it")
-    return torch.from_numpy(waveform), sample_rate
+
+
+def empty(path: Path) -> DataError:
+    """What to raise of a recording without samples."""
+    return DataError(f"{path} holds no samples; remove it")
+
+
+def not_finite(path: Path) -> DataError:
+    """What to raise of a recording with samples that are no numbers."""
+    return DataError(f"{path} holds NaN or infinite samples; remove or repair it")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
@@ -59,7 +89,9 @@ def refuse_truncated_wav(path: Path) -> None:
         header = file.read(12)
         if header[:4] != b"RIFF" or header[8:] != b"WAVE":
             return
-        while len(chunk := file.read(8)) == 8:
+        for _ in range(_MOST_CHUNKS):
+            if len(chunk := file.read(8)) < 8:
+                return
             declared, present = int.from_bytes(chunk[4:], "little"), size - file.tell()
             if chunk[:4] == b"data":
                 if declared > present and declared not in _RIFF_UNKNOWN_SIZES:

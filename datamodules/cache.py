@@ -96,7 +96,25 @@ class SpectrogramCache:
         except OSError as error:
             raise DataError(f"{clip} cannot be read: {error.strerror}") from None
         path = self.folder / f"{digest}.npy"
-        return _find(path) or self._compute(clip, path)
+        return self._find(path) or self._compute(clip, path)
+
+    def _find(self, path: Path) -> CacheEntry | None:
+        """The entry, or ``None`` where there is none or one whose header is damaged."""
+        try:
+            with np.errstate(over="ignore"):  # of a size beyond all bounds, which is refused
+                spectrogram = open_memmap(path, mode="r")
+            size = path.stat().st_size
+        except Exception:  # the header is Python source: a damaged one raises whatever the tokenizer does
+            return None
+        bands, *frames = spectrogram.shape
+        sound = (
+            spectrogram.dtype == np.float32
+            and spectrogram.flags.c_contiguous
+            and bands == self._frontend.settings.n_mels
+            and len(frames) == 1
+            and size == spectrogram.offset + spectrogram.nbytes
+        )
+        return CacheEntry(path, *frames) if sound else None
 
     def _compute(self, clip: Path, path: Path) -> CacheEntry:
         spectrogram = load_spectrogram(clip, self._frontend).contiguous().numpy()
@@ -116,15 +134,6 @@ def default_cache_folder() -> Path:
     """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "faithful-aad" / "spectrograms"
-
-
-def _find(path: Path) -> CacheEntry | None:
-    """The entry, or ``None`` where there is none or a damaged one."""
-    try:
-        spectrogram = open_memmap(path, mode="r")
-    except (OSError, ValueError):
-        return None
-    return CacheEntry(path, spectrogram.shape[1]) if spectrogram.ndim == 2 else None
 
 
 def _write_atomically(path: Path, spectrogram: NDArray[np.float32]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -10,6 +12,11 @@ from torch import Tensor
 from datamodules.audio import read_audio
 from datamodules.errors import DataError
 from datamodules.frontend import LogMelFrontEnd
+
+# What torch says of odd files would stand above the line in which they are refused. Filters for good, since clips are
+# read in threads, which share the filters.
+for _message in ("Detected pickle protocol", "TypedStorage is deprecated"):
+    warnings.filterwarnings("ignore", message=_message, category=UserWarning)
 
 AUDIO_SUFFIXES = (".wav", ".flac")
 TENSOR_SUFFIX = ".pt"
@@ -33,23 +40,51 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd) -> Tensor:
     return _load_recording(path, frontend)
 
 
-def _load_tensor(path: Path, n_mels: int) -> Tensor:
+def read_tensor(path: Path) -> Tensor:
+    """Read a published spectrogram, however many bands it has.
+
+    Args:
+        path: A ``.pt`` file.
+
+    Returns:
+        (F, T) float32 in dB.
+
+    Raises:
+        DataError: The file is damaged or holds something else; nothing it may hold is run.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged archive raises almost anything, and torch's own messages are pages long
         raise DataError(f"{path} cannot be loaded as a plain tensor: it is damaged or holds other objects") from None
-    if type(content) is not Tensor or content.layout is not torch.strided or not content.is_floating_point():
+    if not _is_plain(content):
         raise DataError(f"{path} holds {_describe(content)}, not a plain tensor of floating-point numbers")
-    if content.ndim != 2 or content.shape[1] == 0:
+    if content.ndim != 2 or content.numel() == 0:
         raise DataError(f"{path} holds a tensor of shape {tuple(content.shape)}, not (bands, frames)")
-    if content.shape[0] != n_mels:
-        raise DataError(f"{path} has {content.shape[0]} bands where --data.frontend.n_mels is {n_mels}")
-    return _finite(content.detach().float(), path)
+    if content.untyped_storage().nbytes() < content.numel() * content.element_size():
+        # Strides may repeat one number a billion times.
+        raise DataError(f"{path} claims {tuple(content.shape)} numbers of which it holds only some; write it again")
+    return _finite(content.detach().resolve_neg().float(), path)
+
+
+def _load_tensor(path: Path, n_mels: int) -> Tensor:
+    spectrogram = read_tensor(path)
+    if spectrogram.shape[0] != n_mels:
+        raise DataError(f"{path} has {spectrogram.shape[0]} bands where --data.frontend.n_mels is {n_mels}")
+    return spectrogram
+
+
+def _is_plain(content: object) -> TypeGuard[Tensor]:
+    return (
+        type(content) is Tensor
+        and content.layout is torch.strided
+        and content.device.type == "cpu"  # one on "meta" has a shape and no numbers
+        and content.is_floating_point()
+    )
 
 
 def _describe(content: object) -> str:
     if isinstance(content, Tensor):
-        return f"a {type(content).__name__} of {content.dtype}, {content.layout}"
+        return f"a {type(content).__name__} of {content.dtype}, {content.layout}, on {content.device}"
     return f"a {type(content).__name__}"
 
 

@@ -19,6 +19,7 @@ _POSITIONALS = {
     "sources": "recordings, and folders of recordings",
     "files": "annotations, each file or folder of label tracks a set",
     "file": "annotations to convert",
+    "folder": "folder of the data set",
     "definition": "YAML of the study; options that follow -- are added to every training",
 }
 
@@ -76,6 +77,7 @@ def run_data(name: str, arguments: list[str]) -> None:
         arguments,
         {
             "slice": _slice,
+            "describe": _describe,
         },
     )
 
@@ -108,6 +110,12 @@ def _convert_annotations(name: str, arguments: list[str]) -> None:
     from experiments.annotations.convert import convert  # noqa: PLC0415
 
     _run(convert, name, arguments, positional="file")
+
+
+def _describe(name: str, arguments: list[str]) -> None:
+    from experiments.data_page.command import describe  # noqa: PLC0415
+
+    _run(describe, name, arguments, positional="folder")
 
 
 def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:

@@ -33,3 +33,8 @@ def golden():
 def _one_thread_a_process():
     """Small tensors gain nothing from threads, and tests run side by side."""
     torch.set_num_threads(1)
+
+
+def pytest_addoption(parser):
+    """How much of what the seeds give is tried."""
+    parser.addoption("--mutations", type=int, default=500, help="damaged and hostile files that the loaders are given")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from datamodules.annotations.rows import NUMBER, AnnotationRow, Complain, by_clip
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 
 SUFFIX = ".txt"
 
@@ -45,7 +45,9 @@ def write(folder: Path, rows: Iterable[AnnotationRow]) -> None:
     for clip, of_clip in by_clip(rows).items():
         name = PurePosixPath(clip)
         if name.is_absolute() or ".." in name.parts or not name.name:
-            raise DataError(f"{clip!r} is no name of a clip inside the data's folder; write names without .. or a root")
+            raise DataError(
+                f"{quoted(clip)} is no name of a clip inside the data's folder; write names without .. or a root"
+            )
         track = folder / f"{clip}{SUFFIX}"
         track.parent.mkdir(parents=True, exist_ok=True)
         labels = [(*interval, row.anomaly_type) for row in of_clip for interval in row.intervals]
@@ -66,7 +68,9 @@ def _read_track(path: Path, clip: str, complain: Complain) -> Iterator[Annotatio
         n_labels += 1
         start, end, label = (*line.split("\t", 2), "", "")[:3]
         if not re.fullmatch(NUMBER, start) or not re.fullmatch(NUMBER, end):
-            complain(DataError(f"{path} line {number}: {line!r} is no label, which is start, end and text with tabs"))
+            complain(
+                DataError(f"{path} line {number}: {quoted(line)} is no label, which is start, end and text with tabs")
+            )
             continue
         point = float(start) == float(end) == 0
         yield AnnotationRow(number, clip, () if point else ((float(start), float(end)),), label.strip())

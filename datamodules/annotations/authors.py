@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from datamodules.annotations.rows import NUMBER, AnnotationRow, Complain, Interval, bare_name, by_clip, decimal
 from datamodules.annotations.table import NumberedCells
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 from datamodules.spectrograms import TENSOR_SUFFIX
 
 HEADER = (
@@ -41,7 +41,9 @@ def read(path: Path, table: NumberedCells, complain: Complain) -> Iterator[Annot
         if pairs is None:
             text = cells.get(_FRAMES, "")
             complain(
-                DataError(f"{path} row {number}: {text!r} is no list of intervals such as [(40,80), (120,160)], nor -")
+                DataError(
+                    f"{path} row {number}: {quoted(text)} is no list of intervals such as [(40,80), (120,160)], nor -"
+                )
             )
             continue
         intervals = tuple((start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND) for start, end in pairs)
@@ -137,7 +139,7 @@ def _contradictions(clip: str, cells: Mapping[str, str]) -> Iterator[str]:
         yield f"is number {part}, which does not begin at {decimal(begin)} s"
     seconds, frames = _pairs(cells.get(_SECONDS, "")), _pairs(cells.get(_FRAMES, ""))
     if seconds is None:
-        yield f"has {cells.get(_SECONDS, '')!r} where seconds should stand"
+        yield f"has {quoted(cells.get(_SECONDS, ''))} where seconds should stand"
     elif frames is not None and not _agree([(a - begin, b - begin) for a, b in seconds], frames):
         yield f"has seconds {cells[_SECONDS]} that disagree with frames {cells[_FRAMES]}"
 

@@ -10,7 +10,7 @@ from datamodules.annotations.joining import clip_of, clips_by_stem, row_problems
 from datamodules.annotations.reading import annotation_format, read_annotations
 from datamodules.annotations.rows import AnnotationRow, by_clip, decimal
 from datamodules.annotations.table import read_table
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 from datamodules.layouts import Clip
 
 
@@ -53,7 +53,9 @@ def check_annotations(
         problems += row_problems(row, name, label, length, path)
         if types and row.anomaly_type and row.anomaly_type not in types:
             known = ", ".join(sorted(types))
-            problems.append(f"{path} row {row.number}: {row.file} is of type {row.anomaly_type!r}, not of {known}")
+            problems.append(
+                f"{path} row {row.number}: {row.file} is of type {quoted(row.anomaly_type)}, not of {known}"
+            )
     for name, of_clip in by_clip(rows).items():
         problems += type_problems(of_clip, name, path)
         problems += _overlaps(of_clip, path)

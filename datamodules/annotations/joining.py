@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from datamodules.annotations.rows import AnnotationRow, bare_name
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 from datamodules.layouts import UNNAMED_ANOMALY, Clip
 
 
@@ -61,7 +61,7 @@ def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: P
     matches = [clip for clip in candidates if bare_name(clip.name) == name] or candidates
     if len(matches) != 1:
         problem = f"is the name of {len(matches)} clips, give its folder" if matches else "is not among the test clips"
-        raise DataError(f"{source} row {row.number}: {row.file!r} {problem}")
+        raise DataError(f"{source} row {row.number}: {quoted(row.file)} {problem}")
     return matches[0]
 
 
@@ -91,8 +91,8 @@ def type_problems(rows: Sequence[AnnotationRow], name: str, source: Path) -> Ite
     for row in typed:
         if row.anomaly_type != typed[0].anomaly_type:
             yield (
-                f"{source} row {row.number}: {name} is of type {row.anomaly_type!r} here "
-                f"and {typed[0].anomaly_type!r} in row {typed[0].number}"
+                f"{source} row {row.number}: {name} is of type {quoted(row.anomaly_type)} here "
+                f"and {quoted(typed[0].anomaly_type)} in row {typed[0].number}"
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datamodules.annotations.rows import NUMBER, AnnotationRow, Complain, by_clip, decimal
 from datamodules.annotations.table import NumberedCells
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 
 COLUMNS = ("file", "start", "end", "type")
 REQUIRED = COLUMNS[:3]
@@ -21,7 +21,7 @@ def read(path: Path, table: NumberedCells, complain: Complain) -> Iterator[Annot
         file, *bounds = (cells.get(column, "") for column in REQUIRED)
         wrong = [text for text in bounds if not re.fullmatch(NUMBER, text)] if any(bounds) else []
         if wrong:
-            complain(DataError(f"{path} row {number}: {wrong[0]!r} is not a time in seconds"))
+            complain(DataError(f"{path} row {number}: {quoted(wrong[0])} is not a time in seconds"))
             continue
         intervals = ((float(bounds[0]), float(bounds[1])),) if any(bounds) else ()
         yield AnnotationRow(number, file, intervals, cells.get("type", ""))

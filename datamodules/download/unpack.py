@@ -15,13 +15,14 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from rich.progress import Progress
 
 from datamodules.download.disk import require_space
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 
 _MAX_RATIO = 100
 """Bytes that a byte of the archive may unpack to: ten times as much as any recording or spectrogram compresses."""
 
 _BLOCK_BYTES = 2**20
 _ENCRYPTED = 0x1
+_LONGEST_QUOTE = 200
 _UNSAFE_CHARACTERS = re.compile(r"[\x00-\x1f:]")
 
 
@@ -64,7 +65,7 @@ def _one_line_errors(archive: Path) -> Iterator[None]:
     except NotImplementedError:
         raise DataError(f"{archive} is compressed in a way that Python cannot read; pack it again as a ZIP") from None
     except (BadZipFile, zlib.error, LZMAError, EOFError, struct.error, ValueError, RuntimeError) as error:
-        raise DataError(f"{archive} is no ZIP archive, or a damaged one: {error}") from None
+        raise DataError(f"{archive} is no ZIP archive, or a damaged one: {str(error)[:_LONGEST_QUOTE]}") from None
     except OSError as error:  # from the disk, or from an offset that leads nowhere
         raise DataError(f"{archive} cannot be unpacked: {error.strerror or error}") from None
 
@@ -81,13 +82,13 @@ def _checked(archive: Path, infos: list[ZipInfo], max_files: int) -> dict[PurePo
             continue
         key = str(path).casefold()  # for disks that do not tell cases apart
         if key in seen:
-            raise DataError(f"{archive} holds {info.filename!r} twice; it is not unpacked")
+            raise DataError(f"{archive} holds {quoted(info.filename)} twice; it is not unpacked")
         seen.add(key)
         files[path] = info
     for parent in {path.parent for path in files}:
         for folder in (parent, *parent.parents):
             if str(folder).casefold() in seen:
-                raise DataError(f"{archive} holds {str(folder)!r} as a file and as a folder; it is not unpacked")
+                raise DataError(f"{archive} holds {quoted(str(folder))} as a file and as a folder; it is not unpacked")
     return files
 
 
@@ -95,12 +96,12 @@ def _safe_path(archive: Path, info: ZipInfo) -> PurePosixPath:
     name = info.filename.replace("\\", "/")  # as some Windows tools write it
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or _UNSAFE_CHARACTERS.search(name):
-        raise DataError(f"{archive} holds {info.filename!r}, which leads out of the folder; it is not unpacked")
+        raise DataError(f"{archive} holds {quoted(info.filename)}, which leads out of the folder; it is not unpacked")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DataError(f"{archive} holds {info.filename!r}, a link or device; it is not unpacked")
+        raise DataError(f"{archive} holds {quoted(info.filename)}, a link or device; it is not unpacked")
     if info.flag_bits & _ENCRYPTED:
-        raise DataError(f"{archive} is encrypted ({info.filename!r}); it is not unpacked")
+        raise DataError(f"{archive} is encrypted ({quoted(info.filename)}); it is not unpacked")
     return path
 
 

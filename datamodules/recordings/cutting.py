@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from datamodules.audio import unreadable
+from datamodules.audio import not_finite, unreadable
 from datamodules.errors import DataError
 from datamodules.recordings.manifest import ManifestRow, file_sha256
 from datamodules.recordings.plan import Recording
@@ -84,7 +84,7 @@ def _blocks(file: soundfile.SoundFile, recording: Recording, frames: int) -> Ite
 
 def _mix_down(block: NDArray[np.generic], recording: Recording) -> NDArray[np.generic]:
     if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
-        raise DataError(f"{recording.path} holds NaN or infinite samples; remove or repair it")
+        raise not_finite(recording.path)
     if recording.channels == 1:
         return block[:, 0]
     mean = block.mean(axis=1, dtype=np.float64)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import soundfile
 
-from datamodules.audio import refuse_truncated_wav, unreadable
+from datamodules.audio import empty, refuse_truncated_wav, unreadable
 from datamodules.errors import DataError
 from datamodules.recordings.names import PLANER_PREFIX, RecordingName
 from datamodules.spectrograms import AUDIO_SUFFIXES
@@ -124,7 +124,7 @@ def _inspect(path: Path, source: str, clip_seconds: int, suffix: str, coming: Re
     except (soundfile.SoundFileError, OSError) as error:
         raise unreadable(path, error) from None
     if frames == 0:
-        raise DataError(f"{path} holds no samples; remove it")
+        raise empty(path)
     if frames >= _UNKNOWN_LENGTH:
         raise DataError(f"{path} does not say how long it is, as if it was cut off or piped; encode it anew")
     name = RecordingName.of(path.stem)

@@ -1,15 +1,9 @@
-"""The page: one HTML file that needs nothing else."""
+"""The page of a comparison."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from html import escape
-from pathlib import Path
-from string import Template
-
 from experiments.report.comparison import Comparison
-from experiments.report.fragments import Section, bullets
+from experiments.report.fragments import bullets
 from experiments.report.interactive import explorer_script, explorer_style
 from experiments.report.sections import (
     configuration_section,
@@ -20,10 +14,9 @@ from experiments.report.sections import (
     replacement_section,
     training_section,
 )
+from experiments.report.shell import frame_page
 from experiments.report.summary import summarise
 from experiments.report.verdicts import join
-
-_TEMPLATE = Path(__file__).with_name("page.html")
 
 _MOST_NAMES = 4
 """Models that a title names."""
@@ -45,25 +38,7 @@ def build_page(comparison: Comparison) -> str:
     ]
     present = [section for section in sections if section is not None]
     script = explorer_script() if any(section.interactive for section in present) else ""
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(_title(comparison)),
-        policy=escape(_policy(script)),
-        style=explorer_style(),
-        script=f'<script type="module">{script}</script>' if script else "",
-        summary=bullets(summarise(comparison), _SENTENCES),
-        contents="".join(f'<a href="#{_anchor(section)}">{escape(section.title)}</a>' for section in present),
-        sections="".join(
-            f'<section id="{_anchor(section)}"><h2>{escape(section.title)}</h2>{section.html}</section>'
-            for section in present
-        ),
-    )
-
-
-def _policy(script: str) -> str:
-    """Content security policy: images and styles of the page itself, its own program, and nothing from elsewhere."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    allowed = f"'sha256-{digest}'" if script else "'none'"
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}"
+    return frame_page(_title(comparison), bullets(summarise(comparison), _SENTENCES), present, explorer_style(), script)
 
 
 def _title(comparison: Comparison) -> str:
@@ -71,7 +46,3 @@ def _title(comparison: Comparison) -> str:
     named = join(labels) if len(labels) <= _MOST_NAMES else f"{len(labels)} models"
     compared = "compared" if len(comparison.runs) > 1 else "tested"
     return f"{named} {compared}: detection and explanations"
-
-
-def _anchor(section: Section) -> str:
-    return section.title.lower().replace(" ", "-")

@@ -23,6 +23,11 @@ def test_tensor_is_taken_as_it_is(tmp_path, frontend, dtype):
     assert torch.equal(loaded, spectrogram.float())
 
 
+def test_tensor_that_is_stored_negated(tmp_path, frontend):
+    torch.save(torch._neg_view(torch.ones(80, 7)), tmp_path / "clip.pt")
+    assert load_spectrogram(tmp_path / "clip.pt", frontend).numpy().max() == -1
+
+
 def test_recording_goes_through_the_front_end(tmp_path, frontend, write_noise):
     path = write_noise(tmp_path / "clip.wav", seconds=10)
     waveform = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
@@ -43,6 +48,8 @@ def test_flac_and_wav_of_the_same_samples_agree(tmp_path, frontend, write_noise)
         (torch.zeros(80, 401, dtype=torch.int16), "torch.int16"),
         (torch.zeros(80, 401, dtype=torch.complex64), "torch.complex64"),
         (torch.zeros(80, 401).to_sparse(), "sparse"),
+        (torch.zeros(80, 401, device="meta"), "on meta"),
+        (torch.zeros(1, 1).expand(80, 10**12), "holds only some"),
         (torch.zeros(1, 80, 401), "shape (1, 80, 401)"),
         (torch.zeros(80, 0), "shape (80, 0)"),
         (torch.zeros(64, 401), "64 bands where --data.frontend.n_mels is 80"),

@@ -1,0 +1,133 @@
+"""What is wrong with a data set, or makes its tests easier than they look."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from datamodules.description.measure import Measured
+from datamodules.description.survey import TEST, TRAINING, Survey, SurveyedClip
+
+SILENT_DBFS = -80.0
+"""Root mean square below which sound counts as silent; rounding to 16 bit alone is at −101 dBFS."""
+
+FLAT_SECONDS = 0.1
+"""Stretch without any change from which on a clip counts as interrupted."""
+
+_RECORDING = re.compile(r"(?P<recording>.*?(?P<day>\d{2}-\d{2}-\d{2})_\d{4}_\d{5})_(?P<part>\d+)")
+"""Stem of a clip that was cut from a longer recording: day, time, number of the recording, and which part of it."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Clips that hold the same samples.
+
+    Attributes:
+        clips: At least two.
+        same_file: Whether their files are equal byte for byte; else header, container or sample rate differ.
+    """
+
+    clips: tuple[SurveyedClip, ...]
+    same_file: bool
+
+    @property
+    def across_splits(self) -> bool:
+        """Whether some are trained on and some tested on."""
+        return len({clip.split for clip in self.clips}) > 1
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A recording, or a day, of which clips lie in both splits.
+
+    Attributes:
+        name: The recording or the day.
+        training: Clips of it that are trained on.
+        test: Clips of it that are tested on.
+    """
+
+    name: str
+    training: tuple[SurveyedClip, ...]
+    test: tuple[SurveyedClip, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a survey.
+
+    Attributes:
+        unusable: Clips that cannot be read, are damaged or hold no numbers.
+        silent: Clips without sound; a spectrogram of one value.
+        interrupted: Other clips with a stretch that does not change.
+        clipped: Clips with samples cut off at full scale.
+        duplicates: Groups of clips with the same samples, silent ones aside.
+        recordings: Recordings with clips in both splits.
+        days: Days with clips in both splits.
+        dated: Number of clips whose names say the recording and the day.
+    """
+
+    unusable: tuple[SurveyedClip, ...]
+    silent: tuple[SurveyedClip, ...]
+    interrupted: tuple[SurveyedClip, ...]
+    clipped: tuple[SurveyedClip, ...]
+    duplicates: tuple[Duplicates, ...]
+    recordings: tuple[Shared, ...]
+    days: tuple[Shared, ...]
+    dated: int
+
+
+def find(survey: Survey) -> Findings:
+    """Go through a survey; files are opened again only to compare those whose samples are the same."""
+    clips = survey.clips
+    silent = _where(clips, is_silent)
+    names = {id(clip): match for clip in clips if (match := _RECORDING.fullmatch(PurePosixPath(clip.clip.name).stem))}
+    dated = [clip for clip in clips if id(clip) in names]
+    return Findings(
+        unusable=tuple(clip for clip in clips if clip.measured is None),
+        silent=silent,
+        interrupted=_where(clips, lambda found: found.flat_seconds >= FLAT_SECONDS and not is_silent(found)),
+        clipped=_where(clips, lambda found: found.clipped > 0),
+        duplicates=_duplicates(_where(clips, lambda found: not is_silent(found))),
+        recordings=_shared(dated, lambda clip: names[id(clip)]["recording"]),
+        days=_shared(dated, lambda clip: names[id(clip)]["day"]),
+        dated=len(dated),
+    )
+
+
+def is_silent(measured: Measured) -> bool:
+    """Whether a file holds no sound."""
+    if measured.sample_rate:
+        return measured.level_db < SILENT_DBFS
+    return measured.level_db == measured.peak_db
+
+
+def _where(clips: Iterable[SurveyedClip], holds: Callable[[Measured], bool]) -> tuple[SurveyedClip, ...]:
+    return tuple(clip for clip in clips if clip.measured is not None and holds(clip.measured))
+
+
+def _duplicates(clips: Sequence[SurveyedClip]) -> tuple[Duplicates, ...]:
+    by_content = defaultdict(list)
+    for clip in clips:
+        if clip.measured is not None:
+            by_content[clip.measured.content].append(clip)
+    return tuple(Duplicates(tuple(same), _same_file(same)) for same in by_content.values() if len(same) > 1)
+
+
+def _same_file(clips: Sequence[SurveyedClip]) -> bool:
+    first, *others = (clip.clip.path for clip in clips)
+    return all(filecmp.cmp(first, other, shallow=False) for other in others)
+
+
+def _shared(clips: Sequence[SurveyedClip], origin: Callable[[SurveyedClip], str]) -> tuple[Shared, ...]:
+    splits: dict[str, dict[str, list[SurveyedClip]]] = defaultdict(lambda: {TRAINING: [], TEST: []})
+    for clip in clips:
+        splits[origin(clip)][clip.split].append(clip)
+    return tuple(
+        Shared(name, tuple(of[TRAINING]), tuple(of[TEST]))
+        for name, of in sorted(splits.items())
+        if of[TRAINING] and of[TEST]
+    )

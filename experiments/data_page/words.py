@@ -1,0 +1,200 @@
+"""What a data set is, and what to beware of, in sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from datamodules.description import Findings, Survey, SurveyedClip
+from datamodules.description.survey import NORMAL, TEST, TRAINING
+from experiments.data_page.kinds import duration_text, format_of, kinds_of, media_of
+from experiments.data_page.tables import annotated_seconds
+from experiments.figures.style import readable
+from experiments.report.verdicts import join
+from metrics.functional import anomaly_auroc
+
+_NAMED = 3
+"""Clips that a sentence names."""
+
+_FEWEST = 5
+"""Test clips of each class from which on their levels are compared."""
+
+_TELLING_AUC = 0.7
+"""AUC from which on the level alone is said to tell the classes apart."""
+
+
+def summarise(survey: Survey, findings: Findings) -> list[str]:
+    """Counts and formats, then what is wrong, then what to know."""
+    found = [
+        *_unusable(survey, findings),
+        *_shared(findings),
+        *_duplicates(findings),
+        *_odd(findings),
+    ]
+    return [
+        _counts(survey),
+        *_formats(survey),
+        *(found or [_sound(findings)]),
+        *_levels(survey),
+        _annotations(survey),
+    ]
+
+
+def _counts(survey: Survey) -> str:
+    total = sum(clip.measured.seconds for clip in survey.clips if clip.measured)
+    training = sum(clip.split == TRAINING for clip in survey.clips)
+    types = [f"{len(kind.clips):,} {readable(kind.name)}" for kind in kinds_of(survey.clips) if kind.split == TEST]
+    return (
+        f"{len(survey.clips):,} clips ({duration_text(total)}) in the {survey.layout} layout: {training:,} normal ones "
+        f"to train on, {len(survey.clips) - training:,} to test on ({join(types)})."
+    )
+
+
+def _formats(survey: Survey) -> list[str]:
+    measured = [clip.measured for clip in survey.clips if clip.measured]
+    if not measured:
+        return []
+    formats = Counter(format_of(one) for one in measured)
+    shortest, longest = min(one.seconds for one in measured), max(one.seconds for one in measured)
+    length = (
+        f"each {duration_text(longest)} long"
+        if longest - shortest < 0.0005
+        else f"from {duration_text(shortest)} to {duration_text(longest)} long"
+    )
+    if len(formats) == 1:
+        return [f"All that can be read are {next(iter(formats))}, {length}."]
+    (most, count), *others = formats.most_common()
+    rest = ", ".join(f"{number:,} {name}" for name, number in others[:_NAMED])
+    more = f" and {len(others) - _NAMED} more formats" if len(others) > _NAMED else ""
+    return [f"They are of {len(formats)} formats: {count:,} {most}; {rest}{more}; {length}."]
+
+
+def _unusable(survey: Survey, findings: Findings) -> list[str]:
+    sentences = []
+    if findings.unusable:
+        sentences.append(f"{_clips(findings.unusable)} cannot be used: training would stop there.")
+    if survey.annotations_problem:
+        sentences.append(f"The annotations cannot be used: {survey.annotations_problem}.")
+    return sentences
+
+
+def _shared(findings: Findings) -> list[str]:
+    sentences = []
+    across = [group for group in findings.duplicates if group.across_splits]
+    if across:
+        clips = [clip for group in across for clip in group.clips if clip.split == TEST]
+        hold = "holds" if len(clips) == 1 else "hold"
+        sentences.append(f"Leakage: {_clips(clips)} of the test set {hold} the samples of a training clip.")
+    if findings.recordings:
+        parts = sum(len(shared.test) for shared in findings.recordings)
+        sentences.append(
+            f"Leakage: {counted(parts, 'test clip')} and training clips are parts of the same "
+            f"{counted(len(findings.recordings), 'recording')}."
+        )
+    if findings.days:
+        parts = sum(len(shared.test) for shared in findings.days)
+        sentences.append(
+            f"{counted(parts, 'test clip')} and training clips were recorded on the same "
+            f"{counted(len(findings.days), 'day')}."
+        )
+    return sentences
+
+
+def _duplicates(findings: Findings) -> list[str]:
+    groups = findings.duplicates
+    if not groups:
+        return []
+    surplus = sum(len(group.clips) - 1 for group in groups)
+    headers = sum(not group.same_file for group in groups)
+    under = f"; {headers:,} of {counted(len(groups), 'group')} under another header or container" if headers else ""
+    return [f"{counted(surplus, 'clip')} {'repeats' if surplus == 1 else 'repeat'} the samples of another{under}."]
+
+
+def _odd(findings: Findings) -> list[str]:
+    flagged = (
+        (findings.silent, "silent"),
+        (findings.interrupted, "interrupted by a stretch without any change"),
+        (findings.clipped, "clipped"),
+    )
+    return [f"{_clips(clips)} {'is' if len(clips) == 1 else 'are'} {what}." for clips, what in flagged if clips]
+
+
+def _sound(findings: Findings) -> str:
+    named = (
+        "no recording or day is in both splits"
+        if findings.dated
+        else "whether parts of one recording are in both splits cannot be told from these file names"
+    )
+    return (
+        "Every file can be read; none is silent, interrupted or clipped, no two hold the same samples, "
+        f"and {named}."
+    )  # fmt: skip
+
+
+def _levels(survey: Survey) -> list[str]:
+    """Whether the classes differ in level, which a detector of anything else has to be measured against."""
+    media = media_of(survey)
+    test = [clip for clip in survey.clips if clip.split == TEST and clip.measured]
+    labels = torch.tensor([clip.clip.label for clip in test])
+    if len(media) != 1 or min(int((labels == label).sum()) for label in (0, 1)) < _FEWEST:
+        return []
+    levels = torch.tensor([clip.measured.level_db for clip in test if clip.measured], dtype=torch.float64)
+    auc = float(anomaly_auroc(levels, labels))
+    side, area = ("louder", auc) if auc >= 0.5 else ("quieter", 1 - auc)
+    sentence = (
+        f"Anomalous test clips are {side} than normal ones by {abs(_median_step(levels, labels)):.1f} dB in the median;"
+        f" the level alone tells them apart with an AUC of {area:.3f}"
+    )
+    verdict = ", which any detector should be compared with." if area >= _TELLING_AUC else "."
+    return [sentence + verdict, *_shift(survey)]
+
+
+def _median_step(levels: torch.Tensor, labels: torch.Tensor) -> float:
+    return float(np.median(levels[labels == 1]) - np.median(levels[labels == 0]))
+
+
+def _shift(survey: Survey) -> list[str]:
+    normal = {
+        kind.split: kind.values(lambda one: one.level_db) for kind in kinds_of(survey.clips) if kind.name == NORMAL
+    }
+    if len(normal) < 2 or not all(levels.size for levels in normal.values()):
+        return []
+    step = float(np.median(normal[TEST]) - np.median(normal[TRAINING]))
+    spread = float(normal[TRAINING].std())
+    return [
+        f"Normal test clips are {abs(step):.1f} dB {'louder' if step > 0 else 'quieter'} than training clips in the "
+        f"median, where training clips spread by {spread:.1f} dB (standard deviation)."
+    ]
+
+
+def _annotations(survey: Survey) -> str:
+    anomalous = [clip for clip in survey.clips if clip.clip.label == 1]
+    annotated = [clip for clip in anomalous if clip.clip.intervals]
+    if not annotated:
+        return "No clip is annotated in time, so F-score and segment-based faithfulness cannot be measured."
+    seconds = [annotated_seconds(clip) for clip in annotated]
+    intervals = sum(len(clip.clip.intervals) for clip in annotated)
+    return (
+        f"{len(annotated):,} of {len(anomalous):,} anomalous clips are annotated, with {intervals:,} intervals that "
+        f"last {np.mean(seconds):.1f} s of a clip on average."
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "clip"), counted(4327, "clip")
+        ('1 clip', '4,327 clips')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _clips(clips: Sequence[SurveyedClip]) -> str:
+    """How many clips, and the first by name."""
+    names = [clip.clip.name for clip in clips[:_NAMED]]
+    more = ["others"] if len(clips) > _NAMED else []
+    return f"{counted(len(clips), 'clip')} ({join([*names, *more])})"

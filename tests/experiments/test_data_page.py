@@ -1,0 +1,126 @@
+"""`faithful-aad data describe` from the command line to the page."""
+
+import csv
+import re
+import shutil
+from html import unescape
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from test_page import Page
+
+from experiments.main import main
+
+
+def describe(root, page, capsys, *options):
+    assert main(["data", "describe", str(root), "--output", str(page), *options]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def rows(page):
+    with page.with_suffix(".csv").open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def sections(page):
+    return re.findall(r"<h2>(.*?)</h2>", page.read_text())
+
+
+def test_a_sound_set(simulated, tmp_path, capsys):
+    page = tmp_path / "page" / "data.html"
+    printed = describe(simulated, page, capsys)
+    assert "26 clips (4 min 20 s) in the planer layout: 12 normal ones to train on, 14 to test on" in printed
+    assert "All that can be read are WAV 16 bit, 20 kHz, mono, each 10 s long." in printed
+    assert "Every file can be read; none is silent, interrupted or clipped" in printed
+    assert re.search(r"4 of 8 anomalous clips are annotated, with \d+ intervals", printed)
+
+    parsed = Page(page.read_text())
+    assert all(reference.startswith(("data:", "#")) for reference in parsed.references)
+    assert parsed.scripts == []
+    assert sections(page) == ["Clips", "Findings", "Levels", "Spectra", "Annotations"]
+    assert parsed.tags.count("img") == 3
+
+    table = rows(page)
+    assert len(table) == 26
+    for name, row in table.items():
+        samples, _ = soundfile.read(simulated / name)
+        assert float(row["level_db"]) == pytest.approx(20 * np.log10(np.sqrt(np.mean(samples**2))), abs=0.006)
+        assert float(row["peak_db"]) == pytest.approx(20 * np.log10(np.abs(samples).max()), abs=0.006)
+
+
+def test_what_is_wrong_is_said_printed_drawn_and_listed(planer_copy, tmp_path, capsys):
+    first, second, *_ = sorted((planer_copy / "training").rglob("*.wav"))
+    normal = planer_copy / "evaluation/normal"
+    shutil.copy(first, normal / "copy<b>.wav")
+    soundfile.write(normal / "nothing.wav", np.zeros(2_000), 20_000)
+    second.write_bytes(second.read_bytes()[:1_000])
+    (planer_copy / "annotations.csv").write_text("file,start,end\nnobody.wav,0,1\n")
+    page = tmp_path / "data.html"
+    printed = describe(planer_copy, page, capsys)
+    name = second.relative_to(planer_copy).as_posix()
+    assert f"1 clip ({name}) cannot be used: training would stop there." in printed
+    assert "Leakage: 1 clip (evaluation/normal/copy<b>.wav) of the test set holds the samples" in printed
+    assert "1 clip (evaluation/normal/nothing.wav) is silent." in printed
+    assert "The annotations cannot be used" in printed
+    assert "none is silent" not in printed
+
+    html = page.read_text()
+    assert "copy<b>" not in html
+    assert "copy<b>" in unescape(html)
+    titles = ("Unusable files: 1", "Same samples: 1", "Silent clips: 1")
+    assert all(f"<h3>{title}</h3>" in html for title in titles)
+    assert Page(html).tags.count("img") == 3  # durations differ now, and nothing is annotated
+
+    table = rows(page)
+    assert table[name]["findings"] == "unusable"
+    assert "truncated" in table[name]["problem"]
+    assert table["evaluation/normal/nothing.wav"]["findings"] == "silent"
+    copy = table["evaluation/normal/copy<b>.wav"]
+    assert (copy["findings"], copy["same_samples_as"]) == ("duplicate leak", first.relative_to(planer_copy).as_posix())
+
+
+def test_spectrograms_and_a_level_that_gives_anomalies_away(tmp_path, capsys):
+    draw = torch.Generator().manual_seed(0)
+    for number in range(5):
+        for folder, step in (("train", 0), ("test/normal", 0), ("test/anomaly", 10)):
+            path = tmp_path / "set" / folder / f"{number}.pt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(torch.randn(80, 41, generator=draw) + step, path)
+    printed = describe(tmp_path / "set", tmp_path / "data.html", capsys, "--layout", "folder")
+    assert "All that can be read are spectrograms of 80 bands, each 1 s long." in printed
+    assert "louder than normal ones by 10.0 dB in the median" in printed
+    assert "AUC of 1.000, which any detector should be compared with" in printed
+    assert "Levels of spectrograms (dB)" in printed
+    assert "whether parts of one recording are in both splits cannot be told" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["."], "none of the layouts"),
+        ([".", "--layout", "planer"], "planer layout"),
+        ([".", "--output", "."], "--output has to name the HTML file"),
+        ([".", "--annotations", "gone.csv"], "--annotations gone.csv is not a file"),
+        (["gone"], "gone is not a folder"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, complaint):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "describe", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(simulated, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["data", "describe", str(simulated), "--output", str(tmp_path / "file" / "data.html")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_actions_of_the_command(capsys):
+    assert main(["data", "nonsense"]) == 2
+    assert "choose one of describe" in capsys.readouterr().err
