@@ -15,6 +15,7 @@ Action = Callable[[str, list[str]], None]
 _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
     "root": "folder to write",
+    "reference": "recording or spectrogram of a planer in normal running: .wav, .flac, .pt or .npy",
     "annotations": "CSV of annotations",
     "definition": "YAML of the study; options that follow -- are added to every training",
 }
@@ -46,6 +47,17 @@ def run_chance(name: str, arguments: list[str]) -> None:
     from experiments.chance_levels import chance  # noqa: PLC0415
 
     _run(chance, name, arguments, positional="annotations")
+
+
+def run_data(name: str, arguments: list[str]) -> None:
+    """Run `faithful-aad data ACTION …`."""
+    _run_action(name, arguments, {"compare": _run_compare})
+
+
+def _run_compare(name: str, arguments: list[str]) -> None:
+    from experiments.likeness import compare  # noqa: PLC0415
+
+    _run(compare, name, arguments, positional="reference")
 
 
 def run_study(name: str, arguments: list[str]) -> None:

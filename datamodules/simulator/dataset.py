@@ -101,6 +101,11 @@ def render_clip(clip: PlannedClip, duration: int, seed: int, index: int) -> Arra
     return np.clip(sound(course, setting, rng), -1, 1)
 
 
+def published_plan(seed: int) -> list[PlannedClip]:
+    """What a simulated set of the published size, 4,327, 3,130 and 105 clips of 10 s, is planned to hold."""
+    return plan(4327, 3130, 105, 10, _stream(seed, _PLAN))
+
+
 def _stream(seed: int, *purpose: int) -> np.random.Generator:
     """Random numbers that depend on the seed and the purpose alone, so that clips can be rendered in any order."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))

@@ -25,6 +25,12 @@ _CUTTER_DB = ((4.5, -8.0, -13.0, -17.0), (17.0, -3.5, -11.5, -14.0), (9.0, -4.0,
 # Two slower shafts: frequency in Hz, the band that it lies in, level in dB running empty and cutting.
 _SHAFTS = ((425.0, 13, -6.0, -2.0), (985.0, 25, -1.0, 3.0))
 _SIZE_LEVEL_DB = {"2x3": -1.0, "2x4": 0.0, "2x6": 1.0}
+# Wider boards ring lower, at 8 bands from the lowest to the highest.
+_SIZE_COLOUR_DB = {
+    "2x3": (-1.0, -1.0, -0.5, 0.0, 0.5, 0.5, 1.0, 1.0),
+    "2x4": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    "2x6": (1.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -1.0),
+}
 _SIZE_FEED_HZ = {"2x3": 2.85, "2x4": 2.75, "2x6": 2.6}
 
 
@@ -51,8 +57,8 @@ def draw_setting(size: str, day: np.random.Generator, recording: np.random.Gener
     return Setting(
         feed_hz=_SIZE_FEED_HZ[size] + recording.normal(0, 0.05),
         speed=1 + day.normal(0, 0.004) + recording.normal(0, 0.002),
-        level_db=_SIZE_LEVEL_DB[size] + day.normal(0, 0.7) + recording.normal(0, 0.5),
-        colour_db=tuple(day.normal(0, 0.6, 8) + recording.normal(0, 1.0, 8)),
+        level_db=_SIZE_LEVEL_DB[size] + day.normal(0, 0.8) + recording.normal(0, 0.7),
+        colour_db=tuple(_SIZE_COLOUR_DB[size] + day.normal(0, 0.7, 8) + recording.normal(0, 1.1, 8)),
     )
 
 
