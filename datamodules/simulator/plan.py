@@ -20,14 +20,14 @@ _TYPE_CLIPS = {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72}
 _TYPE_ANNOTATED = {"broken_board": 2, "board_stuck": 10, "Uneven_thick_wood": 34}
 _TRAINING_SHARES = {"2x3": 27, "2x4": 38, "2x6": 27, START_STOP: 8}
 TRAINING_FOLDERS = tuple(_TRAINING_SHARES)
-# Typical annotations, seconds of each interval of a clip: 3.4 s in 1 to 3 intervals on average.
-_INTERVAL_SECONDS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "broken_board": ((4,), (5,)),
-    "board_stuck": ((1, 3), (2,), (3,), (4,), (4,), (8,), (9,)),
-    "Uneven_thick_wood": (
-        *((1,), (1,), (1,), (2,), (2,), (3,), (3,), (4,), (1, 1), (1, 2), (1, 2), (2, 1), (2, 2)),
-        *((3, 2), (3, 3), (1, 1, 1), (2, 1, 1)),
-    ),
+# Published annotations: of how many clips the intervals have these lengths, s; 3.4 s a clip on average.
+_INTERVAL_SECONDS: dict[str, dict[tuple[int, ...], int]] = {
+    "broken_board": {(4,): 1, (5,): 1},
+    "board_stuck": {(2,): 1, (3,): 2, (4,): 3, (8,): 1, (9,): 2, (1, 3): 1},
+    "Uneven_thick_wood": {
+        **{(1,): 8, (2,): 2, (3,): 4, (4,): 4, (5,): 1},
+        **{(1, 1): 2, (1, 2): 5, (2, 1): 3, (2, 2): 1, (3, 2): 1, (3, 3): 1, (1, 1, 1): 1, (3, 3, 1): 1},
+    },
 }
 _FIRST_DAY = date(2019, 11, 25)
 _TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
@@ -119,8 +119,8 @@ def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
 
 def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
     """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart."""
-    typical = _INTERVAL_SECONDS[anomaly_type]
-    scaled = (round(length * duration / 10) for length in typical[rng.integers(len(typical))])
+    published = [lengths for lengths, clips in _INTERVAL_SECONDS[anomaly_type].items() for _ in range(clips)]
+    scaled = (round(length * duration / 10) for length in published[rng.integers(len(published))])
     lengths = [min(max(1, length), duration - 1) for length in scaled]
     while sum(lengths) + len(lengths) - 1 > duration:
         lengths.pop()
