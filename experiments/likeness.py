@@ -74,7 +74,10 @@ def compare(
             measure_broken_board(_simulated(of_clip, frontend, broken=True), _simulated(of_clip, frontend))
             for of_clip in seeds
         ]
-        tables.append(_broken_board_table(measure_broken_board(broken, normal), measured))
+        try:
+            tables.append(_broken_board_table(measure_broken_board(broken, normal), measured))
+        except DataError as error:
+            raise DataError(f"{broken_board}: {error}") from None
     if annotations is not None:
         tables.append(_anomaly_table(Path(annotations), seed))
     console = Console(highlight=False)

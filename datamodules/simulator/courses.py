@@ -40,8 +40,9 @@ def start_stop_course(duration: float, rng: np.random.Generator) -> Course:
         running = running[::-1]
     course.level += (-14 * (1 - running)).astype(np.float32)
     course.speed *= (0.35 + 0.65 * running).astype(np.float32)
-    for track in (course.cut, course.feed):
-        track *= (running > 0.9).astype(np.float32)
+    # Boards go through at full speed only.
+    course.cut *= running > 0.9
+    course.feed *= running > 0.9
     return course
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from datamodules.errors import DataError
 from datamodules.simulator.anomalies import broken_board
 from datamodules.simulator.courses import steady_course
 from datamodules.simulator.machine import Setting, sound
@@ -98,13 +99,18 @@ def measure_broken_board(spectrogram: Array, normal: Array) -> BrokenBoard:
     Args:
         spectrogram: The clip, (80, T).
         normal: Normal running in the same setting, (80, T').
+
+    Raises:
+        DataError: There are no bursts with pauses between them.
     """
     upper = spectrogram[_UPPER_BANDS].mean(axis=0)
     # Half-way between pauses and bursts; pieces may fill nearly all of the clip or little of it.
     loud = upper > (np.percentile(upper, 3) + np.percentile(upper, 97)) / 2
     edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(int)))
-    last_burst = edges[-1]
+    last_burst = edges[-1] if edges.size else 0
     pauses = ~loud[:last_burst]
+    if not pauses.any():
+        raise DataError("no bursts with pauses between them stand out in the upper bands, as a broken board's do")
     excess = upper[:last_burst][~pauses].mean() - upper[:last_burst][pauses].mean()
     line = cutter_line(spectrogram)
     empty = spectrogram[:, -2 * FRAME_HZ :].mean(axis=1)

@@ -31,7 +31,7 @@ _CYCLE = ((0, 0, 0, 0.5, 0), (3, 1.0, -0.6, -0.6, 0), (6, 2.4, -0.8, 0, -0.6), (
 _Corners = Sequence[tuple[float, ...]]
 
 
-def profile(corners: _Corners) -> Array:
+def profile(corners: _Corners | Array) -> Array:
     """Levels of the 80 bands, straight lines between (band, level) corners."""
     at, level = np.array(corners, dtype=np.float32).T
     return np.interp(np.arange(N_BANDS), at, level).astype(np.float32)

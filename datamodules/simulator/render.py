@@ -69,8 +69,8 @@ def tones(parts: list[Tone], rng: np.random.Generator) -> Array:
     for part in parts:
         phase = _phase(part.hz, rng.random())
         # sin((n + 1) x) = 2 cos(x) sin(n x) - sin((n - 1) x) spares the sines of all harmonics but the first.
-        lower, harmonic = np.float32(0), np.sin(phase)
-        twice_cosine = 2 * np.cos(phase) if len(part.level) > 1 else np.float32(0)
+        lower, harmonic = np.zeros_like(phase[:1]), np.sin(phase)
+        twice_cosine = 2 * np.cos(phase) if len(part.level) > 1 else lower
         for level in part.level:
             total += _samples(_amplitude(level) * np.float32(2 / _HANN_SUM)) * harmonic
             lower, harmonic = harmonic, twice_cosine * harmonic - lower

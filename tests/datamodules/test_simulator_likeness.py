@@ -72,6 +72,14 @@ def test_the_feed_pulses_at_2_7_hz_and_its_octave(clips):
         assert height > octave_height > 5
 
 
+def test_the_shafts_pulse_with_the_feed(clips):
+    for clip in clips["normal"]:
+        for bands in (slice(12, 15), slice(23, 28)):
+            rate, height = modulation_peak(clip[bands], 2.7)
+            assert 2.5 < rate < 3.1
+            assert height > 12
+
+
 def test_every_clip_matches_the_real_one_in_70_bands(clips, real):
     for clip in clips["normal"]:
         alike, alike_in_spread = bands_alike(clip, real["normal"])

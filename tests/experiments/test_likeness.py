@@ -87,3 +87,10 @@ def test_refuses_what_is_no_spectrogram(tmp_path, capsys, content, message):
 def test_refuses_options_out_of_range(recordings, capsys, options, message):
     assert main(["data", "compare", str(recordings / "normal.wav"), *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_refuses_a_broken_board_without_bursts(recordings, tmp_path, capsys):
+    np.save(tmp_path / "quiet.npy", np.zeros((80, 400)))
+    command = ["data", "compare", str(recordings / "normal.wav"), "--clips", "1"]
+    assert main([*command, "--broken_board", str(tmp_path / "quiet.npy")]) == 2
+    assert f"{tmp_path / 'quiet.npy'}: no bursts" in capsys.readouterr().err
