@@ -117,11 +117,25 @@ def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
     return counts
 
 
-def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
-    """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart."""
+def deal_lengths(anomaly_type: str, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Lengths of the intervals of `count` clips, s: the published ones in random order, over and over.
+
+    Dealt like cards rather than drawn, so that a set of the published size has the published annotated seconds.
+    """
     published = [lengths for lengths, clips in _INTERVAL_SECONDS[anomaly_type].items() for _ in range(clips)]
-    scaled = (round(length * duration / 10) for length in published[rng.integers(len(published))])
-    lengths = [min(max(1, length), duration - 1) for length in scaled]
+    decks = [rng.permutation(len(published)) for _ in range(math.ceil(count / len(published)))]
+    return [published[place] for deck in decks for place in deck][:count]
+
+
+def place_intervals(lengths: Sequence[int], duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
+    """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart.
+
+    Args:
+        lengths: Lengths of the intervals in a clip of 10 s, s.
+        duration: Length of the clip, s, to which they are scaled.
+        rng: Draws the places.
+    """
+    lengths = [min(max(1, round(length * duration / 10)), duration - 1) for length in lengths]
     while sum(lengths) + len(lengths) - 1 > duration:
         lengths.pop()
     spare = duration - sum(lengths) - (len(lengths) - 1)
@@ -161,11 +175,12 @@ def _with_anomalies(clips: Sequence[PlannedClip], duration: int, rng: np.random.
         annotated = max(1, round(len(places) * _TYPE_ANNOTATED[name] / of_type))
         # Evenly spread strengths, so that every seed gives a set of about the same difficulty.
         strengths = [*_spread(*_ANNOTATED_STRENGTH, annotated), *_spread(*_FAINT_STRENGTH, len(places) - annotated)]
+        lengths = deal_lengths(name, len(places), rng)
         for rank, place in enumerate(rng.permutation(places)):
             planned[place] = replace(
                 planned[place],
                 annotated=bool(rank < annotated),
-                intervals=draw_intervals(name, duration, rng),
+                intervals=place_intervals(lengths[rank], duration, rng),
                 strength=strengths[rank],
             )
     return planned

@@ -130,28 +130,24 @@ def test_broken_boards_measure_like_the_real_one(clips, real):
 
 
 def test_anomalies_of_a_full_set_follow_the_published_statistics():
-    for seed in range(3):
+    for seed in range(2):
         annotated = [clip for clip in published_plan(seed) if clip.annotated]
         positive = [sum(stop - start for start, stop in clip.intervals) for clip in annotated]
-        assert np.mean(positive) == pytest.approx(3.4, abs=0.7)
-        assert {len(clip.intervals) for clip in annotated} <= {1, 2, 3}
+        assert np.mean(positive) == pytest.approx(3.4, abs=0.05)
+        assert {len(clip.intervals) for clip in annotated} == {1, 2, 3}
 
 
 def test_anomalies_of_full_sets_follow_the_annotation_file(shared):
     with (shared / "planer" / "annotations.csv").open(newline="") as file:
         rows = [(row[4], re.findall(r"\((\d+), ?(\d+)\)", row[6])) for row in list(csv.reader(file))[1:]]
-    # The 99 of 400 frames may stand for the clip's end, so seconds are rounded.
+    # A last frame of 399 stands for the clip's end, so seconds are rounded.
     real = {kind: [[round((int(b) - int(a)) / 40) for a, b in pairs] for of, pairs in rows if of == kind and pairs]
             for kind in {kind for kind, _ in rows}}  # fmt: skip
-    plans = [[clip for clip in published_plan(seed) if clip.anomaly_type] for seed in range(20)]
-    for clips in plans:
-        assert Counter(clip.anomaly_type for clip in clips) == Counter(kind for kind, _ in rows)
-        assert Counter(clip.anomaly_type for clip in clips if clip.annotated) == {k: len(v) for k, v in real.items()}
+    clips = [clip for clip in published_plan(0) if clip.anomaly_type]
+    assert Counter(clip.anomaly_type for clip in clips) == Counter(kind for kind, _ in rows)
     for kind, lengths in real.items():
-        planned = [clip.intervals for clips in plans for clip in clips if clip.annotated and clip.anomaly_type == kind]
-        seconds = [sum(stop - start for start, stop in intervals) for intervals in planned]
-        assert np.mean(seconds) == pytest.approx(np.mean([sum(of_clip) for of_clip in lengths]), abs=0.35)
-        assert np.mean(list(map(len, planned))) == pytest.approx(np.mean(list(map(len, lengths))), abs=0.15)
+        planned = [clip.intervals for clip in clips if clip.annotated and clip.anomaly_type == kind]
+        assert sorted([stop - start for start, stop in intervals] for intervals in planned) == sorted(lengths)
 
 
 def test_modulation_is_read_off_a_pulsing_level():
