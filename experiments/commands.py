@@ -15,6 +15,7 @@ Action = Callable[[str, list[str]], None]
 _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
     "root": "folder to write",
+    "reference": "recording or spectrogram of a planer in normal running: .wav, .flac, .pt or .npy",
     "annotations": "CSV of annotations",
     "sources": "recordings, and folders of recordings",
     "files": "annotations, each file or folder of label tracks a set",
@@ -62,6 +63,12 @@ def run_chance(name: str, arguments: list[str]) -> None:
     _run(chance, name, arguments, positional="annotations")
 
 
+def _compare(name: str, arguments: list[str]) -> None:
+    from experiments.likeness import compare  # noqa: PLC0415
+
+    _run(compare, name, arguments, positional="reference")
+
+
 def run_study(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad study STUDY [options] [-- options of every training]`."""
     from experiments.study.command import study  # noqa: PLC0415
@@ -78,6 +85,7 @@ def run_data(name: str, arguments: list[str]) -> None:
         {
             "slice": _slice,
             "describe": _describe,
+            "compare": _compare,
         },
     )
 

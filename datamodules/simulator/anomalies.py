@@ -28,11 +28,12 @@ def broken_board(course: Course, intervals: Sequence[Interval], strength: float,
         rattling = stretch(bite.size, start, stop)
         course.cut += (strength * rattling * (2.0 * bite - 1)).astype(np.float32)
         course.feed *= 1 - np.float32(strength) * rattling
-        # The cutters slow down within a second and take about 100 frames to come back.
+        # The cutters slow down within a second, come back over some 100 frames, and run a little too fast for a while.
         slowest = stop - rng.uniform(0.2, 0.5) * (stop - start)
-        sag = np.interp(inside, (slowest - 1.0, slowest - 0.2, slowest + 0.3, slowest + 2.5), (0, 1, 1, 0))
+        turns = slowest + np.array((-1.5, -0.2, 0.4, 2.4, 3.0, 5.0))
+        sag = np.interp(inside, turns, (0, 1, 1, -0.2, -0.2, 0))
         course.speed *= (1 - 0.2 * strength * sag).astype(np.float32)
-        empty = stretch(bite.size, stop + 0.3, stop + rng.uniform(1, 5))
+        empty = stretch(bite.size, stop + 0.3, stop + rng.uniform(3, 8))
         course.cut *= 1 - empty
         course.feed *= 1 - empty
 

@@ -8,10 +8,10 @@ from datamodules.simulator.render import CONTROL_HZ, N_BANDS
 from datamodules.simulator.tracks import Course, stretch, wander
 
 
-def normal_course(duration: float, rng: np.random.Generator) -> Course:
-    """Boards going through, `duration` seconds of it, with the harmless events of a workshop."""
+def steady_course(duration: float, rng: np.random.Generator) -> Course:
+    """Boards going through one after the other, `duration` seconds of it, and nothing else."""
     size = round(duration * CONTROL_HZ) + 1
-    course = Course(
+    return Course(
         cut=(1 + wander(size, 0.8, 0.08, rng)).astype(np.float32),
         feed=(1 + wander(size, 2.0, 0.15, rng)).astype(np.float32),
         speed=(1 + wander(size, 1.5, 0.0015, rng)).astype(np.float32),
@@ -20,6 +20,11 @@ def normal_course(duration: float, rng: np.random.Generator) -> Course:
         squeal=np.full(size, -60, dtype=np.float32),
         squeal_hz=np.full(size, 3000, dtype=np.float32),
     )
+
+
+def normal_course(duration: float, rng: np.random.Generator) -> Course:
+    """Boards going through with the harmless events of a workshop."""
+    course = steady_course(duration, rng)
     for happens, chance in ((_board_change, 0.35), (_knocks, 0.5), (_rumble, 0.15), (_hiss, 0.12)):
         if rng.random() < chance:
             happens(course, rng)
@@ -35,14 +40,18 @@ def start_stop_course(duration: float, rng: np.random.Generator) -> Course:
         running = running[::-1]
     course.level += (-14 * (1 - running)).astype(np.float32)
     course.speed *= (0.35 + 0.65 * running).astype(np.float32)
-    course.cut *= (running > 0.9).astype(np.float32)
+    # Boards go through at full speed only.
+    course.cut *= running > 0.9
+    course.feed *= running > 0.9
     return course
 
 
 def _board_change(course: Course, rng: np.random.Generator) -> None:
-    """A longer gap: no board for a quarter to three quarters of a second."""
+    """A longer gap: no board for some tenths of a second, sometimes for seconds."""
     start = rng.uniform(0, course.cut.size / CONTROL_HZ)
-    course.cut *= 1 - stretch(course.cut.size, start, start + rng.uniform(0.15, 0.7))
+    board = 1 - stretch(course.cut.size, start, start + min(0.15 + rng.exponential(0.5), 3.0))
+    course.cut *= board
+    course.feed *= board
 
 
 def _knocks(course: Course, rng: np.random.Generator) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import tempfile
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,23 +13,13 @@ from rich.console import Console
 from rich.progress import track
 
 from datamodules.errors import DataError
-from datamodules.simulator.anomalies import ANOMALIES, Interval
+from datamodules.simulator.anomalies import ANOMALIES
 from datamodules.simulator.courses import normal_course, start_stop_course
 from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
 from datamodules.simulator.plan import START_STOP, TRAINING_FOLDERS, PlannedClip, plan
 from datamodules.simulator.render import SAMPLE_RATE, Array
 
 ANNOTATIONS_FILE = "annotations.csv"
-_HEADER = (
-    "Recording wav File",
-    "Spectrogram File Name",
-    "Spectrogram Number",
-    "Spectrogram Time Range",
-    "Board (Anomaly) Type",
-    "Time Anomaly Labels\n[(t1,t2), ...,etc]",
-    "Labels in Spectrogram",
-)
-_FRAMES_A_SECOND = 40
 _PLAN, _DAY, _RECORDING, _CLIP = range(4)  # what a random stream is for
 
 
@@ -101,6 +89,11 @@ def render_clip(clip: PlannedClip, duration: int, seed: int, index: int) -> Arra
     return np.clip(sound(course, setting, rng), -1, 1)
 
 
+def published_plan(seed: int) -> list[PlannedClip]:
+    """What a simulated set of the published size, 4,327, 3,130 and 105 clips of 10 s, is planned to hold."""
+    return plan(4327, 3130, 105, 10, _stream(seed, _PLAN))
+
+
 def _stream(seed: int, *purpose: int) -> np.random.Generator:
     """Random numbers that depend on the seed and the purpose alone, so that clips can be rendered in any order."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))
@@ -122,33 +115,20 @@ def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int,
 
 
 def _write_annotations(path: Path, clips: list[PlannedClip], duration: int) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_HEADER)
-        for clip in sorted(clips, key=lambda clip: clip.name):
-            minute_second = 10 * (clip.part - 1)
-            seconds, frames = "-", "-"
-            if clip.annotated:
-                seconds = _interval_list((minute_second + a, minute_second + b) for a, b in clip.intervals)
-                last = _FRAMES_A_SECOND * duration - 1
-                frames = _interval_list(
-                    (_FRAMES_A_SECOND * a, min(_FRAMES_A_SECOND * b, last)) for a, b in clip.intervals
-                )
-            writer.writerow(
-                (
-                    f"{clip.recording_name}.wav",
-                    f"{clip.name}.pt",
-                    clip.part,
-                    f"{minute_second}-{minute_second + 10} seconds",
-                    clip.anomaly_type,
-                    seconds,
-                    frames,
-                )
-            )
+    # Imported here, as the package loads torch, which takes seconds and renders nothing.
+    from datamodules.annotations import AnnotationRow, authors  # noqa: PLC0415
 
-
-def _interval_list(intervals: Iterable[Interval]) -> str:
-    return "[" + ", ".join(f"({start},{stop})" for start, stop in intervals) + "]"
+    last = duration - 1 / authors.FRAMES_PER_SECOND  # the authors' last frame is the last, not the one behind it
+    rows = [
+        AnnotationRow(
+            number,
+            f"{clip.name}.pt",
+            tuple((start, min(stop, last)) for start, stop in clip.intervals) if clip.annotated else (),
+            clip.anomaly_type,
+        )
+        for number, clip in enumerate(sorted(clips, key=lambda clip: clip.name), start=2)
+    ]
+    authors.write(path, rows, duration)
 
 
 def _require(option: str, value: int, least: int, reason: str) -> None:

@@ -20,19 +20,19 @@ _TYPE_CLIPS = {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72}
 _TYPE_ANNOTATED = {"broken_board": 2, "board_stuck": 10, "Uneven_thick_wood": 34}
 _TRAINING_SHARES = {"2x3": 27, "2x4": 38, "2x6": 27, START_STOP: 8}
 TRAINING_FOLDERS = tuple(_TRAINING_SHARES)
-# Typical annotations, seconds of each interval of a clip: 3.4 s in 1 to 3 intervals on average.
-_INTERVAL_SECONDS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "broken_board": ((4,), (5,)),
-    "board_stuck": ((1, 3), (2,), (3,), (4,), (4,), (8,), (9,)),
-    "Uneven_thick_wood": (
-        *((1,), (1,), (1,), (2,), (2,), (3,), (3,), (4,), (1, 1), (1, 2), (1, 2), (2, 1), (2, 2)),
-        *((3, 2), (3, 3), (1, 1, 1), (2, 1, 1)),
-    ),
+# Published annotations: of how many clips the intervals have these lengths, s; 3.4 s a clip on average.
+_INTERVAL_SECONDS: dict[str, dict[tuple[int, ...], int]] = {
+    "broken_board": {(4,): 1, (5,): 1},
+    "board_stuck": {(2,): 1, (3,): 2, (4,): 3, (8,): 1, (9,): 2, (1, 3): 1},
+    "Uneven_thick_wood": {
+        **{(1,): 8, (2,): 2, (3,): 4, (4,): 4, (5,): 1},
+        **{(1, 1): 2, (1, 2): 5, (2, 1): 3, (2, 2): 1, (3, 2): 1, (3, 3): 1, (1, 1, 1): 1, (3, 3, 1): 1},
+    },
 }
 _FIRST_DAY = date(2019, 11, 25)
 _TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
 _FIRST_MINUTE, _MINUTES_A_DAY = 8 * 60, 10 * 60
-_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.45, 1.0), (0.3, 0.7)
+_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.5, 1.0), (0.35, 0.75)
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,25 @@ def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
     return counts
 
 
-def draw_intervals(anomaly_type: str, duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
-    """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart."""
-    typical = _INTERVAL_SECONDS[anomaly_type]
-    scaled = (round(length * duration / 10) for length in typical[rng.integers(len(typical))])
-    lengths = [min(max(1, length), duration - 1) for length in scaled]
+def deal_lengths(anomaly_type: str, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Lengths of the intervals of `count` clips, s: the published ones in random order, over and over.
+
+    Dealt like cards rather than drawn, so that a set of the published size has the published annotated seconds.
+    """
+    published = [lengths for lengths, clips in _INTERVAL_SECONDS[anomaly_type].items() for _ in range(clips)]
+    decks = [rng.permutation(len(published)) for _ in range(math.ceil(count / len(published)))]
+    return [published[place] for deck in decks for place in deck][:count]
+
+
+def place_intervals(lengths: Sequence[int], duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
+    """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart.
+
+    Args:
+        lengths: Lengths of the intervals in a clip of 10 s, s.
+        duration: Length of the clip, s, to which they are scaled.
+        rng: Draws the places.
+    """
+    lengths = [min(max(1, round(length * duration / 10)), duration - 1) for length in lengths]
     while sum(lengths) + len(lengths) - 1 > duration:
         lengths.pop()
     spare = duration - sum(lengths) - (len(lengths) - 1)
@@ -161,11 +175,12 @@ def _with_anomalies(clips: Sequence[PlannedClip], duration: int, rng: np.random.
         annotated = max(1, round(len(places) * _TYPE_ANNOTATED[name] / of_type))
         # Evenly spread strengths, so that every seed gives a set of about the same difficulty.
         strengths = [*_spread(*_ANNOTATED_STRENGTH, annotated), *_spread(*_FAINT_STRENGTH, len(places) - annotated)]
+        lengths = deal_lengths(name, len(places), rng)
         for rank, place in enumerate(rng.permutation(places)):
             planned[place] = replace(
                 planned[place],
                 annotated=bool(rank < annotated),
-                intervals=draw_intervals(name, duration, rng),
+                intervals=place_intervals(lengths[rank], duration, rng),
                 strength=strengths[rank],
             )
     return planned

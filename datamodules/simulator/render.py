@@ -55,9 +55,9 @@ def noise(level: Array, rng: np.random.Generator) -> Array:
         Samples, shape ((C - 1) * HOP,).
     """
     below, above, share = _bin_neighbours()
-    density = level - 10 * np.log10(_band_areas())
-    density = density[:, below] * (1 - share) + density[:, above] * share
-    gain = np.exp(density * np.float32(np.log(10) / 20)) * np.float32(np.sqrt(_WINDOW / 2 / _HANN_POWER))
+    density = _amplitude(level - 10 * np.log10(_band_areas()))
+    gain = density[:, below] * (1 - share) + density[:, above] * share
+    gain *= np.float32(np.sqrt(_WINDOW / 2 / _HANN_POWER))
     spectrum = rng.standard_normal((*gain.shape, 2), dtype=np.float32).view(np.complex64)[..., 0] * gain
     frames = fft.irfft(spectrum, n=_WINDOW, axis=1) * _sine_window()
     return (frames[:-1, HOP:] + frames[1:, :HOP]).ravel()
@@ -65,23 +65,39 @@ def noise(level: Array, rng: np.random.Generator) -> Array:
 
 def tones(parts: list[Tone], rng: np.random.Generator) -> Array:
     """Sum of the parts' harmonics, each part starting at a random phase; shape ((C - 1) * HOP,)."""
-    total = np.zeros((parts[0].hz.size - 1) * HOP, dtype=np.float32)
+    total = np.zeros((parts[0].hz.size - 1, HOP), dtype=np.float32)
     for part in parts:
-        cycles = np.cumsum(_to_samples(part.hz).astype(np.float64)) / SAMPLE_RATE + rng.random()
-        phase = (2 * np.pi * (cycles % 1)).astype(np.float32)
-        turn = np.cos(phase) + 1j * np.sin(phase)
-        harmonic = turn.copy()
+        phase = _phase(part.hz, rng.random())
+        # sin((n + 1) x) = 2 cos(x) sin(n x) - sin((n - 1) x) spares the sines of all harmonics but the first.
+        lower, harmonic = np.zeros_like(phase[:1]), np.sin(phase)
+        twice_cosine = 2 * np.cos(phase) if len(part.level) > 1 else lower
         for level in part.level:
-            amplitude = np.exp(level * np.float32(np.log(10) / 20)) * np.float32(2 / _HANN_SUM)
-            total += _to_samples(amplitude) * harmonic.imag
-            harmonic *= turn
-    return total
+            total += _samples(_amplitude(level) * np.float32(2 / _HANN_SUM)) * harmonic
+            lower, harmonic = harmonic, twice_cosine * harmonic - lower
+    return total.ravel()
 
 
-def _to_samples(track: Array) -> Array:
-    """Linear interpolation of a control track (C,) to ((C - 1) * HOP,) samples."""
+def _phase(hz: Array, start: float) -> Array:
+    """Phase of a tone whose frequency follows a track (C,), rad, shape (C - 1, HOP); `start` is in cycles."""
+    # Whole steps are summed in double precision and wrapped; within a step the frequency is a straight line.
+    steps = np.cumsum((hz[:-1].astype(np.float64) + hz[1:]) / 2 / CONTROL_HZ)
+    begin = ((start + np.concatenate(([0.0], steps[:-1]))) % 1).astype(np.float32)[:, None]
     ramp = np.arange(HOP, dtype=np.float32) / HOP
-    return (track[:-1, None] + np.diff(track)[:, None] * ramp).ravel()
+    hz_begin, climb = hz[:-1, None].astype(np.float32), np.diff(hz).astype(np.float32)[:, None]
+    cycles = begin + (hz_begin + climb / 2 * ramp) * (ramp / CONTROL_HZ)
+    cycles -= np.floor(cycles)
+    return cycles * np.float32(2 * np.pi)
+
+
+def _samples(track: Array) -> Array:
+    """Linear interpolation of a control track (C,) to samples (C - 1, HOP)."""
+    ramp = np.arange(HOP, dtype=np.float32) / HOP
+    return track[:-1, None] + np.diff(track)[:, None] * ramp
+
+
+def _amplitude(level: Array) -> Array:
+    """A level in dB as an amplitude."""
+    return np.exp(level * np.float32(np.log(10) / 20)).astype(np.float32, copy=False)
 
 
 @cache

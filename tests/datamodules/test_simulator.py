@@ -14,7 +14,7 @@ import soundfile
 from datamodules.annotations import read_annotations
 from datamodules.simulator import simulate
 from datamodules.simulator.dataset import render_clip
-from datamodules.simulator.plan import PlannedClip, apportion, draw_intervals, plan
+from datamodules.simulator.plan import PlannedClip, apportion, deal_lengths, place_intervals, plan
 
 SMALL = {"train": 7, "normal": 7, "anomalies": 9, "duration": 4}
 FOLDERS = {
@@ -82,8 +82,8 @@ def test_annotation_file_has_the_published_form(simulated):
         clip = simulated / "evaluation" / "anomalies" / anomaly_type / spectrogram.replace(".pt", ".wav")
         assert clip.is_file()
         assert spectrogram == f"{Path(recording).stem}_{number}.pt"
-        start = 10 * (int(number) - 1)
-        assert time_range == f"{start}-{start + 10} seconds"
+        start = SMALL["duration"] * (int(number) - 1)
+        assert time_range == f"{start}-{start + SMALL['duration']} seconds"
         if seconds == "-":
             assert frames == "-"
             continue
@@ -193,12 +193,12 @@ def test_shares_add_up_and_are_within_one_of_exact(total):
 def test_intervals_follow_the_real_annotations():
     rng = np.random.default_rng(0)
     clips = [
-        draw_intervals(name, 10, rng)
+        place_intervals(lengths, 10, rng)
         for name, n in (("Uneven_thick_wood", 34), ("board_stuck", 10), ("broken_board", 2))
-        for _ in range(50 * n)
+        for lengths in deal_lengths(name, 50 * n, rng)
     ]
     positive = [sum(stop - start for start, stop in intervals) for intervals in clips]
-    assert np.mean(positive) == pytest.approx(3.4, abs=0.2)
+    assert np.mean(positive) == pytest.approx(3.4, abs=0.05)
     assert {len(intervals) for intervals in clips} == {1, 2, 3}
     for intervals in clips:
         edges = [edge for interval in intervals for edge in interval]
@@ -211,7 +211,7 @@ def test_intervals_follow_the_real_annotations():
 def test_intervals_leave_a_normal_second_in_short_clips(duration):
     rng = np.random.default_rng(0)
     for name in PUBLISHED_TYPES:
-        for _ in range(200):
-            intervals = draw_intervals(name, duration, rng)
+        for lengths in deal_lengths(name, 200, rng):
+            intervals = place_intervals(lengths, duration, rng)
             assert 0 < sum(stop - start for start, stop in intervals) < duration
             assert intervals[-1][1] <= duration
