@@ -27,11 +27,23 @@ class Provenance:
     description: str
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def mark(self) -> str:
+        """What has to stand by everything that is measured on the set.
+
+        Example:
+            >>> Provenance("by splicing", "").mark
+            'Test set constructed by splicing.'
+        """
+        return f"Test set constructed {self.constructed}."
+
 
 def write_provenance(folder: Path, provenance: Provenance) -> None:
     """Mark a folder as what belongs to a constructed data set."""
     text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False) + "\n"
-    (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
+    temporary = folder / f".{PROVENANCE_FILE}.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / PROVENANCE_FILE)
 
 
 def read_provenance(folder: Path) -> Provenance | None:
