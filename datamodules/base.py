@@ -17,6 +17,7 @@ from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
+from datamodules.provenance import Provenance, read_provenance
 from datamodules.shuffle import EpochShuffle
 from datamodules.splits import hold_out, hold_out_stratified
 
@@ -110,6 +111,11 @@ class SpectrogramDataModule(LightningDataModule):
     def frames_per_second(self) -> float:
         """Frame rate of the spectrograms."""
         return self.frontend.frames_per_second
+
+    @cached_property
+    def provenance(self) -> Provenance | None:
+        """How the data set was constructed, None where the root carries no such mark."""
+        return read_provenance(self.root)
 
     @property
     def train_clips(self) -> tuple[Clip, ...]:

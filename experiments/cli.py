@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
+from datamodules.provenance import write_provenance
 from experiments.arguments import complete
 from experiments.checkpoints import AtomicCheckpointIO
 from experiments.csv_log import forget_after
@@ -57,10 +58,10 @@ class ExperimentParser(OneLineErrors, LightningArgumentParser):
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes the stage's whole configuration into its folder, complete or not at all."""
+    """Writes the stage's whole configuration into its folder, complete or not at all, and how its data came about."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``; called on global rank zero."""
+        """Write ``config.yaml`` and, of constructed data, ``provenance.json``; called on global rank zero."""
         folder = Path(str(trainer.loggers[0].log_dir))
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{CONFIG_FILE}.tmp"
@@ -71,6 +72,9 @@ class SaveRunConfig(SaveConfigCallback):
             config, str(temporary), skip_unset=False, overwrite=True, multifile=False, skip_validation=True
         )
         temporary.replace(folder / CONFIG_FILE)
+        provenance = trainer.datamodule.provenance  # type: ignore[attr-defined]
+        if provenance is not None and stage != "predict":  # which is about other recordings
+            write_provenance(folder, provenance)
 
 
 class ExperimentCLI(LightningCLI):

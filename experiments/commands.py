@@ -16,6 +16,8 @@ _POSITIONALS = {
     "runs": "folders of tested runs, or of studies",
     "root": "folder to write",
     "reference": "recording or spectrogram of a planer in normal running: .wav, .flac, .pt or .npy",
+    "source": "folder of DCASE data (with --machine), or an audio folder",
+    "output": "folder to write",
     "annotations": "CSV of annotations",
     "sources": "recordings, and folders of recordings",
     "files": "annotations, each file or folder of label tracks a set",
@@ -54,6 +56,13 @@ def run_simulate(name: str, arguments: list[str]) -> None:
     from datamodules.simulator import simulate  # noqa: PLC0415
 
     _run(simulate, name, arguments, positional="root")
+
+
+def run_splice(name: str, arguments: list[str]) -> None:
+    """Run `faithful-aad splice SOURCE OUTPUT`."""
+    from datamodules.splicing import splice  # noqa: PLC0415
+
+    _run(splice, name, arguments, positional=("source", "output"))
 
 
 def run_chance(name: str, arguments: list[str]) -> None:
@@ -142,7 +151,7 @@ def _run(
     function: Callable[..., Any],
     name: str,
     arguments: list[str],
-    positional: str | None = None,
+    positional: str | tuple[str, ...] = (),
     nargs: str | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> None:
@@ -152,13 +161,14 @@ def _run(
         function: Its arguments are options but for the positional and the given ones.
         name: The command's name.
         arguments: What follows it.
-        positional: The argument that is given without its name.
-        nargs: How many values that takes, one by default.
+        positional: The argument, or the arguments, that are given without a name.
+        nargs: How many values each takes, one by default.
         given: Arguments with values that do not come from the command line.
     """
     parser = OneLineErrors(prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0])
-    if positional is not None:
-        parser.add_argument(positional, nargs=nargs, help=_POSITIONALS[positional])
+    positionals = (positional,) if isinstance(positional, str) else positional
+    for argument in positionals:
+        parser.add_argument(argument, nargs=nargs, help=_POSITIONALS[argument])
     given = dict(given or {})
-    parser.add_function_arguments(function, skip={*given, *([positional] if positional else [])})
+    parser.add_function_arguments(function, skip={*given, *positionals})
     function(**parser.parse_args(arguments).as_dict(), **given)

@@ -28,6 +28,7 @@ _COMMANDS = {
         "slice recordings into clips, describe a data set, compare recordings",
     ),
     "annotations": ("experiments.commands", "run_annotations", "check annotations or convert them"),
+    "splice": ("experiments.commands", "run_splice", "make an annotated test set of clips that nobody annotated"),
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 

@@ -89,7 +89,7 @@ class RunFigures(Callback):
         if (stage / DetectionAUC.filename).is_file():
             clips = read_clip_scores(stage)
             if clips.has_both_classes:
-                path = save_png(roc_curves({model: (model, [clips])}), stage / FOLDER / "roc.png")
+                path = save_png(roc_curves({model: (model, [clips])}), stage / FOLDER / "roc.png", _mark(trainer))
                 _show(trainer, f"{key}/roc", [path])
         measured: tuple[tuple[type[ExplanationCallback], tuple[str, ...]], ...]
         measured = ((AnnotationFScore, ("f1",)), (Faithfulness, Faithfulness.kinds))
@@ -97,7 +97,7 @@ class RunFigures(Callback):
             values = read_clip_values(stage / callback.filename, kinds, tuple(callback.chance_columns.values()))
             if values is not None:
                 name = Path(callback.filename).stem
-                path = save_png(percentile_curves(values, kinds, model), stage / FOLDER / f"{name}.png")
+                path = save_png(percentile_curves(values, kinds, model), stage / FOLDER / f"{name}.png", _mark(trainer))
                 _show(trainer, f"{key}/{name}", [path])
 
     def _draw_attributions(
@@ -108,6 +108,7 @@ class RunFigures(Callback):
             save_png(
                 attribution_grid(example, rate, self.percentile, model),
                 stage / FOLDER / f"attributions_{example.index:06d}_{Path(example.name).stem}.png",
+                _mark(trainer),
             )
             for example in examples
         ]
@@ -123,7 +124,7 @@ class RunFigures(Callback):
         if chosen is not None:
             example, explainer = chosen
             figure = replacement_example(example, rate, segment, self.percentile, explainer, model)
-            path = save_png(figure, stage / FOLDER / "replacement.png")
+            path = save_png(figure, stage / FOLDER / "replacement.png", _mark(trainer))
             _show(trainer, f"{key}/replacement", [path], [example.name])
 
 
@@ -136,6 +137,12 @@ def _stage_folder(trainer: Trainer) -> Path | None:
 def _model_name(pl_module: LightningModule) -> str:
     name = type(pl_module).__name__
     return OBJECTIVES.get(name, name)
+
+
+def _mark(trainer: Trainer) -> str:
+    """That the clips of `validate` and `test` were constructed, "" for recordings as they are."""
+    provenance = getattr(trainer.datamodule, "provenance", None)  # type: ignore[attr-defined]
+    return provenance.mark if provenance is not None and trainer.state.fn != TrainerFn.PREDICTING else ""
 
 
 def _frames_per_second(trainer: Trainer) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules import SpectrogramDataModule
+from datamodules.provenance import write_provenance
 from experiments.cli import ExperimentParser, first_cause, quieten
 from experiments.csv_log import RunCSVLogger
 from experiments.detectors import DETECTORS, Detector
@@ -118,6 +119,8 @@ def _write_results(run: RunFolder, detector: Detector, data: SpectrogramDataModu
     with tempfile.TemporaryDirectory(dir=run.path, prefix=f".{_STAGE}-") as folder:
         stage = Path(folder) / _STAGE
         write_atomically(stage / CONFIG_FILE, config.encode())
+        if data.provenance is not None:
+            write_provenance(stage, data.provenance)
         quieten()
         trainer = Trainer(
             accelerator="cpu",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from datamodules.provenance import Provenance
 from experiments.report.groups import Group
 from experiments.results import Run, read_run
 from experiments.run_folder import STUDY_FILE, RunFolder
@@ -83,6 +84,16 @@ class Comparison:
     def first_explained(self) -> Group:
         """An explained group to ask what all share."""
         return next(iter(self.explained.values()))
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """How the test set was constructed, None if it was recorded as it is."""
+        return next((run.provenance for run in self.runs.values() if run.provenance), None)
+
+    @property
+    def mark(self) -> str:
+        """What notes and captions end on: that the test set is constructed, nothing for one that was recorded."""
+        return f" {self.provenance.mark}" if self.provenance else ""
 
     @property
     def anomaly_types(self) -> Counter[str]:

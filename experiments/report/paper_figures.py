@@ -59,7 +59,7 @@ def write_figures(comparison: Comparison, folder: Path) -> list[Path]:
     Raises:
         OSError: If a file cannot be written.
     """
-    return [save_pdf(figure, folder / f"{name}.pdf") for name, figure in _figures(comparison)]
+    return [save_pdf(figure, folder / f"{name}.pdf", comparison.mark.strip()) for name, figure in _figures(comparison)]
 
 
 def comparison_figure(comparison: Comparison, measures: Sequence[str]) -> Figure | None:

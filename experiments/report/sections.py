@@ -22,7 +22,7 @@ from experiments.report.fragments import (
 )
 from experiments.report.interactive import explorer_html
 from experiments.report.paper_figures import comparison_figure, roc_figure
-from experiments.report.tables import MISSING, Cell, Table, clips_table, detection_tables, explanation_tables
+from experiments.report.tables import MISSING, Cell, Table, data_tables, detection_tables, explanation_tables
 from experiments.results import Run
 from explainers.examples import Example
 
@@ -47,7 +47,7 @@ _STATIC = {
 
 def data_section(comparison: Comparison) -> Section:
     """How many clips of which type there are."""
-    return Section("Data", table_html(clips_table(comparison), heading=False))
+    return Section("Data", "".join(table_html(table, heading=False) for table in data_tables(comparison)))
 
 
 def detection_section(comparison: Comparison) -> Section:
@@ -58,7 +58,7 @@ def detection_section(comparison: Comparison) -> Section:
     if roc is None:
         return Section("Detection", tables + paragraph("All test clips are of one class, so there is no ROC."))
     caption = "Share of anomalous clips found against share of normal clips reported, over all thresholds of the score."
-    return Section("Detection", tables + figure_html(roc, caption))
+    return Section("Detection", tables + figure_html(roc, caption + comparison.mark))
 
 
 def explanation_section(comparison: Comparison) -> Section | None:
@@ -74,7 +74,11 @@ def explanation_section(comparison: Comparison) -> Section | None:
 
 def _static_figures(comparison: Comparison) -> str:
     figures = {caption: comparison_figure(comparison, measures) for measures, caption in _STATIC.items()}
-    return "".join(figure_html(figure, caption, "webp") for caption, figure in figures.items() if figure is not None)
+    return "".join(
+        figure_html(figure, caption + comparison.mark, "webp")
+        for caption, figure in figures.items()
+        if figure is not None
+    )
 
 
 def example_section(comparison: Comparison) -> Section | None:
@@ -100,7 +104,7 @@ def example_section(comparison: Comparison) -> Section | None:
         "Each map says where in time and frequency the score of the clip comes from; the curve below it is its sum "
         "over frequency, and circles are the frames taken for peaks. A signed map is red where it raises the score "
         "and blue where it lowers it. Colours are scaled for each map; circles inside the shaded interval agree with "
-        "the annotation."
+        "the annotation." + comparison.mark
     )
     return Section("Example clips", intro + "".join(parts))
 
@@ -124,7 +128,7 @@ def replacement_section(comparison: Comparison) -> Section | None:
     caption = paragraph(
         "Faithfulness asks what becomes of the score when what an explainer points at becomes normal: the marked "
         "frames of the recording are taken from the model's reconstruction. All spectrograms of a clip share one "
-        "colour scale."
+        "colour scale." + comparison.mark
     )
     missing = [label for label, found in chosen.items() if found is None]
     note = paragraph(f"{', '.join(missing)}: no peak falls into an annotated second.") if missing else ""

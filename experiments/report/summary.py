@@ -59,9 +59,11 @@ def clips_in_words(comparison: Comparison) -> str:
     types = join([f"{n} {readable(kind) or 'of unknown type'}" for kind, n in sorted(comparison.anomaly_types.items())])
     of_types = f" ({types})" if n_anomalous else ""
     together = "were tested on the same" if len(comparison.runs) > 1 else "was tested on"
+    provenance = comparison.provenance
+    made = f" {provenance.mark} {provenance.description}" if provenance else ""
     return (
         f"{groups} {together} {len(clips.names)} clips: {len(clips.names) - n_anomalous} normal and "
-        f"{n_anomalous} anomalous{of_types}; {int(clips.annotated.sum())} have annotated intervals."
+        f"{n_anomalous} anomalous{of_types}; {int(clips.annotated.sum())} have annotated intervals.{made}"
     )
 
 

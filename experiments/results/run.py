@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from datamodules.provenance import Provenance, read_provenance
 from experiments.results.detection import ClipScores, read_clip_scores
 from experiments.results.evidence import ClipNulls, SanityRow, read_clip_nulls, read_sanity
 from experiments.results.explanations import ClipValues, read_clip_values, read_examples
@@ -35,6 +36,7 @@ class Run:
         deletion: Deletion and insertion curves.
         sanity: Sanity checks of explanations.
         membership: The study it belongs to.
+        provenance: How its test set was constructed, None if it was recorded as it is.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Run:
     deletion: ClipValues | None = None
     sanity: list[SanityRow] | None = None
     membership: StudyMembership | None = None
+    provenance: Provenance | None = None
 
     @property
     def objective(self) -> str:
@@ -113,4 +116,5 @@ def read_run(folder: Path) -> Run:
         deletion=read_clip_values(test / "deletion.csv", ("deletion", "insertion")),
         sanity=read_sanity(test / "sanity.csv"),
         membership=read_membership(folder),
+        provenance=read_provenance(test),
     )

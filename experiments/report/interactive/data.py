@@ -82,7 +82,7 @@ def explorer_data(comparison: Comparison) -> dict[str, Any]:
             for group in groups
         ],
         "types": ["all" if kind is None else readable(kind) or "unknown" for kind in types],
-        "measures": [vars(measure) for measure in measures],
+        "measures": [{**vars(measure), "note": measure.note + comparison.mark} for measure in measures],
         "references": list(_references(comparison, measures, types)),
         "curves": [
             *_curves(groups, measures, explainers, types),

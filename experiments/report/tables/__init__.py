@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import MEASURES
 from experiments.report.tables.checks import deletion_table, sanity_table
@@ -19,6 +22,7 @@ __all__ = [
     "all_tables",
     "anomaly_type_table",
     "clips_table",
+    "data_tables",
     "detection_table",
     "detection_tables",
     "explanation_tables",
@@ -30,7 +34,12 @@ __all__ = [
 
 def all_tables(comparison: Comparison) -> list[Table]:
     """Every table that the runs have results for, in the report's order."""
-    return [clips_table(comparison), *detection_tables(comparison), *explanation_tables(comparison)]
+    return [*data_tables(comparison), *detection_tables(comparison), *explanation_tables(comparison)]
+
+
+def data_tables(comparison: Comparison) -> list[Table]:
+    """The test clips."""
+    return _marked(comparison, [clips_table(comparison)])
 
 
 def detection_tables(comparison: Comparison) -> list[Table]:
@@ -38,7 +47,7 @@ def detection_tables(comparison: Comparison) -> list[Table]:
     tables: list[Table | None] = [detection_table(comparison)]
     if comparison.first.clips.has_both_classes:
         tables += [detection_type_table(comparison), ablation_table(comparison)]
-    return [table for table in tables if table is not None]
+    return _marked(comparison, tables)
 
 
 def explanation_tables(comparison: Comparison) -> list[Table]:
@@ -53,4 +62,9 @@ def explanation_tables(comparison: Comparison) -> list[Table]:
             tables.append(anomaly_type_table(comparison))
         tables += [measure_table(comparison, measure, best) for measure in measures for best in (False, True)]
     tables += [deletion_table(comparison), sanity_table(comparison)]
-    return [table for table in tables if table is not None]
+    return _marked(comparison, tables)
+
+
+def _marked(comparison: Comparison, tables: Iterable[Table | None]) -> list[Table]:
+    """The tables that there are; of a constructed test set each says so."""
+    return [replace(table, note=table.note + comparison.mark) for table in tables if table is not None]

@@ -1,0 +1,190 @@
+"""`faithful-aad splice`: writing a spliced set and its control."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import track
+
+from datamodules.audio import read_audio
+from datamodules.base import ANNOTATION_FILE
+from datamodules.errors import DataError
+from datamodules.layouts import Clip
+from datamodules.provenance import Provenance, write_provenance
+from datamodules.splicing.background import Array, equalise
+from datamodules.splicing.choice import Splice, choose_anomalies, choose_controls
+from datamodules.splicing.deviation import FrameDeviation
+from datamodules.splicing.joins import insert
+from datamodules.splicing.plan import SHORTEST_SECONDS, draw_intervals, draw_pools
+from datamodules.splicing.recordings import common_rate, read_recordings, scan
+
+MANIFEST_FILE = "manifest.csv"
+_MANIFEST = (
+    "set", "file", "host", "donor", "start", "end", "donor_start", "sample_rate", "gain_db", "background_difference_db",
+)  # fmt: skip
+
+SPLICED, CONTROL = "spliced", "control"
+_DESCRIPTIONS = {
+    SPLICED: "Pieces of real anomalous clips are spliced into real normal clips; what is annotated is where they are.",
+    CONTROL: "Control: pieces of real normal clips are spliced into other real normal clips; what is annotated is "
+    "where they are, and nothing in it is anomalous.",
+}
+_POOLS, _INTERVALS, _PIECES = range(3)  # what a random stream is for
+
+
+def splice(
+    source: str,
+    output: str,
+    machine: str | None = None,
+    section: str | None = None,
+    clips: int = 25,
+    fade: float = 0.04,
+    seed: int = 0,
+) -> Path:
+    """Makes an annotated test set, and a control, from real clips that nobody annotated in time.
+
+    ``spliced`` in the output has pieces of anomalous clips in normal ones, ``control`` pieces of normal clips in other
+    normal ones, at the same intervals. Each is an audio folder with ``train/``, ``test/normal/``,
+    ``test/anomaly/<type>/``, ``annotations.csv`` and ``provenance.json``, which says that it is constructed;
+    ``manifest.csv`` beside them says what was cut from where. The same source and seed give the same bytes.
+
+    Args:
+        source: Folder of DCASE Task 2 data, or an audio folder with train, test/normal and test/anomaly.
+        output: Folder to make; it may exist only if it is empty.
+        machine: The machine, by the name of its folder, where the source is DCASE data.
+        section: Which of its sections; all of them by default.
+        clips: Spliced clips, and as many of the control.
+        fade: Length of the cross-fades, s.
+        seed: Seed of all draws.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        DataError: The source has too few clips, or clips that cannot be used, an option is out of range, or the output
+            holds files or cannot be written.
+    """
+    root = Path(output)
+    _check(root, clips, fade, seed)
+    layout = scan(Path(source), machine, section)
+    pools = draw_pools([clip for clip in layout.test if clip.label == 0], clips, _stream(seed, _POOLS))
+    hosts, control_hosts, control_donors, anomalous = (
+        read_recordings(of, description)
+        for of, description in (
+            (pools.hosts, "Reading hosts"),
+            (pools.control_hosts, "Reading hosts of the control"),
+            (pools.control_donors, "Reading donors of the control"),
+            ([clip for clip in layout.test if clip.label == 1], "Reading anomalous clips"),
+        )
+    )
+    together = [*hosts, *control_hosts, *control_donors, *anomalous]
+    sample_rate = common_rate(together)
+    seconds = min(recording.samples for recording in together) // sample_rate
+    if seconds < SHORTEST_SECONDS:
+        raise DataError(f"{source} has test clips of less than {SHORTEST_SECONDS} s; longer ones can be spliced")
+    stream = _stream(seed, _INTERVALS)
+    intervals = [draw_intervals(seconds, stream) for _ in range(clips)]
+    training = read_recordings(layout.training, "Reading training clips")
+    deviation = FrameDeviation([recording.spectrogram for recording in training])
+    sets = {
+        SPLICED: choose_anomalies(hosts, anomalous, intervals, deviation),
+        CONTROL: choose_controls(control_hosts, control_donors, intervals, _stream(seed, _PIECES)),
+    }
+    settings = {"machine": machine, "section": section, "clips": clips, "fade": fade, "seed": seed}
+    try:
+        root.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.absolute().parent, prefix=f".{root.name}-") as scratch:
+            built = Path(scratch) / "set"
+            for name, splices in sets.items():
+                _link(layout.training, built / name, "train")
+                _link(pools.normal, built / name, "test/normal")
+                _write_spliced(built, name, splices, round(fade * sample_rate))
+                write_provenance(built / name, Provenance("by splicing", _DESCRIPTIONS[name], settings))
+            _write_manifest(built / MANIFEST_FILE, sets, sample_rate)
+            built.replace(root)
+    except OSError as error:
+        raise DataError(f"{root} cannot be written: {error.strerror or error}") from None
+    return root
+
+
+def render(splice: Splice, fade: int) -> tuple[Array, int]:
+    """Samples of a spliced clip, at most 1 in magnitude, and their rate in Hz; cross-fades take `fade` samples."""
+    (host, sample_rate), (donor, _) = (read_audio(clip.path) for clip in (splice.host, splice.donor))
+    result, equalised = host.numpy(), equalise(donor.numpy(), sample_rate, splice.gain)
+    for piece in splice.pieces:
+        cut = equalised[piece.donor_start : piece.donor_start + piece.end - piece.start]
+        result = insert(result, cut, piece.start, fade)
+    return np.clip(result, -1, 1), sample_rate
+
+
+def _stream(seed: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose,)))
+
+
+def _link(clips: Sequence[Clip], root: Path, split: str) -> None:
+    """Give clips a name in another set; they are copied where the file system knows no second name."""
+    for clip in clips:
+        # <machine>/train/a.wav, train/a.wav, <machine>/test/a.wav or test/normal/a.wav
+        name = f"/{clip.name}".partition(f"/{split.partition('/')[0]}/")[2].removeprefix("normal/")
+        path = root / split / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(clip.path, path)
+        except OSError:
+            shutil.copyfile(clip.path, path)
+
+
+def _write_spliced(root: Path, name: str, splices: Sequence[Splice], fade: int) -> None:
+    """Write the recordings of one set and their annotations."""
+    folder = root / name / "test" / "anomaly" / name
+    folder.mkdir(parents=True)
+    rows: list[tuple[str, float, float, str]] = []
+    for i, splice in enumerate(track(splices, f"Writing {name} clips", console=Console(stderr=True), transient=True)):
+        samples, rate = render(splice, fade)
+        soundfile.write(folder / _file(name, i), samples, rate, subtype="PCM_16")
+        rows += [(_file(name, i), piece.start / rate, piece.end / rate, name) for piece in splice.pieces]
+    _write_csv(root / name / ANNOTATION_FILE, ("file", "start", "end", "type"), rows)
+
+
+def _write_manifest(path: Path, sets: Mapping[str, Sequence[Splice]], sample_rate: int) -> None:
+    """Write what was cut from where: starts and ends in samples."""
+    rows = [
+        (
+            name, _file(name, i), splice.host.name, splice.donor.name, piece.start, piece.end, piece.donor_start,
+            sample_rate, f"{splice.gain.mean():.2f}", f"{splice.background_difference:.2f}",
+        )
+        for name, splices in sets.items()
+        for i, splice in enumerate(splices)
+        for piece in splice.pieces
+    ]  # fmt: skip
+    _write_csv(path, _MANIFEST, rows)
+
+
+def _file(name: str, number: int) -> str:
+    return f"{name}_{number:04}.wav"
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def _check(root: Path, clips: int, fade: float, seed: int) -> None:
+    for option, value, in_range, expected in (
+        ("clips", clips, clips >= 1, "at least 1"),
+        ("fade", fade, 0.001 <= fade <= 0.2, "between 0.001 and 0.2 seconds"),
+        ("seed", seed, seed >= 0, "at least 0"),
+    ):
+        if not in_range:
+            raise DataError(f"--{option} is {value}; it must be {expected}")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(f"{root} already exists; choose a new or empty folder for the spliced set")
