@@ -90,4 +90,4 @@ def _run(
         parser.add_argument(positional, nargs=nargs, help=_POSITIONALS[positional])
     given = dict(given or {})
     parser.add_function_arguments(function, skip={*given, *([positional] if positional else [])})
-    function(**parser.parse_args(arguments).as_dict(), **given)
+    function(**vars(parser.instantiate(parser.parse_args(arguments))), **given)
