@@ -24,10 +24,8 @@ FEWER = [*EVALUATION, "--attributions.explainers", '["random", "integrated_gradi
 BASE = ["--model", "Autoencoder", "--model.backbone", "skip_cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]
 BASE += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--wandb.mode", "disabled"]
 BASE += ["--trainer.enable_model_summary", "false", "--attributions.validation_explainers", "[]"]
-# 8 clips to train on: one step an epoch.
-TRAINING_BATCH = 4
-TRAINING = ["--trainer.max_epochs", "12", "--data.val_fraction", "0.3", "--data.batch_size", str(TRAINING_BATCH)]
-TRAINING += ["--model.learning_rate", "0.02"]
+TRAINING_BATCH = 2
+TRAINING = ["--trainer.max_epochs", "3", "--data.val_fraction", "0.3", "--data.batch_size", str(TRAINING_BATCH)]
 # Clips in a batch, by processes. Neither 2 nor 3 share out 14 clips to test, or 7 to validate, evenly.
 BATCHES = {1: 8, 2: 3, 3: 1}
 CALL = Path(__file__).with_name("forked_stages.py")
@@ -46,14 +44,20 @@ def number(cell):
 
 
 def assert_same(one, other):
-    """The same rows in the same order; numbers to 1e-6, relative where they are above 1, all else exactly."""
+    """The same rows in the same order; all but numbers exactly, numbers to 1e-6, relative where they are above 1.
+
+    A batch of one clip is computed by other kernels, whose last digits differ. Chance-corrected values are quotients
+    of differences, which enlarge that.
+    """
     assert [list(row) for row in one] == [list(row) for row in other]
     for row, like in zip(one, other, strict=True):
         for column, cell in row.items():
             if number(cell) is None:
                 assert like[column] == cell, (column, row)
             else:
-                assert number(like[column]) == pytest.approx(number(cell), rel=1e-6, abs=1e-6), (column, row, like)
+                tolerance = 1e-4 if "_corrected/" in column else 1e-6
+                expected = pytest.approx(number(cell), rel=tolerance, abs=tolerance)
+                assert number(like[column]) == expected, (column, row, like)
 
 
 @pytest.fixture(scope="module")
@@ -132,19 +136,18 @@ class Dealt(EpochShuffle):
 
 
 def test_two_processes_train_as_one_that_joins_their_batches(runs, base, tmp_path, monkeypatch):
-    """Before the first update the losses are the same; the gradients are too, but for their last digits.
+    """Training losses agree but for rounding; a gradient is the mean over the same clips, summed in another order.
 
-    Those grow: weights in front of a batch normalisation have gradients that are 0 but for rounding wherever their
-    input is constant, and Adam's quotient makes full steps of them. So later losses agree to a small part of what was
-    learnt; the held-out losses, which depend on running statistics of half of the clips, are not compared.
+    Held-out losses agree less closely, because the running statistics of batch normalisation have seen other clips:
+    those of the first process in one case, of both in the other.
     """
     monkeypatch.setattr(datamodules.base, "EpochShuffle", Dealt)
     joined = ["--trainer.accumulate_grad_batches", "2", "--run", str(tmp_path / "run")]
     assert main(["fit", *base, *TRAINING, *joined]) == 0
     one, two = (rows(run / "fit" / "metrics.csv") for run in (tmp_path / "run", runs["fit", 2]))
     assert [row["step"] for row in one] == [row["step"] for row in two], "as many steps"
-    one, two = ([float(row["train/loss"]) for row in logged if row["train/loss"]] for logged in (one, two))
-    assert one[0] == pytest.approx(two[0], rel=1e-6)
-    learnt = one[0] - one[-1]
-    assert learnt > 0.3 * one[0]
-    assert one[-1] == pytest.approx(two[-1], abs=0.1 * learnt)
+    trained = [[float(row["train/loss"]) for row in logged if row["train/loss"]] for logged in (one, two)]
+    assert trained[0] == pytest.approx(trained[1], rel=1e-5)
+    assert trained[0][0] - trained[0][-1] > 100 * 1e-5 * trained[0][0], "much more was learnt"
+    held_out = [[float(row["val/loss"]) for row in logged if row["val/loss"]] for logged in (one, two)]
+    assert held_out[0] == pytest.approx(held_out[1], rel=1e-2)
