@@ -161,8 +161,11 @@ class SpectrogramDataModule(LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Normal clips, in a new order every epoch, given by the global seed."""
         clips = self._training_sets[0]
-        epoch = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        return self._loader(clips, EpochShuffle(len(clips), torch.initial_seed(), epoch))
+        trainer, seed = self.trainer, torch.initial_seed()
+        if trainer is None:
+            return self._loader(clips, EpochShuffle(len(clips), seed))
+        epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return self._loader(clips, EpochShuffle(len(clips), seed, epoch, trainer.world_size, trainer.global_rank))
 
     def val_dataloader(self) -> list[Loader]:
         """Held-out normal clips and, with ``labelled_validation``, held-out labelled clips."""

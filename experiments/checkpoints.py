@@ -1,12 +1,19 @@
-"""Checkpoint files that are there as a whole or not at all."""
+"""Checkpoint files that are there as a whole or not at all, and what can be used of those that are damaged."""
 
 from __future__ import annotations
 
+import os
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
+
+from experiments.run_config import first_line
+from lightning_modules.errors import ConfigurationError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -21,5 +28,42 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        torch.save(checkpoint, temporary)
+        with temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Read a checkpoint of `fit`, without running anything it may hold.
+
+    Raises:
+        ConfigurationError: If it is missing, damaged or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Torch itself reads weights without a look at their checksums.
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path} does not exist; run faithful-aad fit first, or name a checkpoint with --ckpt_path"
+        ) from None
+    except Exception as error:  # unpickling raises whatever it likes
+        raise ConfigurationError(f"{path} is not a checkpoint of `fit`, or damaged ({first_line(error)})") from error
+    if not isinstance(checkpoint, dict) or "hyper_parameters" not in checkpoint:
+        raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it holds no hyperparameters")
+    return checkpoint
+
+
+def first_intact(paths: Iterable[Path]) -> tuple[Path, Mapping[str, Any]] | None:
+    """The first of some checkpoints that can be used, and what it holds; the others are told on standard error."""
+    for path in paths:
+        try:
+            return path, read_checkpoint(path)
+        except ConfigurationError as error:  # noqa: PERF203  there are two or three
+            print(f"warning: {error}", file=sys.stderr)
+    return None

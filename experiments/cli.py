@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,14 +19,14 @@ from omegaconf.errors import OmegaConfBaseException
 from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
 from datamodules.provenance import write_provenance
 from experiments.arguments import complete
-from experiments.checkpoints import AtomicCheckpointIO
+from experiments.checkpoints import AtomicCheckpointIO, first_intact, read_checkpoint
 from experiments.csv_log import forget_after
 from experiments.main import PROGRAM
 from experiments.parser import OneLineErrors
 from experiments.predictions import Predictions
 from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
-from experiments.run_folder import CONFIG_FILE, RunFolder, read_checkpoint
+from experiments.run_folder import CONFIG_FILE, RunFolder
 from experiments.tracking import WandbSettings, build_loggers
 from explainers import AttributionMaps, SanityChecks
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, ReconstructionModule
@@ -147,13 +148,28 @@ class ExperimentCLI(LightningCLI):
             raise ConfigurationError(f"--run {self._run} can't be written ({error.strerror}); name another") from error
 
     def _take_up(self, run: RunFolder) -> int | None:
-        """Go on with an interrupted training; returns its optimiser steps so far, None where there is none."""
+        """Go on with an interrupted training, from its last checkpoint or, where that is damaged, from its best.
+
+        Either leads to the same end. Where neither can be used, the training begins anew, which does so too.
+
+        Returns:
+            The optimiser steps that were made until the checkpoint, None where there is none.
+        """
         run.require_no_fit()
-        if not run.last_checkpoint.is_file():
+        saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]
+        if not saved:
             return None
         run.require_same_fit(self._saved_config())
-        self.config_init["fit"].ckpt_path = str(run.last_checkpoint)
-        return int(read_checkpoint(run.last_checkpoint)["global_step"])
+        found = first_intact(saved)
+        if found is None:
+            return None
+        path, checkpoint = found
+        self.config_init["fit"].ckpt_path = str(path)
+        for damaged in saved[: saved.index(path)]:
+            # Lightning would keep the file and write later checkpoints under other names.
+            rank_zero_only(damaged.replace)(damaged.with_suffix(".damaged"))
+            rank_zero_only(print)(f"going on from {path}", file=sys.stderr)
+        return int(checkpoint["global_step"])
 
     @property
     def _run(self) -> Path:
@@ -246,6 +262,10 @@ def quieten() -> None:
     """Drop advice that does not fit here."""
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Metrics are gathered before they are logged.
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True.*")
+    warnings.filterwarnings("ignore", "Using `DistributedSampler` with the dataloaders.*")
+    warnings.filterwarnings("ignore", "The `srun` command is available.*")
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")

@@ -171,4 +171,4 @@ def _run(
         parser.add_argument(argument, nargs=nargs, help=_POSITIONALS[argument])
     given = dict(given or {})
     parser.add_function_arguments(function, skip={*given, *positionals})
-    function(**parser.parse_args(arguments).as_dict(), **given)
+    function(**vars(parser.instantiate(parser.parse_args(arguments))), **given)

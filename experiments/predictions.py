@@ -1,5 +1,6 @@
 """What a prediction says of each recording: how unusual it is, and when."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_modules.base import squared_error
-from metrics.callbacks.rows import write_rows
+from metrics.callbacks.rows import read_rows, write_rows
 from metrics.functional import frame_curve, select_peaks
 
 COLUMNS = ("name", "score", "masked_score", "seconds")
+SHARDS = "shards"
+"""Folder of the rows of each process, which is gone when they are merged."""
 
 
 class Predictions(Callback):
@@ -19,6 +22,9 @@ class Predictions(Callback):
 
     Rows are sorted by falling score. The masked score is empty where the model was told to leave it out. A second
     stands out if it holds a peak of the error map's frame curve.
+
+    Each of several processes writes what it has predicted to a file of its own, and the first merges them: a row a
+    clip, also where a sampler has shown one twice.
 
     Args:
         percentile: Frames at or above this percentile of a clip's curve are peaks.
@@ -53,10 +59,19 @@ class Predictions(Callback):
             self._rows[index] = (batch["name"][row], scores[row], masked_scores[row], self._seconds(peaks[row]))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file."""
-        if trainer.log_dir is not None:
-            rows = sorted(self._rows.values(), key=lambda row: -row[1])
-            write_rows(Path(trainer.log_dir) / "predictions.csv", COLUMNS, rows)
+        """Write this process's share, and on the first process the file."""
+        folder = trainer.log_dir  # asks all processes
+        if folder is None:
+            return
+        shards = [Path(folder) / SHARDS / f"{rank}.csv" for rank in range(trainer.world_size)]
+        rows = ([index, *row] for index, row in sorted(self._rows.items()))
+        write_rows(shards[trainer.global_rank], ("index", *COLUMNS), rows)
+        trainer.strategy.barrier("predictions")
+        if trainer.is_global_zero:
+            merged = {int(row[0]): row[1:] for shard in shards for row in read_rows(shard)}
+            in_order = sorted(merged.items(), key=lambda clip: (-float(clip[1][1]), clip[0]))
+            write_rows(Path(folder) / "predictions.csv", COLUMNS, (row for _, row in in_order))
+            shutil.rmtree(shards[0].parent)
 
     def _seconds(self, peaks: Tensor) -> str:
         """The seconds that hold a peak, as "3 4 7", from peaks (T,)."""

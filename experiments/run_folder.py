@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
 
@@ -59,13 +57,14 @@ class RunFolder:
 
     def is_finished(self, stage: str) -> bool:
         """Whether a stage ran to its end here."""
-        return self._mark(stage).is_file()
+        return self.mark(stage).is_file()
 
     def mark_finished(self, stage: str) -> None:
         """Note that a stage ran to its end."""
-        self._mark(stage).touch()
+        self.mark(stage).touch()
 
-    def _mark(self, stage: str) -> Path:
+    def mark(self, stage: str) -> Path:
+        """The file that is there once a stage ran to its end."""
         return self.path / stage / "finished"
 
     def require_no_fit(self) -> None:
@@ -120,22 +119,3 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return leaves
-
-
-def read_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Read a checkpoint of `fit`, without running anything it may hold.
-
-    Raises:
-        ConfigurationError: If it is missing or something else.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path} does not exist; run faithful-aad fit first, or name a checkpoint with --ckpt_path"
-        ) from None
-    except Exception as error:  # unpickling raises whatever it likes
-        raise ConfigurationError(f"{path} is not a checkpoint of `fit` ({type(error).__name__})") from error
-    if not isinstance(checkpoint, dict) or "hyper_parameters" not in checkpoint:
-        raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it holds no hyperparameters")
-    return checkpoint

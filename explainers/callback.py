@@ -1,5 +1,6 @@
 """The callback that explains clips once, for whatever reads the maps afterwards."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from explainers.base import Explainer
 from explainers.examples import ExampleKeeper
 from explainers.gradients import IntegratedGradientsMap
 from explainers.registry import EXPLAINERS, build_explainers, check_settings
+from lightning_modules.distributed import mean_over_clips
 from lightning_modules.errors import ConfigurationError
 
 
@@ -53,7 +55,7 @@ class AttributionMaps(Callback):
         self._examples = ExampleKeeper(examples)
         self.explainers: dict[str, Explainer] = {}
         """The explainers of the running evaluation, by name."""
-        self._deltas: list[Tensor] = []
+        self._deltas: list[tuple[Tensor, Tensor]] = []
         self._log_dir: str | None = None
 
     def check(self, pl_module: LightningModule, stage: str) -> None:
@@ -86,7 +88,7 @@ class AttributionMaps(Callback):
         for name, explainer in self.explainers.items():
             outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
             if isinstance(explainer, IntegratedGradientsMap):
-                self._deltas.append(explainer.convergence_delta)
+                self._deltas.append((batch["index"][chosen], explainer.convergence_delta.abs()))
         if self._log_dir is not None:
             self._examples.consider(outputs, batch, highest_score=trainer.state.fn == TrainerFn.PREDICTING)
 
@@ -97,9 +99,10 @@ class AttributionMaps(Callback):
         return anomalous if self.clips == "anomalous" else torch.ones_like(anomalous)
 
     def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self._deltas:
-            delta = torch.cat(self._deltas).abs().mean()
-            pl_module.log(f"{stage}/convergence_delta/integrated_gradients", delta, sync_dist=True)
+        # Asks all processes, of which one may have met no explained clip.
+        delta = mean_over_clips(self._deltas)
+        if not math.isnan(delta):
+            pl_module.log(f"{stage}/convergence_delta/integrated_gradients", delta)
         self._write_examples()
 
     def _write_examples(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from explainers.distributed import gather_objects
+from lightning_modules.distributed import gather_objects
 
 FOLDER = "examples"
 

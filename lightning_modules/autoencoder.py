@@ -21,5 +21,5 @@ class Autoencoder(ReconstructionModule):
         return squared_error(x, self(x)).mean()
 
     def validation_loss(self, x: Tensor, index: Tensor, reconstruction: Tensor) -> Tensor:
-        """Mean squared error of held-out clips (B, F, T), a scalar in dB²."""
-        return squared_error(x, reconstruction).mean()
+        """Mean squared error of each held-out clip, (B, F, T) to (B,), dB²."""
+        return squared_error(x, reconstruction).mean(dim=(1, 2))

@@ -40,12 +40,14 @@ class MaskedAutoencoder(ReconstructionModule):
 
     def training_loss(self, x: Tensor) -> Tensor:
         """Mean squared error over the patches that fresh masks hide in a batch (B, F, T), dB²."""
-        return self._masked_loss(x, self.masker.random(len(x), x.device))
+        mask = self.masker.random(len(x), x.device)
+        return self._hidden_error(x, mask).sum() / mask.sum()
 
     def validation_loss(self, x: Tensor, index: Tensor, reconstruction: Tensor) -> Tensor:
-        """Mean squared error over the patches that each clip's own, unchanging mask hides, dB²."""
-        return self._masked_loss(x, self.masker.fixed(index))
+        """Mean squared error over the patches that each clip's own, unchanging mask hides, (B,), dB²."""
+        mask = self.masker.fixed(index)
+        return self._hidden_error(x, mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))
 
-    def _masked_loss(self, x: Tensor, mask: Tensor) -> Tensor:
-        hidden_error = squared_error(x, self(x.masked_fill(mask, 0.0))) * mask
-        return hidden_error.sum() / mask.sum()
+    def _hidden_error(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Squared error of the cells that a mask hides, 0 elsewhere, (B, F, T), dB²."""
+        return squared_error(x, self(x.masked_fill(mask, 0.0))) * mask

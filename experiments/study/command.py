@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from experiments.run_folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.errors import RunsFailed
-from experiments.study.jobs import open_jobs, run_jobs
-from experiments.study.plan import plan_runs
+from experiments.study.jobs import run_jobs
+from experiments.study.plan import RunPlan, plan_runs
 from experiments.study.progress import StudyProgress
+from experiments.study.slurm import ONE_CORE_A_RUN, SlurmSettings, require_idle, submit
 from experiments.study.state import is_tested
+from experiments.study.steps import LOG_FILE, open_jobs
 from lightning_modules.errors import ConfigurationError
 
 
-def study(definition: str, output: str | None = None, jobs: int = 1, overrides: list[str] | None = None) -> None:
+def study(
+    definition: str,
+    output: str | None = None,
+    launcher: Literal["local", "slurm"] = "local",
+    jobs: int = 1,
+    slurm: SlurmSettings = ONE_CORE_A_RUN,
+    overrides: list[str] | None = None,
+) -> None:
     """Train and test variants over seeds, each run a process and a folder of its own, and report on them.
 
     Finished runs are skipped and interrupted ones go on from their last checkpoint, so the same command finishes a
@@ -24,11 +36,14 @@ def study(definition: str, output: str | None = None, jobs: int = 1, overrides: 
     Args:
         definition: The study's YAML.
         output: The study's folder, whose name is the study's; `runs/NAME` of the YAML by default.
-        jobs: How many runs are at work at a time; GPUs are dealt round.
+        launcher: Where the runs work: on this machine, or as jobs of a Slurm cluster, which this command only submits.
+        jobs: How many runs are at work at a time on this machine; GPUs are dealt round.
+        slurm: What each run asks of the cluster.
         overrides: Options added to every training; reference detectors take those about data.
 
     Raises:
-        ConfigurationError: If the YAML is wrong or the folder holds runs made with other options.
+        ConfigurationError: If the YAML is wrong, the folder holds runs made with other options, or jobs of a cluster
+            are at work in it.
         RunsFailed: If a run failed.
     """
     if jobs < 1:
@@ -37,17 +52,38 @@ def study(definition: str, output: str | None = None, jobs: int = 1, overrides: 
     variants = read_definition(path)
     folder = RunFolder(output or Path("runs") / path.stem).path
     plans = plan_runs(variants, folder, overrides or [])
+    require_idle(folder)
     todo = open_jobs(plans)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / "study.yaml")
     n_steps = sum(map(len, todo))
     print(f"{len(plans)} runs in {folder}: {sum(map(is_tested, plans))} are finished, {n_steps} steps are to do")
+    if todo and launcher == "slurm":
+        array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
+        print(f"submitted job {array} for {len(todo)} trainings, and job {last}, which reports when they have ended")
+        return
     with StudyProgress(n_steps) as progress:
-        failures = run_jobs(todo, jobs, progress.show)
-    if any(map(is_tested, plans)):
+        run_jobs(todo, jobs, progress.show)
+    conclude(plans, folder)
+
+
+def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
+    """Report on the runs of a study that have results.
+
+    Raises:
+        RunsFailed: If others have none.
+    """
+    failed = [plan for plan in plans if not is_tested(plan)]
+    if len(failed) < len(plans):
         from experiments.report import report  # noqa: PLC0415  loads what a study under way does without
 
         report([str(folder)], str(folder / "report.html"))
-    if failures:
-        names = "; ".join(f"{failure.step.plan.label} ({failure.log})" for failure in failures)
-        raise RunsFailed(f"{len(failures)} of {len(plans)} runs failed: {names}; the same command tries them again")
+    if failed:
+        names = "; ".join(f"{plan.label} ({_log(plan)})" for plan in failed)
+        raise RunsFailed(f"{len(failed)} of {len(plans)} runs failed: {names}; the same command tries them again")
+
+
+def _log(plan: RunPlan) -> Path:
+    """Where to read why a run has no results: in its own log, or in that of the training it should have tested."""
+    own = plan.folder / LOG_FILE
+    return own if own.is_file() or plan.fitted_in is None else plan.fitted_in / LOG_FILE

@@ -21,7 +21,8 @@ from rich.progress import (
 from experiments.run_config import read_config
 from experiments.run_folder import RunFolder
 from experiments.scalars import read_scalars
-from experiments.study.jobs import Execution, Failure, Step
+from experiments.study.jobs import Execution
+from experiments.study.steps import Failure, Step
 
 _WEEK_S = 604_800
 _READ_EVERY_S = 2.0
@@ -85,7 +86,7 @@ class StudyProgress:
             self._bars.remove_task(task)
         self._bars.advance(self._study)
         if isinstance(ended, Failure):
-            self._console.print(f"{_title(step)} failed: {ended.reason} ({ended.log})", markup=False, style="red")
+            self._console.print(f"{_title(step)} failed: {ended.reason} ({ended.step.log})", markup=False, style="red")
         else:
             self._console.print(f"{_title(step)} done", markup=False)
 

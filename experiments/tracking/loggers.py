@@ -81,7 +81,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
         with_curves=stage != "fit",
         name=settings.name or run.name,
         project=settings.project,
-        id=_run_id(run),
+        id=rank_zero_only(_run_id)(run),  # the only process that has a run there
         save_dir=run,
         # Not Lightning's `offline`, which sets WANDB_MODE for whatever this process does next.
         mode=settings.mode,

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from explainers.base import Explainer
 from explainers.callback import AttributionMaps
-from explainers.distributed import gather_objects
 from explainers.sanity.perturbation import infidelity, max_sensitivity
 from explainers.sanity.randomisation import parameter_randomisation
+from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
 
 FILENAME = "sanity.csv"

@@ -29,6 +29,12 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         writer.writerows(rows)
 
 
+def read_rows(path: Path) -> list[list[str]]:
+    """Read the lines that `write_rows` wrote, as they stand there, without the header."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write a compressed npz file as a whole or not at all.
 

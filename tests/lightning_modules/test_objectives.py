@@ -65,7 +65,7 @@ def test_losses_by_hand():
     # A hidden cell is 0 in and 0 out, so its error is x² again, but only hidden cells count.
     hidden = masked.masker.fixed(torch.tensor([5]))
     expected = (x[hidden] ** 2).mean()
-    torch.testing.assert_close(masked.validation_loss(x, torch.tensor([5]), 2 * x), expected)
+    torch.testing.assert_close(masked.validation_loss(x, torch.tensor([5]), 2 * x), expected[None])
     torch.manual_seed(3)
     hidden = masked.masker.random(1, x.device)
     torch.manual_seed(3)

@@ -24,7 +24,7 @@ def test_keeps_the_shape_of_any_size_that_fits(name, n_mels, n_frames):
 def test_the_loss_reaches_every_weight_whatever_the_heads(name, objective):
     torch.manual_seed(0)
     module = objective(n_mels=16, n_frames=24, num_heads=7, backbone=name)
-    module.on_fit_start()  # channels-last memory, which a dense network knows nothing of
+    module.setup("fit")  # channels-last memory, which a dense network knows nothing of
     module.training_loss(10 * torch.randn(8, 16, 24)).backward()
     weights = {key: weight for key, weight in module.named_parameters() if weight.ndim > 1}
     assert weights

@@ -1,0 +1,165 @@
+"""A study on a Slurm cluster: one array of jobs, one job a training, and a job that reports when all have ended."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.run_config import first_line
+from experiments.study.state import record
+from experiments.study.steps import Step
+from lightning_modules.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import submitit
+
+FOLDER = "slurm"
+"""Folder of a study for what submitit writes: scripts, and what the jobs said."""
+_SUBMITTED = "jobs.txt"
+_MOST_REQUEUES = 100  # by the limit of time; a training that finishes no epoch in it would go on for ever
+_REPORT_MINUTES = 30
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """What each training of a study asks of a Slurm cluster.
+
+    Args:
+        partition: Partition; the cluster's default if None.
+        time: Minutes after which a job is put back into the queue, to go on from its last epoch.
+        gpus: GPUs of each run.
+        cpus: CPU cores of each run.
+        memory: GB of memory of each run; the cluster's default if None.
+        array_parallelism: How many jobs run at a time.
+        setup: Shell commands before the run, for example ["module load cuda"].
+        options: Further options of sbatch, for example {"account": "sound", "constraint": "a100"}.
+    """
+
+    partition: str | None = None
+    time: int = 1440
+    gpus: int = 0
+    cpus: int = 1
+    memory: float | None = None
+    array_parallelism: int = 256
+    setup: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in {"time": 1, "gpus": 0, "cpus": 1, "array_parallelism": 1}.items():
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"--slurm.{name} {getattr(self, name)} is too small; give at least {least}")
+
+
+ONE_CORE_A_RUN = SlurmSettings()
+
+
+def submit(
+    jobs: Sequence[Sequence[Step]], folder: Path, settings: SlurmSettings, conclude: Callable[[], None]
+) -> tuple[str, str]:
+    """Put a study into the queue.
+
+    Args:
+        jobs: Steps to run one after the other, by job.
+        folder: The study's folder, which the nodes have to see too.
+        settings: What each job asks for.
+        conclude: Is called by a job of its own when all others have ended, well or not.
+
+    Returns:
+        The numbers of the array and of the last job.
+
+    Raises:
+        ConfigurationError: If there is no cluster, it refuses the jobs, or those of an earlier call have not ended.
+    """
+    from experiments.study.node import NodeJob, NodeStep  # noqa: PLC0415  needs submitit
+
+    for plan in {step.plan.folder: step.plan for job in jobs for step in job}.values():
+        record(plan)
+    work = [
+        NodeJob(
+            [
+                NodeStep(f"{step.plan.label}: {step.name}", step.command, step.mark.absolute(), step.log.absolute())
+                for step in job
+            ]
+        )
+        for job in jobs
+    ]
+    executor = _executor(folder)
+    executor.update_parameters(**_parameters(folder, settings))
+    array = str(_submit(executor, work)[0].job_id).partition("_")[0]
+    last = {"time": _REPORT_MINUTES, "gpus_per_node": None, "dependency": f"afterany:{array}"}
+    executor.update_parameters(**last, job_name=f"{folder.resolve().name}-report")
+    report = str(_submit(executor, [conclude])[0].job_id)
+    (folder / FOLDER / _SUBMITTED).write_text(f"{array}\n{report}\n")
+    return array, report
+
+
+def require_idle(folder: Path) -> None:
+    """Refuse to work on a study whose jobs are still in the queue or running.
+
+    Raises:
+        ConfigurationError: The message says which jobs.
+    """
+    submitted = folder / FOLDER / _SUBMITTED
+    if not submitted.is_file():
+        return
+    numbers = submitted.read_text().split()
+    try:
+        queued = [number for number in numbers if _is_queued(number)]
+    except FileNotFoundError:
+        return  # no cluster here
+    if queued:
+        raise ConfigurationError(
+            f"jobs {' and '.join(queued)} of {folder} are queued or running; wait for them, or call "
+            f"scancel {' '.join(queued)} first"
+        )
+
+
+def _is_queued(number: str) -> bool:
+    """Whether Slurm still has a job to run; it forgets those that have ended after some minutes."""
+    listed = subprocess.run(["squeue", "--noheader", "--jobs", number], capture_output=True, text=True, check=False)
+    return listed.returncode == 0 and bool(listed.stdout.strip())
+
+
+def _executor(folder: Path) -> submitit.SlurmExecutor:
+    try:
+        import submitit  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("--launcher slurm needs submitit; call pip install faithful-aad[cluster]") from error
+    try:
+        return submitit.SlurmExecutor(folder / FOLDER, max_num_timeout=_MOST_REQUEUES)
+    except RuntimeError as error:
+        raise ConfigurationError("--launcher slurm finds no srun; call it on a machine of the cluster") from error
+
+
+def _parameters(folder: Path, settings: SlurmSettings) -> dict[str, Any]:
+    return {
+        "job_name": folder.resolve().name,
+        "partition": settings.partition,
+        "time": settings.time,
+        "gpus_per_node": settings.gpus or None,
+        "cpus_per_task": settings.cpus,
+        # Since Slurm 22.05 srun does not take the number over from sbatch.
+        "srun_args": [f"--cpus-per-task={settings.cpus}"],
+        "mem": None if settings.memory is None else f"{round(settings.memory * 1024)}M",
+        "array_parallelism": settings.array_parallelism,
+        "setup": settings.setup or None,
+        "additional_parameters": {"requeue": True, **settings.options},
+        "stderr_to_stdout": True,
+    }
+
+
+def _submit(executor: submitit.SlurmExecutor, work: Sequence[Callable[[], None]]) -> list[submitit.Job[None]]:
+    import submitit.core.utils  # noqa: PLC0415
+
+    try:
+        # sbatch's complaints are in the error too.
+        with redirect_stderr(StringIO()), executor.batch():
+            jobs = [executor.submit(call) for call in work]
+    except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+        raise ConfigurationError(f"Slurm refuses the jobs: {first_line(error)}") from error
+    return jobs

@@ -1,0 +1,43 @@
+"""Trainings that are killed, and checkpoints that are damaged, end as if nothing had happened."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("killed_fits.py")
+
+
+@pytest.fixture(scope="module")
+def told(simulated, tmp_path_factory):
+    """What the script tells of two kills at random moments and of two damages."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, str(SCRIPT), str(simulated), str(folder), "--kills", "2", "--damage"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_killed_training_ends_as_one_without_a_break(told):
+    killed = [line for line in told if line["what"] == "killed"]
+    assert len(killed) == 2
+    for line in killed:
+        assert line["same_metrics"], line
+        assert line["max_difference"] == 0, line
+
+
+def test_a_training_goes_on_from_an_intact_checkpoint(told):
+    damaged = [line for line in told if line["what"] == "damaged"]
+    assert [(line["names"], line["how"]) for line in damaged] == [
+        (["last"], "flip"),
+        (["last", "best"], "truncate"),
+    ]
+    for line in damaged:
+        assert line["same_metrics"], line
+        assert line["max_difference"] == 0, line
+        for name, warning in zip(line["names"], line["warnings"], strict=True):
+            assert f"{name}.ckpt" in warning, "the file is named"
