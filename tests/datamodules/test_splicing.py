@@ -176,14 +176,15 @@ def test_a_host_is_left_alone_outside_its_intervals_and_replaced_inside(fan, mad
         assert int(row["sample_rate"]) == RATE
 
 
-def test_what_is_cut_from_an_anomalous_clip_deviates(made):
+def test_what_is_cut_from_an_anomalous_clip_is_what_deviates_most(made):
     spliced = [row for row in rows(made / "manifest.csv") if row["set"] == "spliced"]
     for row in spliced:
         assert "anomaly" in row["donor"]
         start = int(row["donor_start"]) / RATE
         end = start + (int(row["end"]) - int(row["start"])) / RATE
         loud = sum(max(0, min(end, stop) - max(start, begin)) for begin, stop in BURSTS)
-        assert loud >= 0.45 * (end - start)  # half of the frames, and a frame is longer than its step
+        # As much of a burst as the piece can hold, but for the frames at its edges.
+        assert loud > min(end - start, 1.5) - 0.1
 
 
 def test_the_control_has_normal_pieces_at_the_same_intervals(made):
