@@ -49,8 +49,8 @@ def board_stuck(course: Course, intervals: Sequence[Interval], strength: float, 
         chatter = np.zeros_like(course.cut)
         for begin, end in _bursts(start, stop, (1, 5), (1, 6), rng):
             chatter += stretch(size, begin, end, 0.01) * np.float32(rng.uniform(0.4, 1.4))
-        course.cut += np.float32(strength) * stuck * (chatter - 0.5)
-        squeal = -14 + 22 * strength * labour + wander(size, 0.12, 4, rng)
+        course.cut += np.float32(strength) * stuck * (1.7 * chatter - 0.6)
+        squeal = -10 + 26 * strength * labour + wander(size, 0.12, 4, rng)
         course.squeal = np.where(stuck > 0, squeal, course.squeal).astype(np.float32)
         climb = rng.uniform(1.02, 1.25) ** labour * (1 + wander(size, 0.2, 0.01, rng))
         squeal_hz = rng.uniform(1200, 4200) * climb
@@ -65,7 +65,7 @@ def uneven_thick_wood(course: Course, intervals: Sequence[Interval], strength: f
         bite = np.zeros_like(course.cut)
         for begin, end in _bursts(start, stop, (1, 7), (1, 10), rng):
             bite += stretch(size, begin, end, 0.01) * np.float32(rng.uniform(0.3, 1.5))
-        course.cut += np.float32(strength) * thick * (1.5 * bite - 0.3)
+        course.cut += np.float32(strength) * thick * (1.8 * bite - 0.35)
         course.level += np.float32(1.5 * strength) * thick * (1 + wander(size, 0.1, 0.8, rng))
         course.speed *= 1 - np.float32(0.01 * strength) * thick * (1 + wander(size, 0.2, 0.5, rng))
 

@@ -57,8 +57,8 @@ def draw_setting(size: str, day: np.random.Generator, recording: np.random.Gener
     return Setting(
         feed_hz=_SIZE_FEED_HZ[size] + recording.normal(0, 0.05),
         speed=1 + day.normal(0, 0.004) + recording.normal(0, 0.002),
-        level_db=_SIZE_LEVEL_DB[size] + day.normal(0, 0.8) + recording.normal(0, 0.7),
-        colour_db=tuple(_SIZE_COLOUR_DB[size] + day.normal(0, 0.7, 8) + recording.normal(0, 1.1, 8)),
+        level_db=_SIZE_LEVEL_DB[size] + day.normal(0, 1.0) + recording.normal(0, 1.2),
+        colour_db=tuple(_SIZE_COLOUR_DB[size] + day.normal(0, 0.8, 8) + recording.normal(0, 1.6, 8)),
     )
 
 
