@@ -21,7 +21,7 @@ variants:
 """
 BASE = """
 trainer:
-  max_epochs: 3
+  max_epochs: 12 # so many that the training is at work while it is looked at
   accelerator: cpu
   limit_val_batches: 1
   enable_model_summary: false
@@ -137,16 +137,8 @@ def test_one_training_on_several_processes_of_slurm(cluster, simulated, tmp_path
     run, log = tmp_path / "run", tmp_path / "log.txt"
     asked = ["--wait", "--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0", "--cpus-per-task=1"]
     options = ["--config", "demo.yaml", "--trainer.num_nodes", "1", "--trainer.devices", "2"]
-    options += [
-        "--trainer.max_epochs",
-        "1",
-        "--trainer.accelerator",
-        "cpu",
-        "--trainer.sync_batchnorm",
-        "false",
-        "--model.backbone",
-        "cae",
-    ]
+    options += ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--trainer.sync_batchnorm", "false"]
+    options += ["--model.backbone", "cae"]
     options += ["--data.root", str(simulated), "--data.n_frames", "80", "--wandb.mode", "disabled", "--run", str(run)]
     options += ["--trainer.enable_progress_bar", "false", "--attributions.validation_explainers", "[]"]
     cluster.call(
