@@ -11,12 +11,15 @@ import torch
 
 from datamodules import AudioFolderDataModule
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
+from datamodules.layouts import Clip
 from datamodules.provenance import PROVENANCE_FILE, read_provenance
 from datamodules.splicing import splice
 from datamodules.splicing.background import FRONT_END, background, equalise, matching_gain
+from datamodules.splicing.choice import choose_anomalies
 from datamodules.splicing.deviation import FrameDeviation, most_deviating
 from datamodules.splicing.joins import insert
 from datamodules.splicing.plan import draw_intervals, draw_pools, pair
+from datamodules.splicing.recordings import read_recordings
 
 RATE = 16_000
 SECONDS = 6
@@ -185,6 +188,20 @@ def test_what_is_cut_from_an_anomalous_clip_is_what_deviates_most(made):
         loud = sum(max(0, min(end, stop) - max(start, begin)) for begin, stop in BURSTS)
         # As much of a burst as the piece can hold, but for the frames at its edges.
         assert loud > min(end - start, 1.5) - 0.1
+
+
+def test_a_piece_begins_where_the_deviation_does(tmp_path):
+    clip, time = noise(7), np.arange(SECONDS * RATE) / RATE
+    clip += 0.2 * np.sin(2 * np.pi * 3000 * time) * ((time >= 3) & (time < 4))
+    for name, sound in (("host", noise(1)), ("train_0", noise(2)), ("train_1", noise(3)), ("donor", clip)):
+        write(tmp_path / f"{name}.wav", sound)
+    clips = [Clip(path, path.name, 0) for path in sorted(tmp_path.iterdir())]
+    donor, host, *training = read_recordings(clips, "")
+    deviation = FrameDeviation([recording.spectrogram for recording in training])
+    (made,) = choose_anomalies([host], [donor], [[(2, 3)]], deviation)
+    (piece,) = made.pieces
+    assert (piece.start, piece.end) == (2 * RATE, 3 * RATE)
+    assert abs(piece.donor_start - 3 * RATE) <= 3 * 512  # frames at the burst's edges
 
 
 def test_the_control_has_normal_pieces_at_the_same_intervals(made):
