@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -26,11 +27,17 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
         frame_rate: Frames in a second, which is a segment of the F-score.
 
     Raises:
-        DataError: If the file can't be read or no clip in it is annotated.
+        DataError: If the file can't be read, no clip in it is annotated or an interval ends after the clip, or an
+            option is out of range.
     """
+    for option, value in {"seconds": seconds, "frame_rate": frame_rate}.items():
+        if not 0 < value < math.inf:
+            raise DataError(f"--{option} is {value:g}; it must be above 0")
     path = Path(annotations)
     intervals: dict[str, list[tuple[float, float]]] = {}
     for row in read_annotations(path):
+        if any(end > seconds for _, end in row.intervals):
+            raise DataError(f"{path} row {row.number}: an interval ends after --seconds {seconds:g}, the clips' length")
         intervals.setdefault(row.file, []).extend(row.intervals)
     n_frames = round(seconds * frame_rate)
     masks = [frame_mask(of_clip, n_frames, frame_rate) for of_clip in intervals.values() if of_clip]

@@ -1,5 +1,7 @@
 """The command that prints what annotations give away."""
 
+import pytest
+
 from experiments.main import main
 
 
@@ -22,3 +24,18 @@ def test_refuses_a_file_without_intervals(tmp_path, capsys):
     path.write_text("file,start,end\n")
     assert main(["chance", str(path)]) == 2
     assert "name a file with annotated clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seconds", "0"], "--seconds is 0; it must be above 0"),
+        (["--frame_rate", "-3"], "--frame_rate is -3"),
+        (["--seconds", "2"], "row 2: an interval ends after --seconds 2"),
+    ],
+)
+def test_clips_of_impossible_lengths(tmp_path, capsys, options, message):
+    path = tmp_path / "annotations.csv"
+    path.write_text("file,start,end\na.wav,1,3\n")
+    assert main(["chance", str(path), *options]) == 2
+    assert message in capsys.readouterr().err
