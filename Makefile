@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 	$(BIN)/faithful-aad report $(DEMO)/ae $(DEMO)/mae --output $(DEMO)/report.html
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -96,6 +96,7 @@ def _best_explainers(comparison: Comparison) -> str:
     parts = []
     for label in comparison.measured("f1"):
         tests = {name: test for (of, name), test in best_chance_tests(comparison, "f1").items() if of == label}
+        tests = {name: test for name, test in tests.items() if name != _CONTROL} or tests
         name, test = max(tests.items(), key=lambda item: item[1].value.mean)
         parts.append(
             f"{test.value.mean:.3f} for {label} ({explainer_label(name)} at the {ordinal(test.percentile)} percentile)"

@@ -19,6 +19,9 @@ Grid = dict[str, list[tuple[Any, Any]]]
 """The values of each option that is varied, each with the label that stands for it."""
 
 
+_OWN_OPTIONS = ("config", "run", "seed_everything")
+
+
 @dataclass(frozen=True)
 class Variant:
     """One of the things that a study compares.
@@ -71,7 +74,10 @@ def _variant(top: _Section, name: str, own: _Section) -> Variant:
     if not file.is_file():
         raise ConfigurationError(f"{own.path}: variants.{name}.config {config} is not a file ({file})")
     detector = own.contents.get("detector")
-    common = {} if detector else top.mapping("fit")
+    for section in (top, own):
+        section.check_free("fit")
+    # A detector has neither network nor trainer, but is fitted to the same clips.
+    common = {key: value for key, value in top.mapping("fit").items() if not detector or key.startswith("data")}
     return Variant(
         name=name,
         detector=None if detector is None else str(detector),
@@ -103,6 +109,12 @@ class _Section:
                 raise ConfigurationError(
                     f"{self.path}: {self.where}{key} does not exist; choose from {', '.join(known)}"
                 )
+
+    def check_free(self, key: str) -> None:
+        """Refuse options that the study itself gives every run."""
+        for name in self.mapping(key):
+            if name in _OWN_OPTIONS:
+                raise ConfigurationError(f"{self.path}: {self.where}{key}.{name} is given by the study; remove it")
 
     def mapping(self, key: str) -> dict[str, Any]:
         """What stands under a key, by names; nothing where it is absent."""

@@ -18,10 +18,12 @@ def is_fitted(plan: RunPlan) -> bool:
         ConfigurationError: If the run's folder was made with other options of training.
     """
     made = _read_record(plan)
-    if made is not None and made.get("fit") != plan.fit:
+    # A run that failed before it had a stage holds nothing that the new options could be mixed with.
+    begun = any((plan.folder / stage).exists() for stage in ("fit", "test"))
+    if begun and made is not None and made.get("fit") != plan.fit:
         raise ConfigurationError(
             f"{plan.folder} was made with other options ({_first_change(made.get('fit'), plan.fit)}); "
-            f"give another --output, or delete it"
+            f"delete that folder, or give the study another --output"
         )
     return plan.fitted_in is not None and RunFolder(plan.fitted_in).is_finished("fit")
 

@@ -21,7 +21,7 @@ variants:
     fit: {trainer.max_epochs: 7}
     grid: {model.patch_size: [4, 16]}
   forest: {config: base.yaml, detector: isolation_forest, seeds: [1]}
-fit: {trainer.max_epochs: 5}
+fit: {trainer.max_epochs: 5, data.n_frames: 80}
 test: {attributions.explainers: [error_map]}
 """
 
@@ -64,6 +64,7 @@ def test_commands_hold_the_options_the_variants_own_ones_last(plans, tmp_path):
         "fit",
         f"--config={tmp_path / 'base.yaml'}",
         "--trainer.max_epochs=7",
+        "--data.n_frames=80",
         "--model.patch_size=4",
         "--seed_everything=1",
         "--wandb.group=out",
@@ -78,6 +79,7 @@ def test_commands_hold_the_options_the_variants_own_ones_last(plans, tmp_path):
     assert forest.fit[0] == "detect"
     assert "--detector.name=isolation_forest" in forest.fit
     assert not any("max_epochs" in argument for argument in forest.fit), "a detector has no epochs"
+    assert "--data.n_frames=80" in forest.fit, "but it is fitted to the same clips"
     assert forest.fit[-1] == "--data.root=x", "what W&B is told means nothing to a detector"
     assert forest.test == []
 
@@ -122,6 +124,8 @@ def test_other_options_of_training_are_refused(plans):
     (before,) = plans("variants: {AE: {config: base.yaml}}")
     record(before)
     (now,) = plans("variants: {AE: {config: base.yaml, fit: {trainer.max_epochs: 9}}}")
+    assert [[step.command for step in job] for job in open_jobs([now])] == [[now.fit, now.test]], "nothing has begun"
+    (before.folder / "fit").mkdir()
     with pytest.raises(ConfigurationError, match=r"made with other options \(was without, is --trainer.max_epochs=9\)"):
         open_jobs([now])
 
@@ -140,6 +144,8 @@ def test_other_options_of_training_are_refused(plans):
         ("variants: {AE: {config: base.yaml}}\nseeds: 3", "seeds is 3; list whole numbers"),
         ("variants: {AE: {config: base.yaml, seeds: [-1]}}", r"variants.AE.seeds is \[-1\]"),
         ("variants: {AE: {config: base.yaml}}\ngrid: {model.patch_size: 4}", "grid.model.patch_size is 4; give a list"),
+        ("variants: {AE: {config: base.yaml}}\nfit: {seed_everything: 4}", "fit.seed_everything is given by the study"),
+        ("variants: {AE: {config: base.yaml, fit: {run: x}}}", "variants.AE.fit.run is given by the study"),
         ("variants: [", "is not a readable study"),
         ("- AE", "the file is .* not a mapping"),
     ],
