@@ -1,6 +1,7 @@
 """The DataModule that every data set shares."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -22,6 +23,9 @@ from datamodules.shuffle import EpochShuffle
 from datamodules.splits import hold_out, hold_out_stratified
 
 PLANER_FRONT_END = FrontEndSettings()
+
+_FAR_FROM_ZERO = 6.0
+"""dB; the planer's mean is about -3."""
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -144,7 +148,10 @@ class SpectrogramDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Check the clips that the trainer's stage needs and compute their spectrograms."""
-        self.setup(None if self.trainer is None else self.trainer.state.fn)
+        stage = None if self.trainer is None else self.trainer.state.fn
+        self.setup(stage)
+        if stage == "fit":
+            self._warn_of_level()
 
     def setup(self, stage: str | None = None) -> None:
         """Build the datasets of a stage: fit, validate, test or predict; of fit and test if ``None``."""
@@ -191,6 +198,16 @@ class SpectrogramDataModule(LightningDataModule):
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
         )
+
+    def _warn_of_level(self) -> None:
+        """Say so where what hidden patches are set to is far from what is normal."""
+        level = self._training_sets[0].mean_level()
+        if abs(level) > _FAR_FROM_ZERO:
+            warnings.warn(
+                f"the mean level of the training clips is {level:.1f} dB, but hidden patches and padding are 0; "
+                f"--data.reference_level {level + self.reference_level:.0f} makes the mean 0",
+                stacklevel=2,
+            )
 
     @cached_property
     def _layout(self) -> Layout:

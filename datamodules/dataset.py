@@ -59,6 +59,10 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
             "anomaly_type": clip.anomaly_type,
         }
 
+    def mean_level(self) -> float:
+        """Mean of all cells of all clips, dB; reads every clip."""
+        return float(np.mean([self._spectrogram(index).mean().item() for index in range(len(self))]))
+
     def _spectrogram(self, index: int) -> Tensor:
         frames = self._entries[index].open()[:, : self._n_frames]
         return torch.from_numpy(frames - np.float32(self._reference_level))

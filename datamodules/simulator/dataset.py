@@ -19,7 +19,6 @@ from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
 from datamodules.simulator.plan import START_STOP, TRAINING_FOLDERS, PlannedClip, plan
 from datamodules.simulator.render import SAMPLE_RATE, Array
 
-ANNOTATIONS_FILE = "annotations.csv"
 _PLAN, _DAY, _RECORDING, _CLIP = range(4)  # what a random stream is for
 
 
@@ -70,7 +69,7 @@ def simulate(
             built = Path(scratch) / "set"
             clips = plan(train, normal, anomalies, duration, _stream(seed, _PLAN))
             _write_clips(built, clips, duration, seed, workers or os.cpu_count() or 1)
-            _write_annotations(built / ANNOTATIONS_FILE, [clip for clip in clips if clip.anomaly_type], duration)
+            _write_annotations(built, [clip for clip in clips if clip.anomaly_type], duration)
             built.replace(root)
     except OSError as error:
         raise DataError(f"{root} cannot be written: {error.strerror or error}") from None
@@ -114,9 +113,9 @@ def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int,
             pass
 
 
-def _write_annotations(path: Path, clips: list[PlannedClip], duration: int) -> None:
+def _write_annotations(root: Path, clips: list[PlannedClip], duration: int) -> None:
     # Imported here, as the package loads torch, which takes seconds and renders nothing.
-    from datamodules.annotations import AnnotationRow, authors  # noqa: PLC0415
+    from datamodules.annotations import ANNOTATION_FILE, AnnotationRow, authors  # noqa: PLC0415
 
     last = duration - 1 / authors.FRAMES_PER_SECOND  # the authors' last frame is the last, not the one behind it
     rows = [
@@ -128,7 +127,7 @@ def _write_annotations(path: Path, clips: list[PlannedClip], duration: int) -> N
         )
         for number, clip in enumerate(sorted(clips, key=lambda clip: clip.name), start=2)
     ]
-    authors.write(path, rows, duration)
+    authors.write(root / ANNOTATION_FILE, rows, duration)
 
 
 def _require(option: str, value: int, least: int, reason: str) -> None:

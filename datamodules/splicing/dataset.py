@@ -15,8 +15,8 @@ import soundfile
 from rich.console import Console
 from rich.progress import track
 
+from datamodules.annotations import ANNOTATION_FILE
 from datamodules.audio import read_audio
-from datamodules.base import ANNOTATION_FILE
 from datamodules.errors import DataError
 from datamodules.layouts import Clip
 from datamodules.provenance import Provenance, write_provenance

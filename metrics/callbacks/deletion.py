@@ -1,12 +1,12 @@
 """Deletion and insertion: what the error does while the explained frames go, and when only they stay."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
 from metrics.callbacks.base import EvaluationCallback, writes_files
+from metrics.callbacks.explanation import percentile_rows
 from metrics.deletion import DEFAULT_DELETION_PERCENTILES, DeletionInsertionScore
 from metrics.distributed import gather_objects
 from metrics.functional.peaks import frame_curve
@@ -74,10 +74,9 @@ class DeletionInsertion(EvaluationCallback):
             for kind, area in metric.reduce(values).items():
                 if not area.isnan():
                     pl_module.log(f"{stage}/{kind}_area/{explainer}", float(area))
-            for i, of_clip in zip(index.tolist(), values.transpose(1, 2).tolist(), strict=True):
-                for percentile, pair in zip(self.percentiles, of_clip, strict=True):
-                    cells = ("" if math.isnan(value) else value for value in pair)
-                    rows.append((i, clips[i].name, clips[i].anomaly_type, explainer, percentile, *cells))
+            for i, of_clip in zip(index.tolist(), values, strict=True):
+                leading = (i, clips[i].name, clips[i].anomaly_type)
+                rows.extend(percentile_rows(leading, explainer, self.percentiles, of_clip))
         return rows
 
     def _metric(self, explainer: str) -> DeletionInsertionScore:

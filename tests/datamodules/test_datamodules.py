@@ -125,6 +125,13 @@ def test_fit_trains_on_ninety_percent_and_watches_the_rest(planer, trainer):
     assert "val1" not in model.batches
 
 
+def test_a_mean_level_far_from_zero_is_told_before_training(planer, trainer, recwarn):
+    trainer.fit(Recorder(), planer())
+    assert not [str(warning.message) for warning in recwarn if "mean level" in str(warning.message)]
+    with pytest.warns(UserWarning, match=r"is -50\.\d dB, .* --data.reference_level -?0 makes the mean 0"):
+        trainer.fit(Recorder(), planer(reference_level=50.0))
+
+
 def test_labelled_validation_leaves_the_test_set(planer, trainer):
     model, datamodule = Recorder(), planer(labelled_validation=0.3)
     trainer.validate(model, datamodule, verbose=False)

@@ -20,3 +20,11 @@ def test_reference_level_becomes_zero(tmp_path):
     assert torch.equal(spectrogram(), torch.tensor([[-20.0, -14.0], [-14.0, 0.0]]))
     assert torch.equal(spectrogram(reference_level=-14.0), torch.tensor([[-6.0, 0.0], [0.0, 14.0]]))
     assert spectrogram(reference_level=-14).dtype == torch.float32
+
+
+def test_mean_level_is_that_of_all_cells_used(tmp_path):
+    for name, level in (("a", -20.0), ("b", 4.0)):
+        np.save(tmp_path / f"{name}.npy", np.array([[level, level, 99.0]], dtype=np.float32))
+    clips = [Clip(tmp_path / f"{name}.wav", f"{name}.wav", label=0) for name in "ab"]
+    entries = [CacheEntry(tmp_path / f"{name}.npy", n_frames=3) for name in "ab"]
+    assert SpectrogramDataset(clips, entries, n_frames=2, frames_per_second=40.0).mean_level() == -8.0
