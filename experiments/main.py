@@ -21,6 +21,7 @@ _COMMANDS = {
     "report": ("experiments.commands", "run_report", "compare tested runs in a table and an HTML page"),
     "chance": ("experiments.commands", "run_chance", "print the F1 that annotations give away to chance"),
     "dashboard": ("experiments.commands", "run_dashboard", "lay out a study's comparison on Weights & Biases"),
+    "bench": ("experiments.commands", "run_bench", "measure speed beside a yardstick and the machine's limits"),
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 
