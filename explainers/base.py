@@ -104,7 +104,8 @@ def default_layout(module: nn.Module) -> Iterator[None]:
     weights = [(parameter, parameter.data) for parameter in module.parameters() if parameter.ndim == 4]
     try:
         for parameter, data in weights:
-            parameter.data = data.contiguous()
+            # A clone: `contiguous` leaves the strides of a single channel as they are, and they decide.
+            parameter.data = data.clone(memory_format=torch.contiguous_format)
         yield
     finally:
         for parameter, data in weights:

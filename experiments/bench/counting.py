@@ -13,6 +13,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+_ATEN = torch.ops.aten
+_FORMULAS = {
+    **flop_registry,
+    # Attention on a CPU counts like that on a GPU, and torch has no formula for it.
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_flash_attention],
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
+        _ATEN._scaled_dot_product_flash_attention_backward
+    ],
+}
+
 _MOVE_NOTHING = {"empty", "empty_like", "empty_strided", "new_empty", "detach"}
 """Operators that only reserve or share memory, beside the views."""
 
@@ -43,12 +53,16 @@ class _Counter(TorchDispatchMode):
         self.bytes_moved = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operator and count it."""
-        kwargs = kwargs or {}
+        """Run an operator and count it, or those that it is made of where torch has no formula for the whole."""
+        kwargs, operator = kwargs or {}, func.overloadpacket
+        if operator not in _FORMULAS:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         result = func(*args, **kwargs)
-        operator = func.overloadpacket
-        if operator in flop_registry:
-            self.flops += flop_registry[operator](*args, **kwargs, out_val=result)
+        if operator in _FORMULAS:
+            self.flops += _FORMULAS[operator](*args, **kwargs, out_val=result)
         if not func.is_view and operator.__name__ not in _MOVE_NOTHING:
             tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
             self.bytes_moved += sum(tensor.nbytes for tensor in tensors)

@@ -69,8 +69,8 @@ def results_table(results: Sequence[Result], machine: Machine, settings: Setting
     threads = f" on {machine.threads} thread{'s'[: machine.threads > 1]}" if settings.device == "cpu" else ""
     return Table(
         title=f"Speed on {machine.device}{threads}",
-        note=f"Clips of {settings.n_mels} × {settings.n_frames}, float32. Medians of {settings.repeats} turns, in "
-        f"which yardstick and ours alternate; × is the median of the turns' ratios. The limit: the operations of ours at "
+        note=f"Clips of {settings.n_mels} × {settings.n_frames}, float32; medians of {settings.repeats} turns in "
+        "which yardstick and ours alternate; × is the median of their ratios. The limit: the operations of ours at "
         f"{machine.peak_flops / 1e9:.0f} GFLOP/s (matrix product {machine.matmul_flops / 1e9:.0f}, convolution "
         f"{machine.convolution_flops / 1e9:.0f}) or the bytes that its operators read and write at "
         f"{machine.bandwidth / 1e9:.1f} GB/s, whichever takes longer.",
