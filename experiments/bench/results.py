@@ -69,14 +69,24 @@ def results_table(results: Sequence[Result], machine: Machine, settings: Setting
     threads = f" on {machine.threads} thread{'s'[: machine.threads > 1]}" if settings.device == "cpu" else ""
     return Table(
         title=f"Speed on {machine.device}{threads}",
-        note=f"Clips of {settings.n_mels} × {settings.n_frames}, float32; medians of {settings.repeats} turns in "
-        "which yardstick and ours alternate; × is the median of their ratios. The limit: the operations of ours at "
-        f"{machine.peak_flops / 1e9:.0f} GFLOP/s (matrix product {machine.matmul_flops / 1e9:.0f}, convolution "
-        f"{machine.convolution_flops / 1e9:.0f}) or the bytes that its operators read and write at "
-        f"{machine.bandwidth / 1e9:.1f} GB/s, whichever takes longer.",
+        note=_note(machine, settings),
         header=("Work", "Unit", "Yardstick", "Ours", "×", "Limit", "Of limit"),
         groups=(rows,),
         names=2,
+    )
+
+
+def _note(machine: Machine, settings: Settings) -> str:
+    """How the table was made."""
+    peak, matmul, convolution, bandwidth = (
+        f"{rate / 1e9:.1f}"
+        for rate in (machine.peak_flops, machine.matmul_flops, machine.convolution_flops, machine.bandwidth)
+    )
+    return (
+        f"Clips of {settings.n_mels} × {settings.n_frames}, float32; the evaluation of {settings.clips}. Yardstick and "
+        f"ours took turns, {settings.repeats} each: median rates, and the median of the turns' ratios (×). The limit: "
+        f"operations of ours at {peak} GFLOP/s (matrix product {matmul}, convolution {convolution}) or the bytes that "
+        f"its operators read and write at {bandwidth} GB/s, whichever takes longer."
     )
 
 

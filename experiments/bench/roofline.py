@@ -40,7 +40,11 @@ def roofline(results: Sequence[Result], machine: Machine) -> Figure:
         axes.plot([intensity] * 2, flops, color=MUTED, lw=0.7)
         axes.plot(intensity, flops[0], marker="o", ms=5, mfc="white", mec=MUTED, ls="")
         axes.plot(intensity, flops[1], marker="o", ms=5, color=_OURS, ls="", label=f"{number}  {_label(result)}")
-        axes.annotate(str(number), (intensity, flops[1]), (0, 5), textcoords="offset points", ha="center", fontsize=7)
+        side = 1 if number % 2 else -1  # neighbours in the list are neighbours in the figure
+        axes.annotate(
+            str(number), (intensity, flops[1]), (6 * side, 0), textcoords="offset points", fontsize=7,
+            ha="left" if side > 0 else "right", va="center",
+        )  # fmt: skip
     axes.plot([], [], marker="o", ms=5, mfc="white", mec=MUTED, ls="", label="    yardstick, same job")
     axes.set(xscale="log", yscale="log", xlabel="Operations per byte (FLOP/B)", ylabel="Rate (GFLOP/s)")
     axes.set_title(verbatim(machine.device), loc="left", fontweight="bold")

@@ -53,9 +53,14 @@ class Subjects:
     def module(self, masked: bool = False) -> Autoencoder | MaskedAutoencoder:
         """Ours, with the weights of `network`."""
         settings = self.settings
-        size = {"n_mels": settings.n_mels, "n_frames": settings.n_frames, "num_heads": settings.num_heads}
-        module = MaskedAutoencoder(patch_size=MASKED_PATCH, **size) if masked else Autoencoder(**size)
-        module.backbone = SkipCAETransformer.from_reference(self.network().state_dict(), **size)
+        n_mels, n_frames, num_heads = settings.n_mels, settings.n_frames, settings.num_heads
+        module: Autoencoder | MaskedAutoencoder = (
+            MaskedAutoencoder(n_mels, n_frames, num_heads, patch_size=MASKED_PATCH)
+            if masked
+            else Autoencoder(n_mels, n_frames, num_heads)
+        )
+        weights = self.network().state_dict()
+        module.backbone = SkipCAETransformer.from_reference(weights, n_mels, n_frames, num_heads)
         return module.to(self.device).eval()
 
     @property

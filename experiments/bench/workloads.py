@@ -98,7 +98,7 @@ def evaluating(subjects: Subjects) -> Workload:
     frames_per_segment = subjects.settings.frames_per_segment
     x, annotation = subjects.x[:1], subjects.annotation[:1]
     return Workload(
-        name=f"evaluate {len(subjects.x)} clips",
+        name="full evaluation",
         unit="clips",
         amounts=tuple(len(part) for part, _ in parts),
         yardstick=lambda turn: seconds_of(
@@ -142,8 +142,8 @@ def scoring(subjects: Subjects) -> Workload:
 
     x = subjects.x[: settings.batch_size]
     return Workload(
-        name="score",
-        unit="hours of audio",
+        name="score audio",
+        unit="hours",
         amounts=(len(files) * hours,) * settings.repeats,
         yardstick=lambda turn: seconds_of(score_files, device),
         ours=lambda turn: seconds_of(lambda: score(module, loader), device),

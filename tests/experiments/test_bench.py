@@ -122,7 +122,7 @@ def test_command_prints_a_table_and_writes_json_and_figure(tmp_path, capsys, mon
     measured = json.loads((tmp_path / "bench.json").read_text())
     assert measured["settings"]["n_frames"] == 32
     names = [result["name"] for result in measured["results"]]
-    assert names == ["train AE, batch 2", "train MAE, batch 2", *PAPER_EXPLAINERS, "evaluate 1 clips", "score"]
+    assert names == ["train AE, batch 2", "train MAE, batch 2", *PAPER_EXPLAINERS, "full evaluation", "score audio"]
     for result in measured["results"]:
         (slow,), (fast,) = result["timing"]["yardstick"], result["timing"]["ours"]
         assert result["ratio"] == pytest.approx(slow / fast)
