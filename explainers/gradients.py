@@ -69,8 +69,8 @@ class IntegratedGradientsMap(Explainer):
         baseline: Level of the baseline's cells, dB.
         steps_per_pass: Points evaluated at once. One at a time, in the default memory layout, rounds as the published
             code does. More are about twice as fast, but round otherwise, which flips single kinks of the network:
-            of a clip's 32,000 cells some ten move by 1e-4 to 3e-4 of the map's largest value. So do they in
-            float64; neither way is nearer to it.
+            a few of a clip's 32,000 cells move by 1e-4 to 3e-4 of the map's largest value. So do they in float64;
+            neither way is nearer to it.
         memory_budget: See `Explainer`.
 
     Attributes:

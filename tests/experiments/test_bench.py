@@ -116,13 +116,15 @@ SIZES = ["--n_mels", "16", "--n_frames", "32", "--num_heads", "4", "--clips", "1
 
 
 def test_command_prints_a_table_and_writes_json_and_figure(tmp_path, capsys, monkeypatch):
+    explainers = ("error_map", "saliency")  # the others take many passes
+    monkeypatch.setattr("experiments.bench.workloads.PAPER_EXPLAINERS", explainers)
     monkeypatch.setattr("experiments.bench.machine._SECONDS", 0.01)
     assert main(["bench", *SIZES, "--repeats", "1", "--output", str(tmp_path / "bench.json")]) == 0
     printed = capsys.readouterr().out
     measured = json.loads((tmp_path / "bench.json").read_text())
     assert measured["settings"]["n_frames"] == 32
     names = [result["name"] for result in measured["results"]]
-    assert names == ["train AE, batch 2", "train MAE, batch 2", *PAPER_EXPLAINERS, "full evaluation", "score audio"]
+    assert names == ["train AE, batch 2", "train MAE, batch 2", *explainers, "full evaluation", "score audio"]
     for result in measured["results"]:
         (slow,), (fast,) = result["timing"]["yardstick"], result["timing"]["ours"]
         assert result["ratio"] == pytest.approx(slow / fast)
