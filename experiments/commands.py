@@ -78,6 +78,13 @@ def _compare(name: str, arguments: list[str]) -> None:
     _run(compare, name, arguments, positional="reference")
 
 
+def run_bench(name: str, arguments: list[str]) -> None:
+    """Run `faithful-aad bench`."""
+    from experiments.bench.command import bench  # noqa: PLC0415
+
+    _run(bench, name, arguments)
+
+
 def run_study(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad study STUDY [options] [-- options of every training]`."""
     from experiments.study.command import study  # noqa: PLC0415

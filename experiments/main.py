@@ -29,6 +29,7 @@ _COMMANDS = {
     ),
     "annotations": ("experiments.commands", "run_annotations", "check annotations or convert them"),
     "splice": ("experiments.commands", "run_splice", "make an annotated test set of clips that nobody annotated"),
+    "bench": ("experiments.commands", "run_bench", "measure speed beside a yardstick and the machine's limits"),
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 

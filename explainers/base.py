@@ -25,13 +25,14 @@ class Explainer(ABC):
     Args:
         module: Maps spectrograms (B, F, T) in dB to reconstructions of the same shape.
         memory_budget: MiB that the activations of one forward and backward pass may take. At least one clip is
-            passed at a time, whatever the budget.
+            passed at a time, whatever the budget. Where there is less memory than that, passes are halved until they
+            fit.
     """
 
     def __init__(self, module: nn.Module, memory_budget: int = 256) -> None:
         self.module = module
         self.memory_budget = memory_budget
-        self._row_bytes: dict[tuple[int, ...], int] = {}
+        self._rows_within_budget: dict[tuple[int, ...], int] = {}
 
     def attribute(self, x: Tensor, reconstruction: Tensor | None = None) -> Tensor:
         """Attribute each clip's anomaly score to the cells of its spectrogram.
@@ -49,7 +50,16 @@ class Explainer(ABC):
         """
         with held_still(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
-            return self._attribute(x.detach().clone(), reconstruction).detach()
+            x = x.detach().clone()
+            while True:
+                try:
+                    return self._attribute(x, reconstruction).detach()
+                except (RuntimeError, MemoryError) as error:
+                    rows = self.rows_per_pass(x)
+                    if rows == 1 or not _memory_is_short(error):
+                        raise
+                # Begun again out here, where the error no longer holds on to the tensors of the failed pass.
+                self._rows_within_budget[tuple(x.shape[1:])] = rows // 2
 
     @abstractmethod
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
@@ -62,9 +72,10 @@ class Explainer(ABC):
     def rows_per_pass(self, x: Tensor) -> int:
         """How many spectrograms like those in x fit one forward and backward pass within the budget."""
         shape = tuple(x.shape[1:])
-        if shape not in self._row_bytes:
-            self._row_bytes[shape] = _saved_bytes(self, x[:1])
-        return max(1, self.memory_budget * MEBIBYTE // max(1, self._row_bytes[shape]))
+        if shape not in self._rows_within_budget:
+            rows = self.memory_budget * MEBIBYTE // max(1, _saved_bytes(self, x[:1]))
+            self._rows_within_budget[shape] = max(1, rows)
+        return self._rows_within_budget[shape]
 
 
 @contextmanager
@@ -85,6 +96,25 @@ def held_still(module: nn.Module) -> Iterator[None]:
                 parameter.requires_grad_(True)
             for child, mode in training:
                 child.training = mode
+
+
+@contextmanager
+def default_layout(module: nn.Module) -> Iterator[None]:
+    """Convolutions in PyTorch's default memory layout; afterwards each has its own weights again."""
+    weights = [(parameter, parameter.data) for parameter in module.parameters() if parameter.ndim == 4]
+    try:
+        for parameter, data in weights:
+            # A clone: `contiguous` leaves the strides of a single channel as they are, and they decide.
+            parameter.data = data.clone(memory_format=torch.contiguous_format)
+        yield
+    finally:
+        for parameter, data in weights:
+            parameter.data = data
+
+
+def _memory_is_short(error: Exception) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _saved_bytes(explainer: Explainer, row: Tensor) -> int:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from lightning_modules.backbones.stages import NEGATIVE_SLOPE, conv, require_room_to_pool, resize
+from lightning_modules.backbones.stages import NEGATIVE_SLOPE, conv, lay_channels_last, require_room_to_pool, resize
 
 # Channels before, between and after the convolutions of each stage.
 _ENCODER = ((1, 2, 2, 4, 4), (4, 8, 8), (8, 16, 16), (16, 32, 32))
@@ -40,6 +40,7 @@ class CAE(nn.Module):
         self.encoder = nn.Sequential(*(nn.Sequential(*_convolutions(stage), nn.MaxPool2d(2)) for stage in _ENCODER))
         self.decoder = nn.Sequential(*(nn.Sequential(*_convolutions(stage), _upsample(stage)) for stage in _DECODER))
         self.head = nn.Sequential(conv(4, 2), nn.LeakyReLU(NEGATIVE_SLOPE), conv(2, 1))
+        lay_channels_last(self)
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -11,6 +11,7 @@ from lightning_modules.backbones.stages import (
     EncoderStage,
     Head,
     StemStage,
+    lay_channels_last,
     require_room_to_pool,
     resize,
 )
@@ -40,6 +41,7 @@ class SkipAutoencoder(nn.Module):
         self.decoder2 = DecoderStage(16)
         self.decoder1 = DecoderStage(8)
         self.head = Head()
+        lay_channels_last(self)
 
     @property
     def cam_layer(self) -> nn.Module:

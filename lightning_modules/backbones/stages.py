@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,6 +28,19 @@ def act(x: Tensor) -> Tensor:
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of x (B, C, F, T) to `size`, which costs nothing where the size is right already."""
     return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def as_tokens(x: Tensor) -> Tensor:
+    """Channels of x (B, C, F, T) as tokens (B, C, F · T), dense in memory.
+
+    A view of channels-last memory would make a batch's matrix product by the weights one product for each clip.
+    """
+    return x.flatten(2).contiguous()
+
+
+def lay_channels_last(network: nn.Module) -> None:
+    """Choose the memory layout in which convolutions of so few channels run about twice as fast on a CPU."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def require_room_to_pool(network: str, n_mels: int, n_frames: int) -> None:
@@ -107,7 +121,7 @@ class DeepestEncoderStage(nn.Module):
         """Map (B, 16, F, T) to the latent (B, 32, F/2, T/2) and the tokens (B, 32, F · T)."""
         b1 = act(self.conv1(x))
         b2 = act(self.conv2(b1))
-        tokens = b2.flatten(2)
+        tokens = as_tokens(b2)
         if self.transformer is not None:
             tokens = self.transformer(tokens)
         skipped = act(self.skip(b1 + _pad_channels(x, DEEPEST_CHANNELS)))
@@ -143,7 +157,7 @@ class DeepestDecoderStage(nn.Module):
         u4 = act(self.conv4(u3))
         # An odd F or T loses a row to pooling; both sides have to match again.
         v = resize(self.upsample(self.norm(u4 + u3 + z)), self.size)
-        return v if self.transformer is None else self.transformer(v.flatten(2), memory).reshape(v.shape)
+        return v if self.transformer is None else self.transformer(as_tokens(v), memory).reshape(v.shape)
 
 
 class DecoderStage(nn.Module):

@@ -61,6 +61,20 @@ def test_integrated_gradients_are_exact_for_a_quadratic(x):
     torch.testing.assert_close(shifted, SQUARE * (x**2 - 4) / CELLS, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("steps_per_pass", "default"), [(1, True), (2, False)])
+def test_integrated_gradients_round_as_published_one_step_at_a_time(steps_per_pass, default):
+    module = Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    layer = module.backbone.encoder1.conv1
+    activations, before = [], layer.weight
+    with layer.register_forward_hook(lambda layer, inputs, output: activations.append(output)):
+        explainer = IntegratedGradientsMap(module, n_steps=2, steps_per_pass=steps_per_pass)
+        explainer.attribute(torch.ones(1, 16, 32))
+    # The first pass measures memory.
+    assert {activation.is_contiguous() for activation in activations[1:]} == {default}
+    assert layer.weight is before
+    assert module.backbone.encoder4.conv2.weight.stride()[1] == 1, "channels last again"
+
+
 def test_gradient_shap_expects_the_same_as_integrated_gradients(x):
     # With next to no noise its mean over α ~ U(0, 1) is c·x²; 20,000 draws leave about 1 % of error.
     attribution = GradientSHAPMap(Gain(), n_samples=20_000, noise_std=1e-6).attribute(x)

@@ -1,0 +1,1 @@
+"""Speed beside a plainly written yardstick and beside what the machine can do."""

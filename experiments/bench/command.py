@@ -1,0 +1,99 @@
+"""`faithful-aad bench`: how fast this machine trains, explains, evaluates and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from experiments.bench.machine import measure_machine
+from experiments.bench.results import Result, results_json, results_table
+from experiments.bench.roofline import roofline
+from experiments.bench.settings import Settings
+from experiments.bench.subjects import Subjects, prepare
+from experiments.bench.timing import Timing
+from experiments.bench.workloads import workloads
+from experiments.bench.yardstick import load_yardstick
+from experiments.cli import quieten
+from experiments.figures.output import save_png
+from experiments.files import write_atomically
+from experiments.report.terminal import print_table
+from lightning_modules.errors import ConfigurationError
+
+
+def bench(
+    clips: int = 46,
+    repeats: int = 3,
+    batch_size: int = 32,
+    device: str = "cpu",
+    output: str | None = None,
+    n_mels: int = 80,
+    n_frames: int = 400,
+    num_heads: int = 10,
+) -> None:
+    """Measure training, explaining, evaluating and scoring beside a plainly written yardstick and the machine's limits.
+
+    Args:
+        clips: Clips of the full evaluation; the yardstick takes some 20 s for each on two cores.
+        repeats: Turns that yardstick and ours take at each workload.
+        batch_size: Clips in a batch of training and of scoring.
+        device: Where the networks run: cpu, cuda or cuda:1.
+        output: JSON file of everything that was measured; the roofline is drawn beside it as PNG.
+        n_mels: Mel bands of a clip.
+        n_frames: Frames of a clip.
+        num_heads: Attention heads of the network.
+
+    Raises:
+        ConfigurationError: If a number is not positive, the device is not there, or the package is not a checkout.
+    """
+    settings = Settings(clips, repeats, batch_size, device, n_mels, n_frames, num_heads)
+    for option in ("clips", "repeats", "batch_size"):
+        if getattr(settings, option) < 1:
+            raise ConfigurationError(f"--{option} {getattr(settings, option)} is not a positive number")
+    _require_device(device)
+    yardstick = load_yardstick()
+    quieten()
+    with _progress() as progress, prepare(settings, yardstick) as subjects:
+        progress.add_task("the machine's peaks", total=None)
+        machine = measure_machine(torch.device(device))
+        results = _measure(subjects, progress)
+    print_table(Console(highlight=False), results_table(results, machine, settings))
+    if output is not None:
+        path = Path(output)
+        write_atomically(path, results_json(results, machine, settings).encode())
+        print(path, save_png(roofline(results, machine), path.with_suffix(".png")), sep="\n")
+
+
+def _measure(subjects: Subjects, progress: Progress) -> list[Result]:
+    """Take turns at every workload."""
+    (bar,) = progress.task_ids
+    results = []
+    for workload in workloads(subjects):
+        turns = len(workload.amounts)
+        progress.reset(bar, description=workload.name, total=turns + 1)
+        timing = Timing((), ())
+        for turn in range(turns):
+            timing = Timing((*timing.yardstick, workload.yardstick(turn)), (*timing.ours, workload.ours(turn)))
+            progress.advance(bar)
+        work = workload.count()
+        results.append(Result(workload.name, workload.unit, workload.amounts, timing, work))
+    return results
+
+
+def _require_device(device: str) -> None:
+    """Refuse a device that PyTorch does not know or that is not there.
+
+    Raises:
+        ConfigurationError: The message says which there are.
+    """
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if device not in there and not (device == "cuda" and len(there) > 1):
+        raise ConfigurationError(f"--device {device} is not there; choose one of {', '.join(there)}")
+
+
+def _progress() -> Progress:
+    """A bar of the present workload's turns, on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

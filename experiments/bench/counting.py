@@ -1,0 +1,97 @@
+"""Operations and bytes of a computation, counted while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+_ATEN = torch.ops.aten
+_FORMULAS = {
+    **flop_registry,
+    # Attention on a CPU counts like that on a GPU, and torch has no formula for it.
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_flash_attention],
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
+        _ATEN._scaled_dot_product_flash_attention_backward
+    ],
+}
+
+_MOVE_NOTHING = {"empty", "empty_like", "empty_strided", "new_empty", "detach"}
+"""Operators that only reserve or share memory, beside the views."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a computation takes.
+
+    Attributes:
+        flops: Floating-point operations of its products and convolutions; a multiplication and an addition are two.
+        bytes_moved: Bytes that its operators read and write, each from and to memory. An operator that finds its
+            input in a cache moves fewer.
+    """
+
+    flops: float
+    bytes_moved: float
+
+    def __truediv__(self, units: float) -> Work:
+        return Work(self.flops / units, self.bytes_moved / units)
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up the operations of operators, by torch's own formulas, and the sizes of what they take and give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+        self.bytes_moved = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and count it, or those that it is made of where torch has no formula for the whole."""
+        kwargs, operator = kwargs or {}, func.overloadpacket
+        if operator not in _FORMULAS:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if operator in _FORMULAS:
+            self.flops += _FORMULAS[operator](*args, **kwargs, out_val=result)
+        if not func.is_view and operator.__name__ not in _MOVE_NOTHING:
+            tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
+            self.bytes_moved += sum(tensor.nbytes for tensor in tensors)
+        return result
+
+
+def count_work(run: Callable[[], Any]) -> Work:
+    """Run a computation and count its operations and bytes.
+
+    `torch.utils.flop_counter.FlopCounterMode` itself does not run with `torch.autograd.grad`, which Captum calls.
+
+    Example:
+        A product of 2 × 3 and 3 × 4 has 24 pairs to multiply and add, and 6 + 12 + 8 numbers of 4 bytes.
+
+        >>> a, b = torch.ones(2, 3), torch.ones(3, 4)
+        >>> count_work(lambda: a @ b)
+        Work(flops=48, bytes_moved=104)
+    """
+    with _single_operators(), _Counter() as counter:
+        run()
+    return Work(counter.flops, counter.bytes_moved)
+
+
+@contextmanager
+def _single_operators() -> Iterator[None]:
+    """Without the transformers' fast path, one operator whose operations nobody counts."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
