@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.cache import CacheEntry, SpectrogramCache
@@ -18,6 +16,7 @@ from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
+from datamodules.loading import Loader, keep_if_wanted, load
 from datamodules.provenance import Provenance, read_provenance
 from datamodules.shuffle import EpochShuffle
 from datamodules.splits import hold_out, hold_out_stratified
@@ -26,8 +25,6 @@ PLANER_FRONT_END = FrontEndSettings()
 
 _FAR_FROM_ZERO = 6.0
 """dB; the planer's mean is about -3."""
-
-Loader = DataLoader[dict[str, Any]]
 
 
 class SpectrogramDataModule(LightningDataModule):
@@ -57,6 +54,8 @@ class SpectrogramDataModule(LightningDataModule):
         cache_dir: Folder for computed spectrograms; one in the user's cache folder when ``None``.
         num_workers: Processes that load batches; 0 loads in the main one.
         pin_memory: Whether batches are put into pinned memory; when ``None``, if there is a CUDA device.
+        resident: Whether the training clips are kept on the device that trains, so that no batch is loaded or sent;
+            when ``None``, on a CUDA device of whose free memory they take at most a quarter.
 
     Raises:
         DataError: An option is out of its range; or, from ``prepare_data``, ``setup`` and the lists of clips,
@@ -78,6 +77,7 @@ class SpectrogramDataModule(LightningDataModule):
         cache_dir: str | None = None,
         num_workers: int = 0,
         pin_memory: bool | None = None,
+        resident: bool | None = None,
     ) -> None:
         super().__init__()
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
@@ -101,6 +101,7 @@ class SpectrogramDataModule(LightningDataModule):
         self.predict_path = None if predict_path is None else Path(predict_path)
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.num_workers = num_workers
+        self.resident = resident
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
 
     def scan(self) -> Layout:
@@ -167,7 +168,7 @@ class SpectrogramDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Normal clips, in a new order every epoch, given by the global seed."""
-        clips = self._training_sets[0]
+        clips = self._trained_on(self._training_sets[0])
         trainer, seed = self.trainer, torch.initial_seed()
         if trainer is None:
             return self._loader(clips, EpochShuffle(len(clips), seed))
@@ -176,7 +177,7 @@ class SpectrogramDataModule(LightningDataModule):
 
     def val_dataloader(self) -> list[Loader]:
         """Held-out normal clips and, with ``labelled_validation``, held-out labelled clips."""
-        sets = [self._training_sets[1]]
+        sets = [self._trained_on(self._training_sets[1])]
         if self.labelled_validation:
             sets.append(self._test_sets[1])
         return [self._loader(dataset) for dataset in sets]
@@ -189,15 +190,14 @@ class SpectrogramDataModule(LightningDataModule):
         """Clips of ``predict_path``."""
         return self._loader(self._predict_set)
 
+    def _trained_on(self, clips: SpectrogramDataset) -> SpectrogramDataset:
+        """Clips that every epoch needs, on the device that trains if that is wanted and they fit."""
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        keep_if_wanted(clips, device, self.resident)
+        return clips
+
     def _loader(self, dataset: SpectrogramDataset, sampler: EpochShuffle | None = None) -> Loader:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0,
-        )
+        return load(dataset, self.batch_size, self.num_workers, self.pin_memory, sampler)
 
     def _warn_of_level(self) -> None:
         """Say so where what hidden patches are set to is far from what is normal."""

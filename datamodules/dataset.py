@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,24 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         self._n_frames = n_frames
         self._frames_per_second = frames_per_second
         self._reference_level = reference_level
+        self._device: torch.device | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that all spectrograms take, bytes."""
+        cells = self._entries[0].open().shape[0] * self._n_frames if self._entries else 0
+        return len(self) * cells * np.dtype(np.float32).itemsize
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether items lie on a device already."""
+        return self._device is not None
+
+    def keep_on(self, device: torch.device) -> None:
+        """Move all spectrograms to a device with the first item, and have every item's there from then on."""
+        if device != self._device:
+            self._device = device
+            self.__dict__.pop("_resident", None)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -50,7 +69,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         clip = self.clips[index]
         annotation = frame_mask(clip.intervals, self._n_frames, self._frames_per_second)
         return {
-            "spectrogram": self._spectrogram(index),
+            "spectrogram": self._spectrogram(index) if self._device is None else self._resident[index],
             "label": clip.label,
             "index": index,
             "annotation": annotation,
@@ -62,6 +81,15 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
     def mean_level(self) -> float:
         """Mean of all cells of all clips, dB; reads every clip."""
         return float(np.mean([self._spectrogram(index).mean().item() for index in range(len(self))]))
+
+    @cached_property
+    def _resident(self) -> Tensor:
+        """All spectrograms (N, F, T) on the device."""
+        first = self._spectrogram(0)
+        cells = torch.empty((len(self), *first.shape), device=self._device)
+        for index in range(len(self)):
+            cells[index] = self._spectrogram(index)
+        return cells
 
     def _spectrogram(self, index: int) -> Tensor:
         frames = self._entries[index].open()[:, : self._n_frames]

@@ -28,3 +28,18 @@ def test_mean_level_is_that_of_all_cells_used(tmp_path):
     clips = [Clip(tmp_path / f"{name}.wav", f"{name}.wav", label=0) for name in "ab"]
     entries = [CacheEntry(tmp_path / f"{name}.npy", n_frames=3) for name in "ab"]
     assert SpectrogramDataset(clips, entries, n_frames=2, frames_per_second=40.0).mean_level() == -8.0
+
+
+def test_clips_on_a_device_are_read_once(tmp_path):
+    levels = {"a": [[-14.0, 2.0, 99.0]], "b": [[0.0, 5.0, 99.0]]}
+    for name, level in levels.items():
+        np.save(tmp_path / f"{name}.npy", np.array(level, dtype=np.float32))
+    clips = [Clip(tmp_path / f"{name}.wav", f"{name}.wav", label=0) for name in levels]
+    entries = [CacheEntry(tmp_path / f"{name}.npy", n_frames=3) for name in levels]
+    dataset = SpectrogramDataset(clips, entries, n_frames=2, frames_per_second=40.0, reference_level=-14.0)
+    assert dataset.size_bytes == 2 * 1 * 2 * 4
+    dataset.keep_on(torch.device("cpu"))
+    assert torch.equal(dataset[1]["spectrogram"], torch.tensor([[14.0, 19.0]]))
+    for entry in entries:
+        entry.path.unlink()
+    assert torch.equal(dataset[0]["spectrogram"], torch.tensor([[0.0, 16.0]]))

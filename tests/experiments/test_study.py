@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from experiments.main import main
+from experiments.study.definition import read_definition
 from experiments.study.jobs import environment
+from experiments.study.plan import plan_runs
 
 BASE = """
 trainer:
@@ -78,10 +80,11 @@ def alive(run):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the steps of a killed study")
 def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp_path):
-    definition = study("  MAE: {config: base.yaml, fit: {model: MaskedAutoencoder}}")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(definition, "--output", str(whole)).wait() == 0
+    definition = study("  MAE: {config: base.yaml, fit: {model: MaskedAutoencoder, model.backbone: cae}}")
+    (plan,) = plan_runs(read_definition(Path(definition)), tmp_path / "whole")
+    assert main(plan.fit) == main(plan.test) == 0
 
+    killed = tmp_path / "killed"
     run = killed / "runs" / "MAE" / "seed_0"
     scalars = run / "fit" / "metrics.csv"
     began = time.monotonic()
@@ -100,9 +103,8 @@ def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp
         assert not alive(run), "a step went on without its study"
     assert start(definition, "--output", str(killed)).wait() == 0
 
-    straight = whole / "runs" / "MAE" / "seed_0"
-    assert results(run) == results(straight)
-    assert scalars.read_bytes() == (straight / "fit" / "metrics.csv").read_bytes(), "the training went on as if nothing"
+    assert results(run) == results(plan.folder)
+    assert scalars.read_bytes() == (plan.folder / "fit" / "metrics.csv").read_bytes(), "went on as if nothing"
     assert (killed / "report.html").is_file()
     assert (killed / "study.yaml").read_bytes() == Path(definition).read_bytes()
 
