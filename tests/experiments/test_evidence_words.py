@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.report.evidence import ChanceTest, Estimate, PairedTest
+from experiments.report.evidence import ChanceTest, Estimate
+from experiments.report.pairing import PairedTest
 from experiments.report.verdicts import (
     Verdict,
     against_chance,
