@@ -135,10 +135,10 @@ def _claims(comparison: Comparison) -> list[str]:
             }
             sentences.append(claim_sentence(second.label, first.label, of_paper))
         for of in found:
+            said = paired_sentence(second.label, first.label, of.name, _labelled(of.tests))
             if of.differing_control is not None:
-                sentences.append(scale_sentence(second.label, first.label, of.measure, of.differing_control))
-            if of.tests:
-                sentences.append(paired_sentence(second.label, first.label, of.name, _labelled(of.tests)))
+                said = f"{scale_sentence(second.label, first.label, of.measure, of.differing_control)} {said}"
+            sentences.append(said)
     return list(filter(None, sentences))
 
 

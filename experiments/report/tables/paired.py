@@ -32,9 +32,9 @@ _TESTS = (
 _OVER_CHANCE = ("Over chance", "Over chance 95 %", "Over chance p (Holm)")
 
 _NOTE = (
-    "Over chance, in the page and files: the same of each clip's value minus its own chance level, the mean over circular shifts of its curve "
-    "on the same model; that takes out what models differ by where nothing is explained, as the random map shows it"
-    ", but not a scale that stretches what is above chance."
+    "Over chance, in the page and files: the same of each clip's value minus its own chance level, the mean over "
+    "circular shifts of its curve on the same model; that takes out what models differ by where nothing is explained, "
+    "but not a scale that stretches what is above chance."
 )
 
 
