@@ -12,6 +12,7 @@ from datamodules.annotations import frame_mask, read_annotations
 from datamodules.errors import DataError
 from experiments.report.tables import Cell, Table
 from experiments.report.terminal import print_table
+from experiments.wording import counted
 from metrics.clip_metric import DEFAULT_PERCENTILES
 from metrics.functional.chance import chance_levels
 
@@ -47,7 +48,7 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
     levels = chance_levels(annotation, DEFAULT_PERCENTILES, round(frame_rate))
     table = Table(
         title="F1 without a model",
-        note=f"Mean over {len(masks)} annotated clips of {seconds:g} s, of which "
+        note=f"Mean over {counted(len(masks), 'annotated clip')} of {seconds:g} s, of which "
         f"{annotation.sum(1).double().mean() / frame_rate:.1f} s are annotated on average. One run: adjacent frames "
         f"that begin at random. Oracle: as many frames, chosen by who knows the annotation.",
         header=("Percentile", *_COLUMNS.values()),

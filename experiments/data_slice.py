@@ -8,6 +8,7 @@ from typing import Literal
 
 from datamodules.errors import DataError
 from datamodules.recordings import MANIFEST_FILE, slice_recordings
+from experiments.wording import counted
 
 _NAMED = 3
 
@@ -38,7 +39,8 @@ def data_slice(
         raise DataError(f'--start {start} is no time; write it as "2019-12-04 08:48"') from None
     summary = slice_recordings([Path(source) for source in sources], Path(output), seconds, format, begin)
     kept = f" ({summary.kept:,} were there already)" if summary.kept else ""
-    print(f"{summary.written + summary.kept:,} clips of {seconds} s in {output}{kept}, listed in {MANIFEST_FILE}")
+    clips = counted(summary.written + summary.kept, "clip")
+    print(f"{clips} of {seconds} s in {output}{kept}, listed in {MANIFEST_FILE}")
     if summary.left_over:
         longest = sorted(summary.left_over.items(), key=lambda item: -item[1])
         named = ", ".join(f"{source} {rest:.2f} s" for source, rest in longest[:_NAMED])

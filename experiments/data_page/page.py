@@ -10,6 +10,7 @@ from experiments.data_page.tables import annotations_table, clips_table, folders
 from experiments.data_page.words import summarise
 from experiments.report.fragments import Section, bullets, figure_html, folded, paragraph, table_html
 from experiments.report.shell import frame_page
+from experiments.wording import counted
 
 _SENTENCES = 20
 """Sentences that stand above the figures."""
@@ -25,7 +26,7 @@ def build_page(survey: Survey, findings: Findings) -> str:
         _annotation_section(survey),
     ]
     return frame_page(
-        f"Data set {survey.root.resolve().name}: {len(survey.clips):,} clips",
+        f"Data set {survey.root.resolve().name}: {counted(len(survey.clips), 'clip')}",
         bullets(summarise(survey, findings), _SENTENCES),
         [section for section in sections if section is not None],
     )

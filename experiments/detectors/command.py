@@ -27,6 +27,7 @@ from experiments.files import write_atomically
 from experiments.report import load_comparison, print_comparison
 from experiments.run_config import objective_name, read_config
 from experiments.run_folder import CONFIG_FILE, RunFolder
+from experiments.wording import counted
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import DetectionAUC
 
@@ -62,7 +63,7 @@ def run_detect(name: str, arguments: list[str]) -> None:
 
     clips = _training_clips(data)
     label = objective_name({"detector": {"name": settings.detector.name}})
-    with Console(stderr=True).status(f"Fitting {label} on {len(clips)} clips"):
+    with Console(stderr=True).status(f"Fitting {label} on {counted(len(clips), 'clip')}"):
         detector.fit(clips)
     config = settings.clone()
     config.pop("run")

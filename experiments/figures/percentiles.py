@@ -10,9 +10,13 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import MUTED, explainer_colour, explainer_label, explainer_marker, styled, verbatim
 from experiments.results import ClipValues
+from experiments.wording import counted
 
 KIND_LABELS = {"f1": "F1", "frame": "Frame-based faithfulness", "segment": "Segment-based faithfulness"}
 PERCENTILE = "Percentile of the peak threshold"
+
+_LEGEND_COLUMNS = 2
+"""Entries of the legend side by side below a panel: the longest name takes nearly half of its width."""
 
 
 @styled
@@ -39,9 +43,9 @@ def percentile_curves(values: ClipValues, kinds: Sequence[str], model: str = "")
         axes.set_xlabel(PERCENTILE)
         axes.grid(axis="y")
     panels[0].set_ylim(bottom=0)
-    panels[0].set_ylabel(f"Mean over {len(values.names)} clips")
+    panels[0].set_ylabel(f"Mean over {counted(len(values.names), 'clip')}")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(3 * len(kinds), len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(_LEGEND_COLUMNS * len(kinds), len(labels)))
     if model:
         figure.suptitle(verbatim(model), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     return figure

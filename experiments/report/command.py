@@ -11,7 +11,7 @@ from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.export import write_tables
 from experiments.report.page import build_page
 from experiments.report.paper_figures import write_figures
-from experiments.report.summary import summarise
+from experiments.report.summary import findings, preface
 from experiments.report.tables import all_tables
 from experiments.report.terminal import print_table
 from lightning_modules.errors import ConfigurationError
@@ -20,11 +20,10 @@ from lightning_modules.errors import ConfigurationError
 def print_comparison(comparison: Comparison) -> None:
     """Print what the runs rest on, the tables that fit, and what they say."""
     console = Console(highlight=False)
-    first, *others = summarise(comparison)
-    console.print(first, markup=False)
+    console.print("\n\n".join(preface(comparison)), markup=False)
     for table in all_tables(comparison):
         print_table(console, table)
-    for sentence in others:
+    for sentence in findings(comparison):
         console.print(f"\n{sentence}", markup=False)
 
 

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from datamodules.provenance import Provenance
+from experiments.report.folders import runs_in
 from experiments.report.groups import Group
 from experiments.results import Run, read_run
-from experiments.run_folder import STUDY_FILE, RunFolder
 from lightning_modules.errors import ConfigurationError
 
 T = TypeVar("T")
 
 _PERCENTILE = 98
 """The percentile that tables show (paper section 3.4.2), where the runs have it."""
-
-_STUDY = "study.yaml"
-"""What makes a folder that of a study."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,34 +118,18 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
 
     Raises:
         ConfigurationError: If none is given, one is given twice, a run is unfinished, no run of a study is finished,
-            or they were tested, or explained, on different clips or percentiles.
+            a folder is inside or above the one meant, or they were tested, or explained, on different clips or
+            percentiles.
     """
     if not folders:
         raise ConfigurationError("report needs the folder of at least one run or study")
-    chosen, unfinished = _expand(folders)
+    chosen, unfinished = runs_in(folders)
     repeated = [folder for folder, count in Counter(folder.resolve() for folder in chosen).items() if count > 1]
     if repeated:
         raise ConfigurationError(f"{repeated[0]} is given twice; name each run once")
     runs = [read_run(folder) for folder in chosen]
     _check_same_clips(runs)
     return Comparison(_group(runs, _common_percentiles(runs)), tuple(unfinished))
-
-
-def _expand(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Folders of runs to read, and those of a study's runs that aren't tested yet."""
-    chosen: list[Path] = []
-    unfinished: list[Path] = []
-    for folder in folders:
-        if not (folder / _STUDY).is_file():
-            chosen.append(folder)
-            continue
-        members = sorted(path.parent for path in (folder / "runs").rglob(STUDY_FILE))
-        tested = [run for run in members if RunFolder(run).is_finished("test")]
-        if not tested:
-            raise ConfigurationError(f"no run of the study {folder} is tested yet; run faithful-aad study on it first")
-        chosen += tested
-        unfinished += [run for run in members if run not in tested]
-    return chosen, unfinished
 
 
 def _group(runs: Sequence[Run], percentiles: tuple[int, ...]) -> dict[str, Group]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,13 +18,27 @@ from metrics.functional.detection_uncertainty import bootstrap_auroc
 from metrics.functional.references import REFERENCES
 from metrics.functional.uncertainty import (
     bootstrap_mean,
-    compare_paired,
     holm,
     over_seeds,
 )
 
 MEASURES = {"f1": "F1", "frame": "frame-based faithfulness", "segment": "segment-based faithfulness"}
 """The measures of explanations, all better when higher, and what sentences call them."""
+
+_NO_BOUND = (
+    "The oracle knows the annotation, not the frames that lower the model's error most, so it is no upper bound of "
+    "faithfulness: values above 1 are possible."
+)
+
+ORACLE = {
+    "f1": "The oracle has the best F1 that as many frames can have.",
+    "frame": _NO_BOUND,
+    "segment": _NO_BOUND,
+}
+"""What a chance-corrected value of 1 means, for each measure."""
+
+NO_EXPLAINER = {"f1": ("random_frames", "all_frames"), "frame": ("random_frames",), "segment": ("random_frames",)}
+"""References that an explanation worth its name is above; all frames are no choice where they are replaced."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,9 @@ class ChanceTest:
         references: Value of random frames, of all frames and of an oracle.
         p_value: Permutation p-value against circular shifts, one-sided.
         p_holm: The same after Holm's correction over the model's explainers.
+        excess: 95 % bootstrap intervals over clips of the value minus that of what needs no explainer, by the
+            reference's name: random frames, and for F1 all frames too. Replacing all frames is beyond any
+            explanation's reach.
     """
 
     percentile: int
@@ -63,36 +80,16 @@ class ChanceTest:
     references: Mapping[str, float]
     p_value: float
     p_holm: float = math.nan
+    excess: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def corrected(self) -> float:
-        """Where the value lies between chance (0) and an oracle (1)."""
+        """Where the value lies between chance (0) and the annotation's oracle (1).
+
+        As many frames have no higher F1 than the oracle. Faithfulness may be, for the oracle knows the
+        annotation and not the frames that lower the model's error most; the value is above 1 then.
+        """
         return float(chance_corrected(*map(torch.tensor, (self.value.mean, self.chance, self.references["oracle"]))))
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A measure of two models or explainers on the same clips.
-
-    Attributes:
-        first: Mean of the first.
-        second: Mean of the second.
-        difference: Second minus first.
-        low: Lower end of the difference's 95 % bootstrap interval over clips.
-        high: Upper end.
-        p_value: Of Wilcoxon's signed-rank test over clips, two-sided.
-        n_clips: Number of clips.
-        p_holm: The p-value after Holm's correction over the tests made together.
-    """
-
-    first: float
-    second: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    n_clips: int
-    p_holm: float = math.nan
 
 
 def detection_estimates(group: Group, kind: ScoreKind = "score") -> tuple[Estimate, Estimate]:
@@ -108,41 +105,6 @@ def chance_tests(comparison: Comparison, measure: str) -> dict[tuple[str, str], 
 def best_chance_tests(comparison: Comparison, measure: str) -> dict[tuple[str, str], ChanceTest]:
     """Tests at each one's best percentile; their p-values allow for its choice."""
     return comparison.once(("best", measure), lambda: _chance_tests(comparison, measure, best=True))
-
-
-def paired_tests(comparison: Comparison, first: Group, second: Group, measure: str) -> dict[str, PairedTest]:
-    """Two models compared clip by clip at the percentile that tables show, by explainer.
-
-    Runs are paired by seed where both have the seed. P-values are corrected over the explainers.
-    """
-    key = ("paired", first.label, second.label, measure)
-    return comparison.once(key, lambda: _paired_tests(comparison, first, second, measure))
-
-
-def explainer_tests(comparison: Comparison, first: str, second: str, measure: str) -> dict[str, PairedTest]:
-    """Two explainers of the same model compared clip by clip, by the group's label; corrected over the groups."""
-    tests = {}
-    for label, group in comparison.measured(measure).items():
-        values = [group.clip_values(measure, name)[:, :, comparison.at] for name in (first, second)]
-        if all(np.isfinite(of_explainer).any() for of_explainer in values):
-            tests[label] = _compare(*values)
-    return _corrected(tests)
-
-
-def pairs(comparison: Comparison) -> list[tuple[Group, Group]]:
-    """The groups to set against each other: each MAE against the AE of the same settings, or the only AE.
-
-    Without both objectives, two explained groups are compared as they come.
-    """
-    explained = list(comparison.explained.values())
-    plain = [group for group in explained if group.objective == "AE"]
-    found = []
-    for group in explained:
-        if group.objective == "MAE":
-            same = [other for other in plain if other.settings == group.settings]
-            partner = same or plain
-            found += [(partner[0], group)] if len(partner) == 1 else []
-    return found or ([(explained[0], explained[1])] if len(explained) == 2 else [])
 
 
 def _detection_estimates(group: Group, kind: ScoreKind) -> tuple[Estimate, Estimate]:
@@ -186,38 +148,15 @@ def _chance_test(group: Group, measure: str, explainer: str, position: int | Non
         chance=_mean(group.means(f"{measure}_chance", explainer)[:, at]),
         references={name: _mean(group.reference(measure, name)[:, at]) for name in REFERENCES},
         p_value=p_value,
+        excess={name: _excess(group, measure, explainer, name, at) for name in NO_EXPLAINER[measure]},
     )
 
 
-def _paired_tests(comparison: Comparison, first: Group, second: Group, measure: str) -> dict[str, PairedTest]:
-    tests = {}
-    for name in comparison.explainers:
-        values = [group.clip_values(measure, name)[rows, :, comparison.at]
-                  for group, rows in zip((first, second), _same_seeds(first, second), strict=True)]  # fmt: skip
-        if all(np.isfinite(of_group).any() for of_group in values):
-            tests[name] = _compare(*values)
-    return _corrected(tests)
-
-
-def _same_seeds(first: Group, second: Group) -> tuple[list[int], list[int]]:
-    """Positions of the runs whose seed both have, or of all runs where no seed is shared."""
-    shared = [seed for seed in first.seeds if seed is not None and seed in second.seeds]
-    if not shared:
-        return list(range(len(first.runs))), list(range(len(second.runs)))
-    return [first.seeds.index(seed) for seed in shared], [second.seeds.index(seed) for seed in shared]
-
-
-def _compare(first: Floats, second: Floats) -> PairedTest:
-    found = compare_paired(first, second)
-    return PairedTest(float(first.mean()), float(second.mean()), *found)
-
-
-def _corrected(tests: dict[str, PairedTest]) -> dict[str, PairedTest]:
-    adjusted = holm([test.p_value for test in tests.values()])
-    return {
-        name: PairedTest(**{**vars(test), "p_holm": float(p_holm)})
-        for (name, test), p_holm in zip(tests.items(), adjusted, strict=True)
-    }
+def _excess(group: Group, measure: str, explainer: str, reference: str, at: int) -> tuple[float, float]:
+    """Interval of an explainer's value minus a reference's on the same clips."""
+    differences = group.clip_values(measure, explainer) - group.reference_clip_values(measure, reference)
+    _, low, high = bootstrap_mean(over_seeds(differences[:, :, at]))
+    return float(low), float(high)
 
 
 def _estimate(values: Floats) -> Estimate:

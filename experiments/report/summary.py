@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from experiments.figures import MAX_FPR
 from experiments.figures.style import explainer_label, readable
 from experiments.report import published
+from experiments.report.cautions import cautions, missing_in_words
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import (
     MEASURES,
@@ -16,22 +18,22 @@ from experiments.report.evidence import (
     best_chance_tests,
     chance_tests,
     detection_estimates,
-    explainer_tests,
-    paired_tests,
-    pairs,
 )
 from experiments.report.groups import Group
-from experiments.report.tables.table import interval_text, ordinal
+from experiments.report.pairing import PairedTest, explainer_tests, paired_tests, pairs
+from experiments.report.tables.table import interval_text, no_width, ordinal
 from experiments.report.verdicts import (
     Verdict,
     chance_sentence,
     claim_sentence,
+    control_differs,
     control_sentence,
     difference_text,
-    join,
     paired,
     paired_sentence,
+    scale_sentence,
 )
+from experiments.wording import counted, join
 
 T = TypeVar("T")
 
@@ -39,16 +41,30 @@ _CONTROL = "random"
 
 
 def summarise(comparison: Comparison) -> list[str]:
-    """Sentences on the clips, detection and explanations."""
-    sentences = [clips_in_words(comparison), *unfinished_in_words(comparison)]
+    """What was compared and how it is to be read, then what was found."""
+    return [*preface(comparison), *findings(comparison)]
+
+
+def preface(comparison: Comparison) -> list[str]:
+    """Sentences that come before any number: the runs and clips, what the numbers don't say, and what is missing."""
+    return [
+        clips_in_words(comparison),
+        *unfinished_in_words(comparison),
+        *cautions(comparison),
+        *missing_in_words(comparison),
+    ]
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Sentences on detection and explanations."""
+    sentences = []
     if comparison.first.clips.has_both_classes:
         sentences.append(_detection(comparison))
     if comparison.measured("f1"):
         sentences.append(_best_explainers(comparison))
     sentences += _claims(comparison)
     sentences += _against_chance(comparison)
-    sentences += _masked_error(comparison)
-    return [*sentences, *_cautions(comparison)]
+    return sentences + _masked_error(comparison)
 
 
 def clips_in_words(comparison: Comparison) -> str:
@@ -62,7 +78,7 @@ def clips_in_words(comparison: Comparison) -> str:
     provenance = comparison.provenance
     made = f" {provenance.mark} {provenance.description}" if provenance else ""
     return (
-        f"{groups} {together} {len(clips.names)} clips: {len(clips.names) - n_anomalous} normal and "
+        f"{groups} {together} {counted(len(clips.names), 'clip')}: {len(clips.names) - n_anomalous} normal and "
         f"{n_anomalous} anomalous{of_types}; {int(clips.annotated.sum())} have annotated intervals.{made}"
     )
 
@@ -80,7 +96,7 @@ def unfinished_in_words(comparison: Comparison) -> list[str]:
 
 def _with_runs(group: Group) -> str:
     if group.runs[0].membership is not None:
-        return f"{group.label} ({len(group.runs)} seed{'s' if len(group.runs) > 1 else ''})"
+        return f"{group.label} ({counted(len(group.runs), 'seed')})"
     folder = str(group.runs[0].folder)
     return group.label if folder in group.label else f"{group.label} ({folder})"
 
@@ -89,7 +105,8 @@ def _detection(comparison: Comparison) -> str:
     areas = {label: detection_estimates(group) for label, group in comparison.groups.items()}
     auc = join([f"{_with_interval(auc)} for {label}" for label, (auc, _) in areas.items()])
     pauc = join([f"{pauc.mean:.3f} for {label}" for label, (_, pauc) in areas.items()])
-    return f"The AUC is {auc}; the partial AUC up to a false-positive rate of {MAX_FPR:g} is {pauc}."
+    found = [(estimate.low, estimate.high) for of_group in areas.values() for estimate in of_group]
+    return f"The AUC is {auc}; the partial AUC up to a false-positive rate of {MAX_FPR:g} is {pauc}.{no_width(found)}"
 
 
 def _best_explainers(comparison: Comparison) -> str:
@@ -102,7 +119,7 @@ def _best_explainers(comparison: Comparison) -> str:
             f"{test.value.mean:.3f} for {label} ({explainer_label(name)} at the {ordinal(test.percentile)} percentile)"
         )
     n_clips = len(comparison.first_explained.clip_names("f1"))
-    return f"Against the annotation of {n_clips} clips, the highest F1 is {join(parts)}."
+    return f"Against the annotation of {counted(n_clips, 'clip')}, the highest F1 is {join(parts)}."
 
 
 def _claims(comparison: Comparison) -> list[str]:
@@ -111,17 +128,45 @@ def _claims(comparison: Comparison) -> list[str]:
         return []
     sentences = []
     for first, second in pairs(comparison):
-        tests = {name: paired_tests(comparison, first, second, measure) for measure, name in MEASURES.items()}
+        found = [_of_measure(comparison, first, second, measure) for measure in MEASURES]
         if (first.objective, second.objective) == ("AE", "MAE"):
             of_paper = {
-                name: {explainer: test for explainer, test in found.items() if explainer in published.EXPLAINERS}
-                for name, found in tests.items()
+                of.name: {name: test for name, test in of.tests.items() if name in published.EXPLAINERS} for of in found
             }
             sentences.append(claim_sentence(second.label, first.label, of_paper))
-        sentences += [
-            paired_sentence(second.label, first.label, name, _labelled(found)) for name, found in tests.items() if found
-        ]
+        for of in found:
+            said = paired_sentence(second.label, first.label, of.name, _labelled(of.tests))
+            if of.differing_control is not None:
+                said = f"{scale_sentence(second.label, first.label, of.measure, of.differing_control)} {said}"
+            sentences.append(said)
     return list(filter(None, sentences))
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Two models in one measure, over chance where the random map tells them apart.
+
+    Attributes:
+        measure: What the measure is called.
+        name: The same, and that it is over chance if it is.
+        tests: By explainer, the control left out.
+        differing_control: The raw test of the random map if it tells the models apart.
+    """
+
+    measure: str
+    name: str
+    tests: Mapping[str, PairedTest]
+    differing_control: PairedTest | None
+
+
+def _of_measure(comparison: Comparison, first: Group, second: Group, measure: str) -> _Compared:
+    tests, name = paired_tests(comparison, first, second, measure), MEASURES[measure]
+    control = tests.get(_CONTROL)
+    differing = control if control_differs(control) else None
+    if differing is not None:
+        tests, name = paired_tests(comparison, first, second, measure, over_chance=True), f"{name} over chance"
+    explained = {explainer: test for explainer, test in tests.items() if explainer != _CONTROL}
+    return _Compared(MEASURES[measure], name, explained, differing)
 
 
 def _against_chance(comparison: Comparison) -> list[str]:
@@ -151,26 +196,6 @@ def _masked_error(comparison: Comparison) -> list[str]:
         if parts:
             sentences.append(f"Against the plain error map, the masked error map's {name} is {join(parts)}.")
     return sentences
-
-
-def _cautions(comparison: Comparison) -> list[str]:
-    """What the numbers do not say."""
-    seeds = [len(group.runs) for group in comparison.groups.values()]
-    if max(seeds) == 1:
-        text = "Every number is that of one training run and says nothing of the spread between runs."
-    else:
-        text = (
-            "± is the standard deviation between training runs that differ by seed; intervals and p-values are over "
-            "clips, for the runs at hand, and say nothing of other seeds or machines."
-        )
-    groups = comparison.measured("f1").values()
-    tested = any(group.measured("f1_chance") for group in groups)
-    if groups and not tested:
-        text += (
-            " Frames drawn at random reach an F1 well above 0, so F1 is not to be read against 0; these runs hold no "
-            "chance level: run faithful-aad test again to have it."
-        )
-    return [text]
 
 
 def _with_interval(estimate: Estimate) -> str:

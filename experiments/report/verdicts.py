@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 
-from experiments.report.evidence import ChanceTest, PairedTest
+from experiments.report.evidence import ChanceTest
+from experiments.report.pairing import PairedTest
 from experiments.report.tables.table import interval_text, p_text, signed_text
+from experiments.wording import counted, join
 from metrics.functional.uncertainty import holm
 
 LEVEL = 0.05
 """Significance level of every test, after Holm's correction."""
+
+_ONE = 0.9995
+"""P-values that three decimals show as 1."""
+
+_REFERENCES = {"random_frames": "random frames", "all_frames": "every frame"}
 
 
 class Verdict(Enum):
@@ -38,11 +46,7 @@ def paired(test: PairedTest) -> Verdict:
     """
     if math.isnan(test.p_holm):
         return Verdict.UNKNOWN
-    if test.p_holm < LEVEL and test.low > 0:
-        return Verdict.HIGHER
-    if test.p_holm < LEVEL and test.high < 0:
-        return Verdict.LOWER
-    return Verdict.OPEN
+    return _of_interval(test.low, test.high) if test.p_holm < LEVEL else Verdict.OPEN
 
 
 def smallest_p_value(n_clips: int, tests: int) -> float:
@@ -74,7 +78,33 @@ def chance_sentence(model: str, measure: str, tests: Mapping[str, ChanceTest]) -
     if found[Verdict.OPEN]:
         names = _with_p({name: tests[name].p_holm for name in found[Verdict.OPEN]})
         parts.append(f"is not distinguishable from chance for {names}")
-    return f"{model}: {measure} {'; it '.join(parts)}." if parts else ""
+    sentence = f"{model}: {measure} {'; it '.join(parts)}." if parts else ""
+    return sentence + _not_above_references({name: tests[name] for name in found[Verdict.HIGHER]})
+
+
+def _not_above_references(above: Mapping[str, ChanceTest]) -> str:
+    """Which explainers are above their own shifted curves, and yet not above what needs no explainer at all."""
+    names: dict[str, list[str]] = {}
+    for verdict, said in ((Verdict.LOWER, "below"), (Verdict.OPEN, "not distinguishable from")):
+        for name, test in above.items():
+            references = [
+                f"{_REFERENCES[reference]} ({test.references[reference]:.3f})"
+                for reference, (low, high) in test.excess.items()
+                if _of_interval(low, high) is verdict
+            ]
+            if references:
+                names.setdefault(f"{said} {join(references)}", []).append(name)
+    if not names:
+        return ""
+    parts = [f"{join(of_said)} {'is' if len(of_said) == 1 else 'are'} {said}" for said, of_said in names.items()]
+    return f" Above its own shifted curves is not above everything: {'; '.join(parts)}."
+
+
+def _of_interval(low: float, high: float) -> Verdict:
+    """What the interval of a difference says alone."""
+    if math.isnan(low):
+        return Verdict.UNKNOWN
+    return Verdict.HIGHER if low > 0 else Verdict.LOWER if high < 0 else Verdict.OPEN
 
 
 def control_sentence(tests: Mapping[str, ChanceTest]) -> str:
@@ -90,11 +120,28 @@ def control_sentence(tests: Mapping[str, ChanceTest]) -> str:
     above = {name: p_value for name, p_value in adjusted.items() if p_value < LEVEL}
     if above:
         return (
-            f"The random map, a control that explains nothing, is above chance in {_with_p(above)}: don't trust the "
+            f"The random map, a control that explains nothing, is above chance in {join(list(above))} "
+            f"({_p(min(above.values()))}{' or more' if len(above) > 1 else ''}): don't trust the "
             "other p-values before this is understood."
         )
-    lowest = p_text(min(known.values()))
-    return f"The random map, a control, is at chance in {join(list(known))} (p ≥ {lowest}), as it should be."
+    return f"The random map, a control, is at chance in {_with_p(known)}, as it should be."
+
+
+def control_differs(test: PairedTest | None) -> bool:
+    """Whether the random map, which explains neither of two models, still tells them apart.
+
+    It warns and claims nothing, so its p-value is not corrected: a family would make the warning come too late.
+    """
+    return test is not None and paired(replace(test, p_holm=test.p_value)) in {Verdict.HIGHER, Verdict.LOWER}
+
+
+def scale_sentence(second: str, first: str, measure: str, control: PairedTest) -> str:
+    """The warning that a measure differs between two models whatever is explained."""
+    return (
+        f"Mind the scale of {measure}: the random map, which explains nothing, differs between {second} and {first} by "
+        f"{difference_text(control)} ({_p(control.p_value)}), so that raw differences are in part the models' own. "
+        "What follows is over chance: of each clip's value its own chance level is taken off first."
+    )
 
 
 def paired_sentence(second: str, first: str, measure: str, tests: Mapping[str, PairedTest]) -> str:
@@ -120,7 +167,8 @@ def paired_sentence(second: str, first: str, measure: str, tests: Mapping[str, P
     sentence = f"{second}'s {measure} {'; it '.join(parts)}."
     n_clips = next(iter(tests.values())).n_clips
     if smallest_p_value(n_clips, 1) >= LEVEL:
-        sentence += f" {n_clips} clips are too few for any difference to be significant."
+        too_few = "is too few" if n_clips == 1 else "are too few"
+        sentence += f" {counted(n_clips, 'clip')} {too_few} for any difference to be significant."
     return sentence
 
 
@@ -157,16 +205,6 @@ def difference_text(test: PairedTest) -> str:
     return f"{signed_text(test.difference)} {interval_text(test.low, test.high)}"
 
 
-def join(parts: Sequence[str]) -> str:
-    """Parts of an enumeration.
-
-    Example:
-        >>> join(["one", "two", "three"])
-        'one, two and three'
-    """
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
 def _conclusion(verdicts: Sequence[Verdict]) -> str:
     higher, lower = verdicts.count(Verdict.HIGHER), verdicts.count(Verdict.LOWER)
     if higher == len(verdicts):
@@ -190,10 +228,14 @@ def _effect(name: str, test: PairedTest) -> str:
 
 def _with_p(p_values: Mapping[str, float]) -> str:
     """Names and the p-value of one, or the lowest of several."""
-    lowest = p_text(min(p_values.values()))
-    return f"{join(list(p_values))} (p {'=' if len(p_values) == 1 else '≥'} {lowest})"
+    lowest = min(p_values.values())
+    bound = f"p ≥ {p_text(lowest)}" if len(p_values) > 1 and 0.001 <= lowest < _ONE else _p(lowest)
+    return f"{join(list(p_values))} ({bound})"
 
 
 def _p(p_value: float) -> str:
+    """A p-value in a sentence; nothing is above 1, so one that rounds to it is it."""
+    if p_value >= _ONE:
+        return "p = 1"
     text = p_text(p_value)
     return f"p {text[0]} {text[1:]}" if text[0] == "<" else f"p = {text}"

@@ -17,6 +17,7 @@ from experiments.study.progress import StudyProgress
 from experiments.study.slurm import ONE_CORE_A_RUN, SlurmSettings, require_idle, submit
 from experiments.study.state import is_tested
 from experiments.study.steps import LOG_FILE, open_jobs
+from experiments.wording import counted
 from lightning_modules.errors import ConfigurationError
 
 
@@ -57,10 +58,12 @@ def study(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / "study.yaml")
     n_steps = sum(map(len, todo))
-    print(f"{len(plans)} runs in {folder}: {sum(map(is_tested, plans))} are finished, {n_steps} steps are to do")
+    finished = sum(map(is_tested, plans))
+    print(f"{counted(len(plans), 'run')} in {folder}: {finished} finished, {counted(n_steps, 'step')} to do")
     if todo and launcher == "slurm":
         array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
-        print(f"submitted job {array} for {len(todo)} trainings, and job {last}, which reports when they have ended")
+        trainings = counted(len(todo), "training")
+        print(f"submitted job {array} for {trainings}, and job {last}, which reports when all have ended")
         return
     with StudyProgress(n_steps) as progress:
         run_jobs(todo, jobs, progress.show)
@@ -80,7 +83,9 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
         report([str(folder)], str(folder / "report.html"))
     if failed:
         names = "; ".join(f"{plan.label} ({_log(plan)})" for plan in failed)
-        raise RunsFailed(f"{len(failed)} of {len(plans)} runs failed: {names}; the same command tries them again")
+        raise RunsFailed(
+            f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; the same command tries them again"
+        )
 
 
 def _log(plan: RunPlan) -> Path:

@@ -24,8 +24,8 @@ class ChanceCallback(ExplanationCallback):
 
     For each kind in ``chance_columns`` three scalars more, mean over clips: ``{kind}_chance/{explainer}/p98``, the
     value under circular shifts of the clips' curves; ``{kind}_corrected/...``, the share of the way from there to an
-    oracle that knows the annotation; ``{kind}_pvalue/...``, the probability that chance alone reaches the observed
-    mean. The validation inside ``fit`` logs none of them.
+    oracle that knows the annotation, an upper bound of F1 but not of faithfulness; ``{kind}_pvalue/...``, the
+    probability that chance alone reaches the observed mean. The validation inside ``fit`` logs none of them.
 
     Three files more: chance levels are columns of the per-clip file; ``references_filename`` has the same rows for
     random frames, all frames and the oracle in the place of explainers; ``null_filename`` holds each clip's values

@@ -14,10 +14,8 @@ from experiments.report.evidence import (
     best_chance_tests,
     chance_tests,
     detection_estimates,
-    explainer_tests,
-    paired_tests,
-    pairs,
 )
+from experiments.report.pairing import explainer_tests, paired_tests, pairs
 from lightning_modules import ConfigurationError
 from metrics.callbacks import AnnotationFScore, Faithfulness
 from metrics.callbacks.rows import write_rows

@@ -1,16 +1,21 @@
 """What constructed numbers are said to mean."""
 
+from dataclasses import replace
+
 import pytest
 
-from experiments.report.evidence import ChanceTest, Estimate, PairedTest
+from experiments.report.evidence import ChanceTest, Estimate
+from experiments.report.pairing import PairedTest
 from experiments.report.verdicts import (
     Verdict,
     against_chance,
     chance_sentence,
     claim_sentence,
+    control_differs,
     control_sentence,
     paired,
     paired_sentence,
+    scale_sentence,
     smallest_p_value,
 )
 
@@ -118,3 +123,36 @@ def test_control_in_words():
         "The random map, a control that explains nothing, is above chance in MAE's F1 (p = 0.002): don't trust"
     )
     assert control_sentence({"AE's F1": chance(0.4, NAN)}) == ""
+
+
+def test_above_shifted_curves_and_yet_below_random_frames():
+    of_f1 = {
+        "Grad-CAM": {"random_frames": (-0.2, -0.1), "all_frames": (-0.3, -0.2)},
+        "Saliency": {"random_frames": (0.1, 0.2), "all_frames": (-0.1, 0.1)},
+        "GradSHAP": {"random_frames": (0.1, 0.2), "all_frames": (-0.2, 0.1)},
+        "Error map": {"random_frames": (0.2, 0.3), "all_frames": (0.1, 0.2)},
+    }
+    tests = {name: replace(chance(0.45, 0.001), excess=excess) for name, excess in of_f1.items()}
+    assert chance_sentence("MAE", "F1", tests).endswith(
+        "Above its own shifted curves is not above everything: Grad-CAM is below random frames (0.400) and every frame "
+        "(0.500); Saliency and GradSHAP are not distinguishable from every frame (0.500)."
+    )
+    assert "everything" not in chance_sentence("MAE", "F1", {"Error map": tests["Error map"]})
+    # What is at chance anyway is not said to be above anything.
+    assert "everything" not in chance_sentence("MAE", "F1", {"Grad-CAM": replace(tests["Grad-CAM"], p_holm=0.5)})
+
+
+def test_p_values_that_round_to_one_are_one():
+    tests = {"Error map": pair(0.0, 1.0), "Saliency": pair(0.0, 0.9999)}
+    assert paired_sentence("MAE", "AE", "F1", tests).endswith("for Error map and Saliency (p = 1).")
+    assert paired_sentence("MAE", "AE", "F1", {"Saliency": pair(0.0, 0.9994)}).endswith("Saliency (p = 0.999).")
+
+
+def test_the_random_map_warns_by_itself():
+    assert control_differs(replace(pair(-0.012, 0.03, width=0.005), p_holm=0.2))
+    assert not control_differs(pair(-0.012, 0.2, width=0.005))
+    assert not control_differs(pair(-0.012, 0.001))
+    assert not control_differs(None)
+    assert "by −0.012 [−0.017, −0.007] (p < 0.001)" in scale_sentence(
+        "MAE", "AE", "segment-based faithfulness", pair(-0.012, 0.0001, width=0.005)
+    )

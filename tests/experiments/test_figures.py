@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from run_folders import F1
 from study_folders import write_study
 
 from experiments.figures import (
@@ -358,3 +359,13 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, example):
     with pytest.raises(OSError, match="taken"):
         write_atomically(tmp_path / "taken", b"contents")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["grid.png", "new", "taken"]
+
+
+def test_the_legend_of_one_measure_is_inside_the_figure(run_maker, tmp_path):
+    names = ("error_map", "masked_error_map", "saliency", "integrated_gradients", "gradient_shap", "random")
+    folder = run_maker(f1=dict.fromkeys(names, F1["error_map"]), evidence=True).write(tmp_path / "run")
+    figure = percentile_curves(read_run(folder).f1, ("f1",), "AE")
+    render(figure, "png")
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1

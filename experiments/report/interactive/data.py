@@ -16,6 +16,7 @@ import numpy as np
 from experiments.figures.style import LineStyle, explainer_label, model_styles, readable
 from experiments.report.chance_bands import chance_band
 from experiments.report.comparison import Comparison
+from experiments.report.evidence import ORACLE
 from experiments.report.groups import Group
 from experiments.report.interactive.checks import check_curves, check_measures
 from experiments.report.interactive.measure import Measure, rounded
@@ -29,6 +30,7 @@ _REFERENCES = {"random_frames": "random frames", "all_frames": "all frames", "or
 
 _F1 = "of the seconds that hold a peak against the annotated seconds, mean over annotated clips. Higher is better."
 _CORRECTED = "Where the value lies between chance (0) and an oracle that knows the annotation (1)."
+_CORRECTED_FAITHFULNESS = f"{_CORRECTED} {ORACLE['frame']}"
 _REPLACED = "the share of the reconstruction error that goes away when"
 _MEASURES = {
     "f1": ("F1", f"F1 {_F1}"),
@@ -39,12 +41,12 @@ _MEASURES = {
         "Frame-based faithfulness",
         f"Faithfulness: {_REPLACED} the peak frames are replaced by their reconstruction. Higher is better.",
     ),
-    "frame_corrected": ("Frame-based faithfulness, chance-corrected", _CORRECTED),
+    "frame_corrected": ("Frame-based faithfulness, chance-corrected", _CORRECTED_FAITHFULNESS),
     "segment": (
         "Segment-based faithfulness",
         f"Faithfulness: {_REPLACED} the annotated frames of seconds that hold a peak are replaced. Higher is better.",
     ),
-    "segment_corrected": ("Segment-based faithfulness, chance-corrected", _CORRECTED),
+    "segment_corrected": ("Segment-based faithfulness, chance-corrected", _CORRECTED_FAITHFULNESS),
     "deletion": (
         "Deletion",
         "Error that is left, relative to the clip's own, when the frames at or above the percentile are replaced by "

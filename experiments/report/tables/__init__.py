@@ -66,5 +66,10 @@ def explanation_tables(comparison: Comparison) -> list[Table]:
 
 
 def _marked(comparison: Comparison, tables: Iterable[Table | None]) -> list[Table]:
-    """The tables that there are; of a constructed test set each says so."""
-    return [replace(table, note=table.note + comparison.mark) for table in tables if table is not None]
+    """The tables that there are; each says what its bold numbers mean, and of a constructed test set that it is one."""
+    return [replace(table, note=table.note + _bold(table) + comparison.mark) for table in tables if table is not None]
+
+
+def _bold(table: Table) -> str:
+    best = any(cell.best for group in table.groups for row in group for cell in row)
+    return " Bold: the best mean of its group as printed; no test over clips or seeds stands behind it." if best else ""

@@ -20,6 +20,7 @@ from experiments.report.tables.table import (
     number_cells,
     without_empty_columns,
 )
+from experiments.wording import counted
 from metrics.functional.deletion import curve_area
 
 _RANDOMISATION = "randomisation"
@@ -46,8 +47,8 @@ def deletion_table(comparison: Comparison) -> Table | None:
     return Table(
         title="Deletion and insertion",
         note=f"Areas under the curves of the error that is left, relative to the clip's own, over the share of frames "
-        f"replaced by their reconstruction; means over {n_clips} explained clips. Deletion takes the highest frames "
-        "of a curve first: lower is better. Insertion leaves nothing but these: higher is better.",
+        f"replaced by their reconstruction; means over {counted(n_clips, 'explained clip')}. Deletion takes the "
+        "highest frames of a curve first: lower is better. Insertion leaves nothing but these: higher is better.",
         header=("Explainer", "Model", "Deletion ↓", "Insertion ↑"),
         groups=tuple(rows),
         names=2,
@@ -77,11 +78,11 @@ def sanity_table(comparison: Comparison) -> Table | None:
 
     table = Table(
         title="Sanity checks",
-        note=f"Means over {n_clips} checked clips. Columns of stages: rank correlation of a map with the trained "
-        "model's when the parameters from the output up to that stage are random; an explainer that explains the model "
-        "loses it. Infidelity: lower is better, and comparable between explainers of one model only where their maps "
-        "are in the same unit. Max sensitivity: largest relative change of a map under a small change of the clip, "
-        "lower is steadier.",
+        note=f"Means over {counted(n_clips, 'checked clip')}. Columns of stages: rank correlation of a map with the "
+        "trained model's when the parameters from the output up to that stage are random; an explainer that explains "
+        "the model loses it. Infidelity: lower is better, and comparable between explainers of one model only where "
+        "their maps are in the same unit. Max sensitivity: largest relative change of a map under a small change of "
+        "the clip, lower is steadier.",
         header=("Explainer", "Model", *(_stage(stage) for stage in stages), *_OTHER_CHECKS.values()),
         groups=_rows(list(checked), explainers, columns),
         names=2,

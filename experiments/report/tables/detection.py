@@ -18,6 +18,7 @@ from experiments.report.tables.table import (
     Table,
     estimate_cells,
     interval_cells,
+    no_width,
     number_cells,
     without_empty_columns,
 )
@@ -30,12 +31,14 @@ def detection_table(comparison: Comparison) -> Table:
     """AUC and partial AUC of the scores, one row a group, and what is published of the same systems."""
     groups = list(comparison.groups.values())
     header, columns = ["Model", "Runs"], []
+    intervals: list[tuple[float, float]] = []
     kinds: tuple[tuple[ScoreKind, str], ...] = (("score", ""), ("masked_score", ", masked error"))
     for kind, of_kind in kinds:
         found = [detection_estimates(group, kind) for group in groups]
         for area, estimates in zip(_AREAS, zip(*found, strict=True), strict=True):
             header += [f"{area}{of_kind}", f"{area}{of_kind} {_INTERVAL}"]
-            columns += [estimate_cells(estimates), interval_cells([(e.low, e.high) for e in estimates])]
+            intervals += [(e.low, e.high) for e in estimates]
+            columns += [estimate_cells(estimates), interval_cells(intervals[-len(estimates) :])]
     planer = all(published.is_planer(group) for group in groups)
     for i, area in enumerate(_AREAS):
         header.append(f"Published {area}")
@@ -50,7 +53,7 @@ def detection_table(comparison: Comparison) -> Table:
         title="Detection",
         note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips. "
         f"pAUC: partial AUC up to a false-positive rate of {MAX_FPR:g}, standardised (McClish). Chance is 0.5."
-        f"{_spread(groups)}{_published_note(comparison) if planer else ''}",
+        f"{_spread(groups)}{no_width(intervals)}{_published_note(comparison) if planer else ''}",
         header=tuple(header),
         groups=(rows, others) if others else (rows,),
         names=2,

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.figures.style import explainer_label, readable
 from experiments.report import published
 from experiments.report.comparison import Comparison
-from experiments.report.evidence import MEASURES, ChanceTest, Estimate, best_chance_tests, chance_tests
+from experiments.report.evidence import MEASURES, ORACLE, ChanceTest, Estimate, best_chance_tests, chance_tests
 from experiments.report.groups import Group
 from experiments.report.published_curves import published_curve
 from experiments.report.tables.table import (
@@ -21,11 +21,13 @@ from experiments.report.tables.table import (
     estimate_cells,
     interval_cells,
     named_rows,
+    no_width,
     number_cells,
     p_cells,
     shown_percentile,
     without_empty_columns,
 )
+from experiments.wording import counted
 
 Tests = Mapping[tuple[str, str], ChanceTest]
 
@@ -105,9 +107,10 @@ def measure_table(comparison: Comparison, measure: str, best: bool = False) -> T
     name = MEASURES[measure]
     table = Table(
         title=f"{capitalised(name)} at {where}",
-        note=f"Means over {len(comparison.first_explained.clip_names(measure))} clips; ± is the standard deviation "
-        f"between seeds, where there are several, 95 % the bootstrap interval (BCa) over clips."
-        f"{_null_note(comparison, choice)}",
+        note=f"Means over {counted(len(comparison.first_explained.clip_names(measure)), 'clip')};{_spread_note(tests)} "
+        f"95 % is the bootstrap interval (BCa) over clips."
+        f"{no_width([(test.value.low, test.value.high) for test in tests.values()])}"
+        f"{_null_note(comparison, choice)}{_corrected_note(tests, measure)}",
         header=tuple(header),
         groups=_groups(comparison, row_columns),
         names=2,
@@ -157,16 +160,28 @@ def clips_behind(comparison: Comparison) -> str:
         for measure in ("f1", "frame")
     )
     if not explained or annotated == explained:
-        return f"{annotated} annotated clips"
+        return counted(annotated, "annotated clip")
     if not annotated:
-        return f"{explained} explained clips, none of them annotated"
-    return f"{annotated} annotated clips (F1) and {explained} explained clips (faithfulness)"
+        return f"{counted(explained, 'explained clip')}, none of them annotated"
+    return f"{counted(annotated, 'annotated clip')} (F1) and {counted(explained, 'explained clip')} (faithfulness)"
 
 
 def _null_note(comparison: Comparison, choice: str = "") -> str:
     """How chance and p-values come about, where the runs have them."""
     known = any(group.measured(f"{measure}_chance") for group in comparison.explained.values() for measure in MEASURES)
-    return f" {_NULL}{choice}. Corrected: (value − chance) / (oracle − chance)." if known else ""
+    return f" {_NULL}{choice}." if known else ""
+
+
+def _corrected_note(tests: Tests, measure: str) -> str:
+    """What 0 and 1 of the corrected value are, where there is one."""
+    if all(math.isnan(test.corrected) for test in tests.values()):
+        return ""
+    return f" Corrected: (value − chance) / (oracle − chance). {ORACLE[measure]}"
+
+
+def _spread_note(tests: Tests) -> str:
+    several = any(not math.isnan(test.value.sd) for test in tests.values())
+    return " ± is the standard deviation between seeds, where there are several;" if several else ""
 
 
 def _groups(

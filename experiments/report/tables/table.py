@@ -121,6 +121,24 @@ def interval_text(low: float, high: float) -> str:
     return f"[{_rounded(low)}, {_rounded(high)}]"
 
 
+def no_width(intervals: Sequence[tuple[float, float]]) -> str:
+    """What to say of intervals that are shown without a width, nothing where there are none.
+
+    Example:
+        >>> no_width([(0.2, 0.4)])
+        ''
+        >>> no_width([(0.2, 0.4), (1.0, 1.0)]).partition(":")[0]
+        ' An interval without a width, as [1.000, 1.000], is no certainty'
+    """
+    point = next((low for low, high in intervals if f"{low:.3f}" == f"{high:.3f}" != "nan"), None)
+    if point is None:
+        return ""
+    return (
+        f" An interval without a width, as {interval_text(point, point)}, is no certainty: a bootstrap only draws the "
+        "clips at hand, and where all draws agree, as at the end of a scale, it cannot show how uncertain the value is."
+    )
+
+
 def signed_text(difference: float) -> str:
     """A difference with its sign and three decimals.
 
