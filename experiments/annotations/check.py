@@ -15,6 +15,7 @@ from datamodules.annotations.rows import by_clip
 from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import AUDIO_SUFFIXES
+from experiments.counted import counted
 from experiments.report import published
 from experiments.report.tables.data import ClipCounts, counts_table
 from experiments.report.terminal import print_table
@@ -52,7 +53,7 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
             rows, problems = check_annotations(path, seconds, known, data.test, data.seconds)
         for problem in problems:
             print(problem)
-        print(f"{path}: {_plural(len(problems), 'problem')}")
+        print(f"{path}: {counted(len(problems), 'problem')}")
         table = counts_table(_counts(rows, seconds, data))
         narrow = tuple(column for column in table.header if column != "Share")
         print_table(console, replace(table, brief=narrow))
@@ -124,7 +125,3 @@ def _counts(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None
         training=None if data is None else data.training,
         planer=bool(anomalous) and set(anomalous) <= set(published.ANOMALOUS_CLIPS),
     )
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -10,6 +10,7 @@ import torch
 
 from datamodules.description import Findings, Survey, SurveyedClip
 from datamodules.description.survey import NORMAL, TEST, TRAINING
+from experiments.counted import counted
 from experiments.data_page.kinds import duration_text, format_of, kinds_of, media_of
 from experiments.data_page.tables import annotated_seconds
 from experiments.figures.style import readable
@@ -181,16 +182,6 @@ def _annotations(survey: Survey) -> str:
         f"{len(annotated):,} of {len(anomalous):,} anomalous clips are annotated, with {intervals:,} intervals that "
         f"last {np.mean(seconds):.1f} s of a clip on average."
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> counted(1, "clip"), counted(4327, "clip")
-        ('1 clip', '4,327 clips')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _clips(clips: Sequence[SurveyedClip]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from experiments.counted import counted
 from experiments.run_folder import RunFolder
+from experiments.study.copy import keep, origin
 from experiments.study.definition import read_definition
 from experiments.study.errors import RunsFailed
 from experiments.study.jobs import run_jobs
@@ -30,8 +31,8 @@ def study(
 ) -> None:
     """Train and test variants over seeds, each run a process and a folder of its own, and report on them.
 
-    Finished runs are skipped and interrupted ones go on from their last checkpoint, so the same command finishes a
-    study that was stopped.
+    The options of all steps are checked before the first one. Finished runs are skipped and interrupted ones go on
+    from their last checkpoint, so the same command finishes a study that was stopped.
 
     Args:
         definition: The study's YAML.
@@ -42,25 +43,31 @@ def study(
         overrides: Options added to every training; reference detectors take those about data.
 
     Raises:
-        ConfigurationError: If the YAML is wrong, the folder holds runs made with other options, or jobs of a cluster
-            are at work in it.
+        ConfigurationError: If the YAML or an option of a run is wrong, the folder holds runs made with other options,
+            or jobs of a cluster are at work in it.
         RunsFailed: If a run failed.
     """
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
     path = Path(definition)
-    variants = read_definition(path)
     folder = RunFolder(output or Path("runs") / path.stem).path
-    plans = plan_runs(variants, folder, overrides or [])
+    plans = plan_runs(read_definition(path, origin(path, folder)), folder, overrides or [])
     require_idle(folder)
     todo = open_jobs(plans)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, folder / "study.yaml")
-    n_steps = sum(map(len, todo))
-    print(f"{len(plans)} runs in {folder}: {sum(map(is_tested, plans))} are finished, {n_steps} steps are to do")
-    if todo and launcher == "slurm":
+    if todo:
+        from experiments.study.checks import check_steps  # noqa: PLC0415  loads what a finished study does without
+
+        check_steps(todo, path)
+    keep(path, folder)
+    if not todo:
+        print(f"{counted(len(plans), 'run')} in {folder}: all finished")
+        conclude(plans, folder)
+        return
+    n_steps, n_tested = sum(map(len, todo)), sum(map(is_tested, plans))
+    print(f"{counted(len(plans), 'run')} in {folder}: {n_tested} finished, {counted(n_steps, 'step')} to do")
+    if launcher == "slurm":
         array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
-        print(f"submitted job {array} for {len(todo)} trainings, and job {last}, which reports when they have ended")
+        print(f"submitted job {array} for {counted(len(todo), 'job')}, and job {last}, which reports after them")
         return
     with StudyProgress(n_steps) as progress:
         run_jobs(todo, jobs, progress.show)
@@ -80,7 +87,9 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
         report([str(folder)], str(folder / "report.html"))
     if failed:
         names = "; ".join(f"{plan.label} ({_log(plan)})" for plan in failed)
-        raise RunsFailed(f"{len(failed)} of {len(plans)} runs failed: {names}; the same command tries them again")
+        raise RunsFailed(
+            f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; the same command tries them again"
+        )
 
 
 def _log(plan: RunPlan) -> Path:
