@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError
+from yaml import Mark, MarkedYAMLError
 
 from experiments.exceptions import first_line
 from lightning_modules.errors import ConfigurationError
@@ -33,10 +33,13 @@ def read_yaml(path: Path, *, resolve: bool = True) -> Any:
 def _mistake(error: Exception) -> str:
     """What is wrong and where, in a line."""
     if isinstance(error, MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return place + ", ".join(filter(None, (error.problem, error.context)))
+        context = f" ({error.context} that begins in {_place(error.context_mark)})" if error.context_mark else ""
+        return f"{_place(error.problem_mark)}: {error.problem}{context}"
     reason = first_line(error)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {reason}"
     return reason
+
+
+def _place(mark: Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else "it"

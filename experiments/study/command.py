@@ -9,8 +9,8 @@ from typing import Literal
 
 from experiments.counted import counted
 from experiments.run_folder import RunFolder
-from experiments.study.copy import keep, origin
 from experiments.study.definition import read_definition
+from experiments.study.definition_copy import keep, origin
 from experiments.study.errors import RunsFailed
 from experiments.study.jobs import run_jobs
 from experiments.study.plan import RunPlan, plan_runs
@@ -67,7 +67,7 @@ def study(
     print(f"{counted(len(plans), 'run')} in {folder}: {n_tested} finished, {counted(n_steps, 'step')} to do")
     if launcher == "slurm":
         array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
-        print(f"submitted job {array} for {counted(len(todo), 'job')}, and job {last}, which reports after them")
+        print(f"submitted job {array} for {counted(len(todo), 'training')}, and job {last}, which reports after them")
         return
     with StudyProgress(n_steps) as progress:
         run_jobs(todo, jobs, progress.show)

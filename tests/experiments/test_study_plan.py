@@ -156,7 +156,7 @@ def test_other_options_of_training_are_refused(plans):
             "variants: {AE: {config: base.yaml}}\ngrid: {model.patch_size: [4, 4]}",
             r"\['4', '4'\] name a value",
         ),
-        ("variants:\n  AE: {config: [base.yaml}", r"study\.yaml .* line 2, column 26: .*expected ',' or '\]'"),
+        ("variants:\n  AE: {config: [base.yaml}", r"line 2, column 26: .* that begins in line 2, column 16"),
         ("variants:\n  AE: {}\n  AE: {}", "line 3, column 3: found duplicate key AE"),
         ("variants: {AE: {config: base.yaml}}\nseeds: ${no.such}", "seeds: Interpolation key 'no.such' not found"),
         ("- AE", "the file is .* not a mapping"),
