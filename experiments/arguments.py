@@ -5,10 +5,8 @@ from __future__ import annotations
 from itertools import zip_longest
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from experiments.run_folder import RunFolder
-from lightning_modules.errors import ConfigurationError
+from experiments.yaml_file import read_yaml
 
 _CONFIG = ("-c", "--config")
 # With one of these the arguments speak for themselves.
@@ -26,7 +24,8 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
         ConfigurationError: If a configuration file is no YAML, or the run holds no training.
     """
     for path in _values(_CONFIG, arguments):
-        _check_yaml(Path(path))
+        if Path(path).is_file():
+            read_yaml(Path(path), resolve=False)  # the parser's own message lacks the name
     runs = _values(("--run",), arguments)
     if stage == "fit" or not runs or any(argument.split("=")[0] in _SELF_SUFFICIENT for argument in arguments):
         return arguments
@@ -41,13 +40,3 @@ def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:
         if name in options:
             values.append(value if separator else following)
     return values
-
-
-def _check_yaml(path: Path) -> None:
-    """Refuse a broken file by its name, which the parser's own message lacks."""
-    if not path.is_file():
-        return
-    try:
-        OmegaConf.load(path)
-    except Exception as error:  # OmegaConf and the YAML parser have no common exception
-        raise ConfigurationError(f"{path} is not a YAML mapping: {error}") from error

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from experiments.run_config import first_line
+from experiments.exceptions import first_line
 from lightning_modules.errors import ConfigurationError
 
 

@@ -1,85 +1,66 @@
 """The Lightning command line of the four stages: fit, validate, test and predict."""
 
-import logging
-import re
 import sys
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import wandb
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule, SpectrogramDataModule
-from datamodules.provenance import write_provenance
+from datamodules import SpectrogramDataModule
 from experiments.arguments import complete
 from experiments.checkpoints import AtomicCheckpointIO, first_intact, read_checkpoint
 from experiments.csv_log import forget_after
+from experiments.exceptions import refusals_are_mistakes
 from experiments.main import PROGRAM
-from experiments.parser import OneLineErrors
 from experiments.predictions import Predictions
+from experiments.quiet import quieten
 from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
-from experiments.run_folder import CONFIG_FILE, RunFolder
+from experiments.run_folder import RunFolder
+from experiments.save_config import SaveRunConfig
+from experiments.stage_parser import ExperimentParser
 from experiments.tracking import WandbSettings, build_loggers
 from explainers import AttributionMaps, SanityChecks
-from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, ReconstructionModule
+from lightning_modules import ConfigurationError, ReconstructionModule
 from lightning_modules.base import check_checkpoint
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
 
-# What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
-CHOICES = {
-    "model": (Autoencoder, MaskedAutoencoder),
-    "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule),
-}
-
-
-class ExperimentParser(OneLineErrors, LightningArgumentParser):
-    """The parser of the four stages."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what is wrong in one line; for a class that does not exist, those that do."""
-        for option, classes in CHOICES.items():
-            unknown = re.search(rf'Parser key "{option}":\s+- Expected a path but (\S+) either', message)
-            if unknown:
-                names = ", ".join(choice.__name__ for choice in classes)
-                message = f"--{option} {unknown[1]} does not exist; choose one of {names}"
-        # The parser knows the run's folder as `fit.run`.
-        super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Writes the stage's whole configuration into its folder, complete or not at all, and how its data came about."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml`` and, of constructed data, ``provenance.json``; called on global rank zero."""
-        folder = Path(str(trainer.loggers[0].log_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{CONFIG_FILE}.tmp"
-        # Without the folder's own path, which would win over a `--run` that stands before `--config`.
-        config = self.config.clone()
-        config.pop("run")
-        self.parser.save(
-            config, str(temporary), skip_unset=False, overwrite=True, multifile=False, skip_validation=True
-        )
-        temporary.replace(folder / CONFIG_FILE)
-        provenance = trainer.datamodule.provenance  # type: ignore[attr-defined]
-        if provenance is not None and stage != "predict":  # which is about other recordings
-            write_provenance(folder, provenance)
-
 
 class ExperimentCLI(LightningCLI):
-    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics."""
+    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics.
+
+    Args:
+        arguments: The stage and its options.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        # Interpolations in a YAML file count from that file's top, as its author reads them.
+        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+        super().__init__(
+            model_class=ReconstructionModule,
+            subclass_mode_model=True,
+            datamodule_class=SpectrogramDataModule,
+            subclass_mode_data=True,
+            args=arguments,
+            parser_class=ExperimentParser,
+            parser_kwargs={"parser_mode": "omegaconf+", "prog": PROGRAM},
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            trainer_defaults={"max_epochs": 500, "log_every_n_steps": 1},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
 
     def add_arguments_to_parser(self, parser: ExperimentParser) -> None:
         """Add the run's folder, its tracking, and the callbacks that evaluate."""
@@ -112,10 +93,8 @@ class ExperimentCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; whatever they refuse is a mistake in the configuration."""
-        try:
+        with refusals_are_mistakes():
             super().instantiate_classes()
-        except ValueError as error:
-            raise ConfigurationError(str(first_cause(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
@@ -219,55 +198,25 @@ class ExperimentCLI(LightningCLI):
 def run_stage(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad fit`, `validate`, `test` or `predict`."""
     quieten()
-    # Interpolations in a YAML file count from that file's top, as its author reads them.
-    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     try:
-        ExperimentCLI(
-            model_class=ReconstructionModule,
-            subclass_mode_model=True,
-            datamodule_class=SpectrogramDataModule,
-            subclass_mode_data=True,
-            args=[name, *complete(name, arguments)],
-            parser_class=ExperimentParser,
-            parser_kwargs={"parser_mode": "omegaconf+", "prog": PROGRAM},
-            save_config_callback=SaveRunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            seed_everything_default=0,
-            trainer_defaults={"max_epochs": 500, "log_every_n_steps": 1},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        with one_line_errors():
+            ExperimentCLI([name, *complete(name, arguments)])
+    finally:
+        wandb.finish()
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Make a ConfigurationError of what Lightning and OmegaConf say about a configuration."""
+    try:
+        yield
     except OmegaConfBaseException as error:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
-    finally:
-        wandb.finish()
 
 
 def _frames_per_second(hop: float) -> int:
     """Whole frames in a second, the segment of the F-score (paper section 3.4.2)."""
     return round(1 / hop)
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """The error under those that the parser put around it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def quieten() -> None:
-    """Drop advice that does not fit here."""
-    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Metrics are gathered before they are logged.
-    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True.*")
-    warnings.filterwarnings("ignore", "Using `DistributedSampler` with the dataloaders.*")
-    warnings.filterwarnings("ignore", "The `srun` command is available.*")
-    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -90,7 +90,8 @@ def run_study(name: str, arguments: list[str]) -> None:
     from experiments.study.command import study  # noqa: PLC0415
 
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]})
+    hint = "; options of every training stand behind --, as in study.yaml -- --data.root=data"
+    _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]}, hint=hint)
 
 
 def run_data(name: str, arguments: list[str]) -> None:
@@ -161,6 +162,7 @@ def _run(
     positional: str | tuple[str, ...] = (),
     nargs: str | None = None,
     given: Mapping[str, Any] | None = None,
+    hint: str = "",
 ) -> None:
     """Call a function with what its command line says.
 
@@ -171,8 +173,9 @@ def _run(
         positional: The argument, or the arguments, that are given without a name.
         nargs: How many values each takes, one by default.
         given: Arguments with values that do not come from the command line.
+        hint: What is added to the message of an unknown option.
     """
-    parser = OneLineErrors(prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0])
+    parser = OneLineErrors(prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0], hint=hint)
     positionals = (positional,) if isinstance(positional, str) else positional
     for argument in positionals:
         parser.add_argument(argument, nargs=nargs, help=_POSITIONALS[argument])

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from datamodules.frontend import FrontEndSettings
+from experiments.yaml_file import read_yaml
 from lightning_modules.errors import ConfigurationError
 
 OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
@@ -24,10 +23,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: If it is no YAML mapping.
     """
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:  # OmegaConf and the YAML parser have no common exception
-        raise ConfigurationError(f"{path} is not a readable configuration: {first_line(error)}") from error
+    config = read_yaml(path)
     if not isinstance(config, dict):
         raise ConfigurationError(f"{path} is not a configuration: it holds no mapping")
     return {str(key): value for key, value in config.items()}
@@ -66,11 +62,6 @@ def frames_per_segment(config: dict[str, Any]) -> int:
     """Frames of a segment in the F-score and in segment-based faithfulness, a second's worth by default."""
     found = _find(config, "frames_per_segment")
     return next((int(value) for value in found if value is not None), round(frames_per_second(config)))
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an exception says, its type where it says nothing."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _find(tree: Any, key: str) -> Iterator[Any]:

@@ -16,9 +16,9 @@ from experiments.bench.subjects import Subjects, prepare
 from experiments.bench.timing import Timing
 from experiments.bench.workloads import workloads
 from experiments.bench.yardstick import load_yardstick
-from experiments.cli import quieten
 from experiments.figures.output import save_png
 from experiments.files import write_atomically
+from experiments.quiet import quieten
 from experiments.report.terminal import print_table
 from lightning_modules.errors import ConfigurationError
 

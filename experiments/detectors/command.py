@@ -19,14 +19,16 @@ from torch.utils.data import DataLoader
 
 from datamodules import SpectrogramDataModule
 from datamodules.provenance import write_provenance
-from experiments.cli import ExperimentParser, first_cause, quieten
 from experiments.csv_log import RunCSVLogger
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
+from experiments.exceptions import refusals_are_mistakes
 from experiments.files import write_atomically
+from experiments.quiet import quieten
 from experiments.report import load_comparison, print_comparison
 from experiments.run_config import objective_name, read_config
 from experiments.run_folder import CONFIG_FILE, RunFolder
+from experiments.stage_parser import ExperimentParser
 from experiments.wording import counted
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import DetectionAUC
@@ -57,8 +59,8 @@ def run_detect(name: str, arguments: list[str]) -> None:
     run = RunFolder(settings.run)
     _require_own_folder(run, settings.detector.name)
     seed_everything(settings.seed_everything, verbose=False)
-    detector = _build(settings.detector.as_dict(), settings.seed_everything)
-    data = _data(parser, settings)
+    detector = build_detector(settings.detector.as_dict(), settings.seed_everything)
+    data = build_data(parser, settings)
     data.setup()
 
     clips = _training_clips(data)
@@ -84,7 +86,7 @@ def _require_own_folder(run: RunFolder, detector: str) -> None:
             raise ConfigurationError(f"{run.path} holds results of {held or 'a model'}; give another --run")
 
 
-def _build(settings: dict[str, Any], seed: int) -> Detector:
+def build_detector(settings: dict[str, Any], seed: int) -> Detector:
     """The detector that the settings name, seeded if it draws anything."""
     detector = DETECTORS[settings.pop("name")]
     if "seed" in inspect.signature(detector).parameters:
@@ -92,12 +94,10 @@ def _build(settings: dict[str, Any], seed: int) -> Detector:
     return detector(**settings)
 
 
-def _data(parser: ExperimentParser, settings: Namespace) -> SpectrogramDataModule:
+def build_data(parser: ExperimentParser, settings: Namespace) -> SpectrogramDataModule:
     """The DataModule that the settings describe; whatever it refuses is a mistake in them."""
-    try:
-        data: SpectrogramDataModule = parser.instantiate_classes(settings).data
-    except ValueError as error:
-        raise ConfigurationError(str(first_cause(error))) from error
+    with refusals_are_mistakes():
+        data: SpectrogramDataModule = parser.instantiate(settings).data
     return data
 
 

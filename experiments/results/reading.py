@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.run_config import first_line
+from experiments.exceptions import first_line
 from lightning_modules.errors import ConfigurationError
 
 Floats = NDArray[np.float64]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 
 from experiments.run_folder import RunFolder
 from experiments.study.definition import read_definition
+from experiments.study.definition_copy import keep, origin
 from experiments.study.errors import RunsFailed
 from experiments.study.jobs import run_jobs
 from experiments.study.plan import RunPlan, plan_runs
@@ -31,8 +31,8 @@ def study(
 ) -> None:
     """Train and test variants over seeds, each run a process and a folder of its own, and report on them.
 
-    Finished runs are skipped and interrupted ones go on from their last checkpoint, so the same command finishes a
-    study that was stopped.
+    The options of all steps are checked before the first one. Finished runs are skipped and interrupted ones go on
+    from their last checkpoint, so the same command finishes a study that was stopped.
 
     Args:
         definition: The study's YAML.
@@ -43,24 +43,29 @@ def study(
         overrides: Options added to every training; reference detectors take those about data.
 
     Raises:
-        ConfigurationError: If the YAML is wrong, the folder holds runs made with other options, or jobs of a cluster
-            are at work in it.
+        ConfigurationError: If the YAML or an option of a run is wrong, the folder holds runs made with other options,
+            or jobs of a cluster are at work in it.
         RunsFailed: If a run failed.
     """
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
     path = Path(definition)
-    variants = read_definition(path)
     folder = RunFolder(output or Path("runs") / path.stem).path
-    plans = plan_runs(variants, folder, overrides or [])
+    plans = plan_runs(read_definition(path, origin(path, folder)), folder, overrides or [])
     require_idle(folder)
     todo = open_jobs(plans)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, folder / "study.yaml")
-    n_steps = sum(map(len, todo))
-    finished = sum(map(is_tested, plans))
-    print(f"{counted(len(plans), 'run')} in {folder}: {finished} finished, {counted(n_steps, 'step')} to do")
-    if todo and launcher == "slurm":
+    if todo:
+        from experiments.study.checks import check_steps  # noqa: PLC0415  loads what a finished study does without
+
+        check_steps(todo, path)
+    keep(path, folder)
+    if not todo:
+        print(f"{counted(len(plans), 'run')} in {folder}: all finished")
+        conclude(plans, folder)
+        return
+    n_steps, n_tested = sum(map(len, todo)), sum(map(is_tested, plans))
+    print(f"{counted(len(plans), 'run')} in {folder}: {n_tested} finished, {counted(n_steps, 'step')} to do")
+    if launcher == "slurm":
         array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
         trainings = counted(len(todo), "training")
         print(f"submitted job {array} for {trainings}, and job {last}, which reports when all have ended")

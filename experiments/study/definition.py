@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from experiments.run_config import first_line
+from experiments.yaml_file import read_yaml
 from lightning_modules.errors import ConfigurationError
 
 Options = dict[str, Any]
@@ -45,10 +43,14 @@ class Variant:
     test_grid: Grid
 
 
-def read_definition(path: Path) -> list[Variant]:
+def read_definition(path: Path, beside: Path | None = None) -> list[Variant]:
     """Read what a study compares.
 
     What stands at the top of the file holds for every variant; a variant's own options win.
+
+    Args:
+        path: The YAML.
+        beside: Folder from which the paths of configurations count, that of the YAML by default.
 
     Raises:
         ConfigurationError: If the file is missing or no study; the message names the key.
@@ -58,10 +60,15 @@ def read_definition(path: Path) -> list[Variant]:
     variants = top.mapping("variants")
     if not variants:
         raise ConfigurationError(f"{path}: variants is missing; name what the study compares, each with its config")
-    return [_variant(top, name, _Section(path, f"variants.{name}.", variants[name])) for name in variants]
+    for key in ("fit", "test", "grid", "test_grid"):
+        top.check_free(key)
+    return [
+        _variant(top, name, _Section(path, f"variants.{name}.", variants[name]), beside or path.parent)
+        for name in variants
+    ]
 
 
-def _variant(top: _Section, name: str, own: _Section) -> Variant:
+def _variant(top: _Section, name: str, own: _Section, beside: Path) -> Variant:
     own.check_keys("config", "detector", "seeds", "grid", "fit", "test")
     if "/" in name or name.startswith("."):
         raise ConfigurationError(f"{own.path}: the variant {name!r} can't be the name of a folder")
@@ -70,12 +77,12 @@ def _variant(top: _Section, name: str, own: _Section) -> Variant:
         raise ConfigurationError(
             f"{own.path}: variants.{name}.config is missing; name a YAML of `fit` beside the study"
         )
-    file = own.path.parent / str(config)
+    file = beside / str(config)
     if not file.is_file():
         raise ConfigurationError(f"{own.path}: variants.{name}.config {config} is not a file ({file})")
     detector = own.contents.get("detector")
-    for section in (top, own):
-        section.check_free("fit")
+    for key in ("fit", "test", "grid"):
+        own.check_free(key)
     # A detector has neither network nor trainer, but is fitted to the same clips.
     common = {key: value for key, value in top.mapping("fit").items() if not detector or key.startswith("data")}
     return Variant(
@@ -114,7 +121,8 @@ class _Section:
         """Refuse options that the study itself gives every run."""
         for name in self.mapping(key):
             if name in _OWN_OPTIONS:
-                raise ConfigurationError(f"{self.path}: {self.where}{key}.{name} is given by the study; remove it")
+                hint = "list seeds" if name == "seed_everything" else "remove it"
+                raise ConfigurationError(f"{self.path}: {self.where}{key}.{name} is given by the study; {hint}")
 
     def mapping(self, key: str) -> dict[str, Any]:
         """What stands under a key, by names; nothing where it is absent."""
@@ -124,7 +132,7 @@ class _Section:
     def seeds(self) -> list[int]:
         """The seeds, 0 by default."""
         seeds = self.contents.get("seeds", [0])
-        if not isinstance(seeds, Sequence) or not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+        if not isinstance(seeds, Sequence) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
             raise ConfigurationError(f"{self.path}: {self.where}seeds is {seeds!r}; list whole numbers from 0")
         if len(set(seeds)) < len(seeds):
             raise ConfigurationError(f"{self.path}: {self.where}seeds {seeds} name one twice")
@@ -142,13 +150,13 @@ class _Section:
                 raise ConfigurationError(
                     f"{self.path}: {self.where}{key}.{option} is {values!r}; give a list of values"
                 )
+            labels = [str(label) for label, _ in grid[option]]
+            if len(set(labels)) < len(labels):
+                raise ConfigurationError(f"{self.path}: {self.where}{key}.{option} {labels} name a value twice")
         return grid
 
 
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise ConfigurationError(f"{path} is not a file; name the YAML of a study")
-    try:
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:  # OmegaConf and the YAML parser have no common exception
-        raise ConfigurationError(f"{path} is not a readable study: {first_line(error)}") from error
+    return read_yaml(path)

@@ -47,6 +47,12 @@ class RunPlan:
         settings = "".join(f" {name}={value}" for name, value in self.settings.items())
         return f"{self.variant}{settings} seed {self.seed}"
 
+    @property
+    def untrained_test(self) -> list[str]:
+        """Command line that says all that `test` will, as long as there is no training whose configuration it takes."""
+        of_training = () if self.fitted_in is None else _arguments(_trained(self.fitted_in))
+        return ["test", *self.fit[1:], *(argument for argument in self.test[1:] if argument not in of_training)]
+
 
 def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str] = ()) -> list[RunPlan]:
     """Work out the runs of a study.

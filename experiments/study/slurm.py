@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.run_config import first_line
+from experiments.exceptions import first_line
 from experiments.study.state import record
 from experiments.study.steps import Step
 from lightning_modules.errors import ConfigurationError

@@ -8,7 +8,6 @@ imported once.
 import argparse
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path

@@ -177,9 +177,11 @@ def test_run_folders_that_cannot_be(refuses, simulated, tmp_path):
 
 
 def test_broken_configuration(refuses, simulated, tmp_path):
-    (tmp_path / "broken.yaml").write_text("model: [")
+    (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: [1}\n")
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--config", tmp_path / "broken.yaml"]
-    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not a YAML mapping")
+    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not a readable .*: line 2, column 17")
+    (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: 1\n  max_epochs: 2\n")
+    refuses(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
 
 
 def test_a_second_training_in_one_folder(refuses, mae_run, simulated):

@@ -15,6 +15,7 @@ from experiments.main import main
 from experiments.study.definition import read_definition
 from experiments.study.jobs import environment
 from experiments.study.plan import plan_runs
+from experiments.study.state import record
 
 BASE = """
 trainer:
@@ -124,6 +125,23 @@ def test_a_failing_run_is_reported_and_stops_no_other(study, tmp_path, capsys):
     assert not (folder / "runs" / "broken" / "seed_0" / "test").exists()
 
 
+def test_a_finished_study_is_told_and_reported_also_from_its_own_copy(study, tmp_path, capsys):
+    definition, folder = study("  neighbours: {config: base.yaml, detector: knn}"), tmp_path / "study"
+    (plan,) = plan_runs(read_definition(Path(definition)), folder)
+    record(plan)
+    assert main(plan.fit) == 0
+    for path in (definition, str(folder / "study.yaml")):  # the configuration lies beside the first one only
+        (folder / "report.html").unlink(missing_ok=True)
+        capsys.readouterr()
+        assert main(["study", path, "--output", str(folder)]) == 0
+        output = capsys.readouterr().out
+        assert "1 run in" in output
+        assert "all finished" in output
+        assert "study (steps)" not in output, "a bar of no steps"
+        assert (folder / "report.html").is_file()
+        assert (folder / "study.yaml").read_text() == Path(definition).read_text()
+
+
 def test_gpus_and_cores_are_dealt_round(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -140,6 +158,7 @@ def test_gpus_and_cores_are_dealt_round(monkeypatch):
     [
         (["nowhere.yaml"], "nowhere.yaml is not a file; name the YAML of a study"),
         (["{study}", "--jobs", "0"], "--jobs 0 is not a positive number"),
+        (["{study}", "--data.root=x"], "--data.root=x; options of every training stand behind --"),
     ],
 )
 def test_mistakes_are_told_in_a_line(study, tmp_path, capsys, arguments, message):

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from datamodules.download.catalogue import RemoteFile
 from datamodules.download.fetch import Patience
+from datamodules.download.install import Installed, Source, install
 
 TIMEOUT = 0.15
 
@@ -175,3 +176,13 @@ def published() -> Callable[..., RemoteFile]:
         return RemoteFile(name, url, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
 
     return describe
+
+
+@pytest.fixture
+def installs(tmp_path: Path, progress: Progress, patience: Patience) -> Callable[..., Installed]:
+    """Install a data set into `data/set`."""
+
+    def run(data_set, **source):
+        return install(data_set, tmp_path / "data" / "set", progress, Source(**source), patience)
+
+    return run

@@ -1,4 +1,4 @@
-"""A data set from archive to DataModule: complete and in place, or not there at all."""
+"""The planer set from archive to DataModule: complete and in place, or not there at all."""
 
 import csv
 import io
@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from datamodules.annotations import read_annotations
-from datamodules.dcase import DCASEDataModule
-from datamodules.download.catalogue import ANNOTATIONS, PLANER, ClipCounts, dcase_2020, dcase_2022
-from datamodules.download.install import Source, install, install_file
+from datamodules.download.catalogue import PLANER, ClipCounts
+from datamodules.download.install import Source, install
 from datamodules.planer import PlanerDataModule
 
 BOARDS = ("2x3", "2x4", "2x6", "machine_start_stop")
@@ -64,14 +63,6 @@ def entry(archive, annotations, published, server):
         counts=SMALL,
         annotations=published(annotations.read_bytes(), "http://127.0.0.1:9/annotations.csv", "annotations.csv"),
     )
-
-
-@pytest.fixture
-def installs(tmp_path, progress, patience):
-    def run(data_set, **source):
-        return install(data_set, tmp_path / "data" / "set", progress, Source(**source), patience)
-
-    return run
 
 
 @pytest.fixture
@@ -231,52 +222,6 @@ def test_nothing_stays_behind_a_refusal(tmp_path, entry, annotations, server, fa
     server.script = [("status", 404)]
     fails(entry, "404", annotations=annotations)
     assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize(
-    ("data_set", "clip"),
-    [
-        (dcase_2020("slider"), "normal_id_00_{:08}.wav"),
-        (dcase_2022("slider"), "section_00_source_{1}_normal_{0:04}.wav"),
-    ],
-)
-def test_dcase(tmp_path, data_set, clip, make_zip, published, server, installs, write_noise):
-    recording = write_noise(tmp_path / "noise.wav", seconds=0.2, sample_rate=16_000).read_bytes()
-    names = {f"slider/{part}/{clip.format(i, part)}" for part in ("train", "test") for i in range(3)}
-    server.content = make_zip(tmp_path / "slider.zip", dict.fromkeys(sorted(names), recording)).read_bytes()
-    known = replace(data_set, archive=published(server.content, server.url))
-    installed = installs(known)
-    assert installed.counts == (3, 3, 0)
-    other = replace(known, folder="fan", parts=("fan/train", "fan/test"))
-    with pytest.raises(ValueError, match="it has not the folders fan/train/, fan/test/"):
-        installs(other)
-    assert installs(known).checked is None
-    datamodule = DCASEDataModule(str(tmp_path / "data/set"), "slider", n_frames=4, cache_dir=str(tmp_path / "cache"))
-    datamodule.setup("fit")
-    assert len(datamodule.train_clips) + len(datamodule.val_clips) == 3
-
-
-def test_unknown_machine(refused):
-    with refused("--machine teapot", "fan, pump, slider"):
-        dcase_2020("teapot")
-    with refused("--machine pump", "bearing, fan"):
-        dcase_2022("pump")
-
-
-def test_catalogue_knows_the_annotations(shared, tmp_path, progress, refused):
-    (tmp_path / "annotations.csv").write_bytes((shared / "planer/annotations.csv").read_bytes())
-    assert install_file(ANNOTATIONS, tmp_path, progress).checked is None
-    (tmp_path / "annotations.csv").write_text("mine")
-    with refused("annotations.csv", "remove it"):
-        install_file(ANNOTATIONS, tmp_path, progress)
-
-
-def test_single_file(tmp_path, published, server, progress, patience):
-    server.content = b"file,start,end\n"
-    file = published(server.content, "http://127.0.0.1:9/a.csv", "annotations.csv")
-    installed = install_file(file, tmp_path / "new", progress, server.url, patience)
-    assert installed.path.read_bytes() == server.content
-    assert install_file(file, tmp_path / "new", progress).checked is None
 
 
 def published_anomalies(path: Path, write_published_csv) -> dict[str, str]:

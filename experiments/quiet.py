@@ -1,0 +1,19 @@
+"""Advice of libraries that does not fit here."""
+
+import logging
+import warnings
+
+
+def quieten() -> None:
+    """Drop advice that does not fit here."""
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Metrics are gathered before they are logged.
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True.*")
+    warnings.filterwarnings("ignore", "Using `DistributedSampler` with the dataloaders.*")
+    warnings.filterwarnings("ignore", "The `srun` command is available.*")
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,69 @@
+"""A study's options, refused before its first step."""
+
+import pytest
+
+from experiments.main import main
+
+BASE = """
+data:
+  class_path: datamodules.PlanerDataModule
+  init_args: {root: not_looked_at, n_frames: 80}
+model: {class_path: lightning_modules.MaskedAutoencoder}
+wandb: {mode: disabled}
+"""
+
+
+@pytest.fixture
+def refuses(tmp_path, capsys):
+    """Start a study with options that it refuses; returns what it says behind the name of its YAML."""
+
+    def start(options, *overrides):
+        (tmp_path / "base.yaml").write_text(BASE)
+        path = tmp_path / "study.yaml"
+        path.write_text(f"seeds: [0, 1, 2]\nvariants:\n  MAE: {{config: base.yaml, seeds: [0]}}\n{options}\n")
+        assert main(["study", str(path), "--output", str(tmp_path / "out"), *overrides]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert not (tmp_path / "out").exists(), "something was written"
+        program, _, message = line.partition(f"{path}: ")
+        assert program == "faithful-aad study: error: "
+        return message
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "test: {attributions.explainers: [lime], sanity.clips: 0}",
+            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose from ",
+        ),
+        (
+            "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
+            "variants.MAE, test --fscore.percentiles=[101]: percentiles: 101 is not a whole number from 0 to 100",
+        ),
+        ("test: {faithfulness.shift: 1}", "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1"),
+        ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
+        (
+            "grid: {model.backbone: [skip_cae, dense]}",
+            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and backbone=dense has none",
+        ),
+        ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
+        ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
+        ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
+        ("  svm: {config: base.yaml, detector: svm}", "variants.svm, detect: --detector.name svm does not exist"),
+        (
+            "  kNN: {config: base.yaml, detector: knn, fit: {detector.k: 3}}",
+            "variants.kNN, detect: unrecognized arguments: --detector.k=3",
+        ),
+    ],
+)
+def test_an_option_that_a_later_step_would_refuse(refuses, options, message):
+    assert refuses(options).startswith(message)
+
+
+def test_a_mistake_in_a_configuration_and_in_what_follows_the_dashes(refuses, tmp_path):
+    assert refuses("", "--", "--data.batch_size=0").startswith("variants.MAE, fit: --data.batch_size is 0;")
+    (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
+    message = refuses("  AE: {config: twice.yaml}")
+    assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
