@@ -1,7 +1,7 @@
 """Tests and scores ever larger sets: python growing_sets.py FOLDER [--clips 100 1000 10000] [--frames 80].
 
-Writes a set of noise for each size, normal but for eight anomalous clips, and prints for `test` and for `predict` a JSON
-line with the seconds they took and the most memory that their process held. Children are forked, so that torch is
+Writes a set of noise for each size, normal but for eight anomalous clips, and prints for `test` and for `predict` a
+JSON line with the seconds they took and the most memory that their process held. Children are forked, so that torch is
 imported once.
 """
 
