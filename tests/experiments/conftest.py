@@ -1,5 +1,6 @@
 """Small data sets and runs, made once by the real commands."""
 
+import json
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 from run_folders import ae_and_mae, example, run_maker
 
 from experiments.main import main
+from explainers import EXPLAINERS
 
 __all__ = ["ae_and_mae", "example", "run_maker"]
 
@@ -51,12 +53,13 @@ def slider(tmp_path_factory):
 def train(simulated, tmp_path_factory):
     """Train an objective for two epochs and test it; returns the run's folder."""
 
-    def run(objective, name):
+    def run(objective, name, explainers=tuple(EXPLAINERS)):
         folder = tmp_path_factory.mktemp("runs") / name
         options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--trainer.max_epochs", "2"]
         options += ["--data.batch_size", "8", "--attributions.settings", FEW, "--model", objective, *SMALL]
         assert main(["fit", "--run", str(folder), *options]) == 0
-        assert main(["test", "--run", str(folder)]) == 0
+        tested = ["--attributions.explainers", json.dumps(explainers), "--sanity.clips", "1"]
+        assert main(["test", "--run", str(folder), *tested]) == 0
         return folder
 
     return run
