@@ -32,7 +32,7 @@ _INTERVAL_SECONDS: dict[str, dict[tuple[int, ...], int]] = {
 _FIRST_DAY = date(2019, 11, 25)
 _TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
 _FIRST_MINUTE, _MINUTES_A_DAY = 8 * 60, 10 * 60
-_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.5, 1.0), (0.35, 0.75)
+_ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.4, 0.9), (0.2, 0.55)
 
 
 @dataclass(frozen=True)

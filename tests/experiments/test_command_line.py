@@ -89,6 +89,18 @@ def test_a_second_test_leaves_nothing_of_the_first(mae_run, tmp_path):
     assert not (run / "test" / "f1.csv").exists()
 
 
+def test_a_training_from_another_ones_checkpoint_is_tested_itself(mae_run, simulated, tmp_path):
+    began = str(mae_run / "fit" / "checkpoints" / "last.ckpt")
+    options = ["--config", str(mae_run / "fit" / "config.yaml"), "--trainer.max_epochs", "3", "--ckpt_path", began]
+    run = tmp_path / "longer"
+    assert main(["fit", "--run", str(run), *options]) == 0
+    assert main(["test", "--run", str(run), "--attributions.explainers", "[]"]) == 0
+    config = yaml.safe_load((run / "test" / "config.yaml").read_text())
+    assert config["ckpt_path"] == "best"
+    scores = [(folder / "test" / "clips.csv").read_text() for folder in (mae_run, run)]
+    assert scores[0] != scores[1]
+
+
 def test_predict_scores_and_draws_recordings_without_labels(mae_run, simulated):
     recordings = simulated / "evaluation" / "anomalies" / "broken_board"
     assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings)]) == 0
