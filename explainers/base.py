@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from lightning_modules.base import squared_error
 
 MEBIBYTE = 2**20
+
+T = TypeVar("T")
 
 
 class Explainer(ABC):
@@ -51,15 +54,24 @@ class Explainer(ABC):
         with held_still(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
             x = x.detach().clone()
-            while True:
-                try:
-                    return self._attribute(x, reconstruction).detach()
-                except (RuntimeError, MemoryError) as error:
-                    rows = self.rows_per_pass(x)
-                    if rows == 1 or not _memory_is_short(error):
-                        raise
-                # Begun again out here, where the error no longer holds on to the tensors of the failed pass.
-                self._rows_within_budget[tuple(x.shape[1:])] = rows // 2
+            return self.within_memory(x, lambda: self._attribute(x, reconstruction).detach())
+
+    def within_memory(self, x: Tensor, compute: Callable[[], T]) -> T:
+        """Compute in passes of at most :meth:`rows_per_pass`, halved and begun again where memory is short.
+
+        Args:
+            x: Spectrograms (B, F, T) like those that are passed.
+            compute: Asks for the rows of a pass each time it is called.
+        """
+        while True:
+            try:
+                return compute()
+            except (RuntimeError, MemoryError) as error:
+                rows = self.rows_per_pass(x)
+                if rows == 1 or not _memory_is_short(error):
+                    raise
+            # Begun again out here, where the error no longer holds on to the tensors of the failed pass.
+            self._rows_within_budget[tuple(x.shape[1:])] = rows // 2
 
     @abstractmethod
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:

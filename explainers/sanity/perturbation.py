@@ -46,16 +46,19 @@ def infidelity(
         return noise, clips - noise
 
     def measure(clip: Tensor, attribution: Tensor, normalize: bool) -> Tensor:
-        with reproducible(clip, seed):
-            return captum_infidelity(
-                explainer.score,
-                perturb,
-                clip,
-                attribution,
-                n_perturb_samples=n_samples,
-                max_examples_per_batch=min(n_samples, explainer.rows_per_pass(clip)),
-                normalize=normalize,
-            )
+        def in_passes() -> Tensor:
+            with reproducible(clip, seed):
+                return captum_infidelity(
+                    explainer.score,
+                    perturb,
+                    clip,
+                    attribution,
+                    n_perturb_samples=n_samples,
+                    max_examples_per_batch=min(n_samples, explainer.rows_per_pass(clip)),
+                    normalize=normalize,
+                )
+
+        return explainer.within_memory(clip, in_passes)
 
     values = []
     with held_still(explainer.module):

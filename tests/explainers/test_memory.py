@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from explainers import EXPLAINERS, ErrorMap, SaliencyMap
+from explainers.sanity.perturbation import infidelity
 from lightning_modules import Autoencoder
 
 SETTINGS = {
@@ -54,6 +55,14 @@ def test_passes_are_halved_until_they_fit(name, network, x):
     cramped.passes.clear()
     explainer.attribute(x)
     assert max(cramped.passes) == 1, "and is not tried again"
+
+
+def test_infidelity_is_measured_in_passes_that_fit(network, x):
+    attributions = torch.randn(x.shape, generator=torch.Generator().manual_seed(4))
+    expected = infidelity(SaliencyMap(network), x, attributions)
+    cramped = Cramped(network)
+    torch.testing.assert_close(infidelity(SaliencyMap(cramped), x, attributions), expected, rtol=1e-3, atol=1e-4)
+    assert max(cramped.passes) > 1, "it was tried"
 
 
 def test_no_room_for_one_clip_is_told(network, x):
