@@ -50,7 +50,7 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
         title="F1 without a model",
         note=f"Mean over {counted(len(masks), 'annotated clip')} of {seconds:g} s, of which "
         f"{annotation.sum(1).double().mean() / frame_rate:.1f} s are annotated on average. One run: adjacent frames "
-        f"that begin at random. Oracle: as many frames, chosen by who knows the annotation.",
+        f"that begin at random. Oracle: as many frames, chosen by who knows the annotation.{_straddling(frame_rate)}",
         header=("Percentile", *_COLUMNS.values()),
         groups=(
             tuple(
@@ -61,3 +61,14 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
         names=1,
     )
     print_table(Console(highlight=False), table)
+
+
+def _straddling(frame_rate: float) -> str:
+    """What segments of whole frames do where a second has none."""
+    frames = round(frame_rate)
+    if frames == frame_rate:
+        return ""
+    return (
+        f" A segment is {frames} frames, {frames / frame_rate:.3f} s: annotated seconds lie across two, both positive, "
+        "so that levels are higher than at whole frame rates."
+    )

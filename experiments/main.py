@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -65,12 +66,17 @@ def _run(name: str, arguments: list[str]) -> int:
     command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
     try:
         command(name, arguments)
+        sys.stdout.flush()
     except (ConfigurationError, DataError) as error:
         return _fail(str(error), name)
     except RunsFailed as error:
         return _fail(str(error), name, status=1)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who reads has enough, as `head` does; what Python would still flush at the end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -19,6 +19,9 @@ def read(path: Path, table: NumberedCells, complain: Complain) -> Iterator[Annot
     """Read the rows of the file; one that leaves both start and end empty names a clip that nobody annotated."""
     for number, cells in table:
         file, *bounds = (cells.get(column, "") for column in REQUIRED)
+        if not file:
+            complain(DataError(f"{path} row {number} names no file"))
+            continue
         wrong = [text for text in bounds if not re.fullmatch(NUMBER, text)] if any(bounds) else []
         if wrong:
             complain(DataError(f"{path} row {number}: {quoted(wrong[0])} is not a time in seconds"))

@@ -40,6 +40,10 @@ def require_columns(path: Path, header: Sequence[str], columns: Sequence[str], e
     Raises:
         DataError: It does; the message says what was expected.
     """
+    if not header:
+        raise DataError(f"{path} row 1 names no column; expected {expected}")
     missing = [column for column in columns if column not in header]
+    if missing and len(header) == 1 and ";" in header[0]:
+        raise DataError(f"{path} separates its columns with semicolons; save it with commas")
     if missing:
         raise DataError(f"{path} row 1 lacks the column {', '.join(missing)}; expected {expected}")

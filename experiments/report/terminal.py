@@ -19,7 +19,8 @@ def print_table(console: Console, table: Table) -> None:
     for i, name in enumerate(shown.header):
         rich.add_column(Text(name), justify="left" if i < shown.names else "right", no_wrap=i < 1)
     for group in shown.groups:
-        if all(cell.text == MISSING for row in group for cell in row[shown.names :]):
+        values = [cell.text for row in group for cell in row[shown.names :]]
+        if values and set(values) == {MISSING}:
             continue
         for row in group:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))

@@ -181,3 +181,17 @@ def test_refused_conversions_write_nothing(tmp_path, refused):
     with refused("--output", "cannot be written"):
         convert_annotations(path, "csv", path / "below.csv")
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "row 1 names no column; expected"),
+        ("file;start;end\na.wav;1;2\n", "separates its columns with semicolons"),
+        ("file,start,end\n,1,2\n", "row 2 names no file"),
+    ],
+)
+def test_tables_that_programs_save_by_mistake(tmp_path, refused, text, complaint):
+    path = plain(tmp_path, text)
+    with refused(str(path), complaint):
+        read_annotations(path)

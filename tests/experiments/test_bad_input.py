@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -219,3 +221,12 @@ def test_simulate_and_report_refuse(refuses, simulated, tmp_path):
     refuses(["simulate", simulated], "planer")
     refuses(["simulate", tmp_path / "new", "--train", "-1"], "--train")
     refuses(["report", tmp_path / "nowhere"], "nowhere")
+
+
+def test_a_reader_that_leaves_is_no_mistake(tmp_path):
+    path = tmp_path / "annotations.csv"
+    path.write_text("file,start,end\n" + "x.wav,2,1\n" * 1000)
+    command = [sys.executable, "-m", "experiments.main", "annotations", "check", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -19,6 +19,15 @@ def test_prints_the_chance_levels_of_annotations(tmp_path, capsys):
     assert rows["p99"][0] == f"{expected:.3f}"
 
 
+def test_segments_that_are_no_seconds_are_told(tmp_path, capsys):
+    path = tmp_path / "annotations.csv"
+    path.write_text("file,start,end\nlong.wav,1,2\n")
+    assert main(["chance", str(path), "--frame_rate", "31.25"]) == 0
+    assert "A segment is 31 frames, 0.992 s" in " ".join(capsys.readouterr().out.split())
+    assert main(["chance", str(path), "--frame_rate", "31"]) == 0
+    assert "A segment is" not in capsys.readouterr().out
+
+
 def test_refuses_a_file_without_intervals(tmp_path, capsys):
     path = tmp_path / "annotations.csv"
     path.write_text("file,start,end\n")

@@ -65,6 +65,8 @@ def test_what_is_wrong_is_said_printed_drawn_and_listed(planer_copy, tmp_path, c
     assert "1 clip (evaluation/normal/nothing.wav) is silent." in printed
     assert "The annotations cannot be used" in printed
     assert "none is silent" not in printed
+    unusable = printed.partition("Unusable files: 1")[2].partition("Training stops at them.")[0]
+    assert name in "".join(unusable.split()), "the table has its row"
 
     html = page.read_text()
     assert "copy<b>" not in html

@@ -1,8 +1,18 @@
 """A study's options, refused before its first step."""
 
+import re
+import shutil
+from pathlib import Path
+
 import pytest
 
 from experiments.main import main
+from experiments.study.checks import check_steps
+from experiments.study.definition import read_definition
+from experiments.study.plan import plan_runs
+from experiments.study.steps import open_jobs
+
+ROOT = Path(__file__).resolve().parents[2]
 
 BASE = """
 data:
@@ -67,3 +77,14 @@ def test_a_mistake_in_a_configuration_and_in_what_follows_the_dashes(refuses, tm
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
     message = refuses("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
+
+
+def test_the_study_of_the_readme_is_in_order(tmp_path):
+    (definition,) = re.findall(r"```yaml\n(seeds:.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "studies").mkdir()
+    shutil.copy(ROOT / "experiments" / "configs" / "demo.yaml", tmp_path)
+    path = tmp_path / "studies" / "study.yaml"
+    path.write_text(definition)
+    plans = plan_runs(read_definition(path), tmp_path / "out")
+    assert len(plans) == 13, "two objectives, two settings, three seeds, and a detector"
+    check_steps(open_jobs(plans), path)
