@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metrics.functional.uncertainty import Floats, Interval, resampling_weights
+from metrics.functional.uncertainty import Floats, Interval, resampling_blocks
+
+_WEIGHTS_AT_ONCE = 2**20
+"""Weights of clips held at a time, whatever the number of clips."""
 
 
 def bootstrap_auroc(
@@ -43,27 +46,22 @@ def bootstrap_auroc(
     of_runs, anomalous = np.atleast_2d(np.asarray(scores, dtype=float)), np.asarray(labels) != 0
     if anomalous.all() or not anomalous.any():
         raise ValueError("labels hold one class only: the ROC needs both")
-    # Below the drawn samples stands one that counts every clip once: the estimate itself.
-    normal_weights, anomalous_weights = (
-        np.vstack(
-            [
-                resampling_weights(int(of_class.sum()), draws, (seed, stream)),
-                np.full(of_class.sum(), 1 / of_class.sum()),
-            ]
-        )
-        for stream, of_class in enumerate((~anomalous, anomalous))
-    )
+    classes = (~anomalous, anomalous)
     limits = np.asarray(max_fprs, dtype=float)
-    areas = np.mean(
-        [
-            _weighted_areas(run[~anomalous], run[anomalous], normal_weights, anomalous_weights, limits)
-            for run in of_runs
-        ],
-        axis=0,
-    )
+
+    def areas(weights: Sequence[Floats]) -> Floats:
+        """Mean over the runs, (draws, K)."""
+        of_each = [_weighted_areas(*(run[of_class] for of_class in classes), *weights, limits) for run in of_runs]
+        return np.asarray(np.mean(of_each, axis=0))
+
+    sizes = [int(of_class.sum()) for of_class in classes]
+    at_once = max(1, _WEIGHTS_AT_ONCE // len(anomalous))
+    streams = [resampling_blocks(size, draws, (seed, stream), at_once) for stream, size in enumerate(sizes)]
+    resampled = np.concatenate([areas(weights) for weights in zip(*streams, strict=True)])
+    (estimate,) = areas([np.full((1, size), 1 / size) for size in sizes])
     tail = (1 - confidence) / 2
-    low, high = np.quantile(areas[:-1], [tail, 1 - tail], axis=0)
-    return Interval(areas[-1], low, high)
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return Interval(estimate, low, high)
 
 
 def _weighted_areas(

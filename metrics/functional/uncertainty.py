@@ -12,6 +12,7 @@ Arrays are NumPy's, as SciPy's statistics take them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -213,10 +214,16 @@ def holm(p_values: ArrayLike) -> Floats:
 @lru_cache(maxsize=8)
 def resampling_weights(n_clips: int, draws: int, seed: int | tuple[int, int]) -> Floats:
     """Share of each clip in each sample drawn with replacement, (draws, N), not to be written to."""
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=draws) / n_clips
+    (weights,) = resampling_blocks(n_clips, draws, seed, draws)
     weights.flags.writeable = False
     return weights
+
+
+def resampling_blocks(n_clips: int, draws: int, seed: int | tuple[int, int], at_once: int) -> Iterator[Floats]:
+    """Rows of :func:`resampling_weights`, so many at a time, the same whatever their number."""
+    generator, evenly = np.random.default_rng(seed), np.full(n_clips, 1 / n_clips)
+    for first in range(0, draws, at_once):
+        yield generator.multinomial(n_clips, evenly, size=min(at_once, draws - first)) / n_clips
 
 
 def _bca_levels(resampled: Floats, deviations: Floats, mean: float, confidence: float) -> Floats:

@@ -13,6 +13,8 @@ from metrics.functional.uncertainty import (
     compare_paired,
     holm,
     over_seeds,
+    resampling_blocks,
+    resampling_weights,
     signed_rank_p_value,
 )
 
@@ -183,3 +185,11 @@ def test_best_of_several_does_not_reward_the_choice():
     p_values = [best_of_several_p_value(generator.normal(size=(8, 10, 30)), draws=300) for _ in range(200)]
     assert np.mean(np.array(p_values) <= 0.05) < 0.1
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time():
+    whole = resampling_weights(7, 10, (3, 1))
+    blocks = list(resampling_blocks(7, 10, (3, 1), at_once=4))
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+    np.testing.assert_allclose(whole.sum(1), 1)
