@@ -46,19 +46,18 @@ def bootstrap_auroc(
     of_runs, anomalous = np.atleast_2d(np.asarray(scores, dtype=float)), np.asarray(labels) != 0
     if anomalous.all() or not anomalous.any():
         raise ValueError("labels hold one class only: the ROC needs both")
-    classes = (~anomalous, anomalous)
+    normal = ~anomalous
     limits = np.asarray(max_fprs, dtype=float)
 
-    def areas(weights: Sequence[Floats]) -> Floats:
+    def areas(weights: tuple[Floats, Floats]) -> Floats:
         """Mean over the runs, (draws, K)."""
-        of_each = [_weighted_areas(*(run[of_class] for of_class in classes), *weights, limits) for run in of_runs]
-        return np.asarray(np.mean(of_each, axis=0))
+        return np.mean([_weighted_areas(run[normal], run[anomalous], *weights, limits) for run in of_runs], axis=0)
 
-    sizes = [int(of_class.sum()) for of_class in classes]
+    sizes = [int(normal.sum()), int(anomalous.sum())]
     at_once = max(1, _WEIGHTS_AT_ONCE // len(anomalous))
     streams = [resampling_blocks(size, draws, (seed, stream), at_once) for stream, size in enumerate(sizes)]
     resampled = np.concatenate([areas(weights) for weights in zip(*streams, strict=True)])
-    (estimate,) = areas([np.full((1, size), 1 / size) for size in sizes])
+    (estimate,) = areas((np.full((1, sizes[0]), 1 / sizes[0]), np.full((1, sizes[1]), 1 / sizes[1])))
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return Interval(estimate, low, high)
