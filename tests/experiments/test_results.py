@@ -100,7 +100,7 @@ def test_unfinished_runs_are_refused(run_maker, tmp_path):
         ("test/clips.csv", "index,name,label,anomaly_type,annotated,score\n0,a,zero,,0,1\n", "damaged"),
         ("test/f1.csv", "index,name,anomaly_type,explainer,percentile,f1,precision,recall\n0,a,,e\n", "damaged"),
         ("fit/metrics.csv", "epoch,train/loss\nx,1\n", "damaged"),
-        ("fit/config.yaml", "model: [", "not a readable configuration"),
+        ("fit/config.yaml", "model: [", "not a readable YAML mapping: line 2"),
         ("fit/config.yaml", "- model", "holds no mapping"),
     ],
 )
