@@ -50,14 +50,25 @@ def slider(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def train(simulated, tmp_path_factory):
-    """Train an objective for two epochs and test it; returns the run's folder."""
+def fit(simulated, tmp_path_factory):
+    """Train an objective for two epochs; returns the run's folder."""
 
-    def run(objective, name, explainers=tuple(EXPLAINERS)):
+    def run(objective, name):
         folder = tmp_path_factory.mktemp("runs") / name
         options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--trainer.max_epochs", "2"]
         options += ["--data.batch_size", "8", "--attributions.settings", FEW, "--model", objective, *SMALL]
         assert main(["fit", "--run", str(folder), *options]) == 0
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def train(fit):
+    """Train an objective and test it; returns the run's folder."""
+
+    def run(objective, name, explainers=tuple(EXPLAINERS)):
+        folder = fit(objective, name)
         tested = ["--attributions.explainers", json.dumps(explainers), "--sanity.clips", "1"]
         assert main(["test", "--run", str(folder), *tested]) == 0
         return folder
@@ -66,12 +77,12 @@ def train(simulated, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def mae_run(train):
-    """A tested MAE."""
-    return train("MaskedAutoencoder", "mae")
+def fitted_run(fit):
+    """An MAE that is not tested yet."""
+    return fit("MaskedAutoencoder", "fitted")
 
 
 @pytest.fixture(scope="session")
-def ae_run(train):
-    """A tested AE."""
-    return train("Autoencoder", "ae")
+def mae_run(train):
+    """A tested MAE."""
+    return train("MaskedAutoencoder", "mae")

@@ -114,12 +114,12 @@ def test_short_clips_are_refused_or_cropped_by_an_option(fit, planer_copy):
         (r"\[\(\d+, ?\d+\)[^\]]*\]\"(\r?\n)", r'[(soon)]"\1', "soon"),
     ],
 )
-def test_annotations_that_make_no_sense(refuses, planer_copy, mae_run, old, new, message):
+def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, new, message):
     path = planer_copy / "annotations.csv"
     text, changed = re.subn(old, new, path.read_bytes().decode(), count=1)
     assert changed
     path.write_bytes(text.encode())
-    refuses(["test", "--run", mae_run, "--data.root", planer_copy], rf"annotations\.csv.*{message}")
+    refuses(["test", "--run", fitted_run, "--data.root", planer_copy], rf"annotations\.csv.*{message}")
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ def test_options_that_cannot_be(fit, simulated, options, message):
     fit(simulated, message, *options)
 
 
-def test_checkpoint_of_other_dimensions(refuses, mae_run, tmp_path, simulated):
-    checkpoint = mae_run / "fit" / "checkpoints" / "best.ckpt"
-    options = ["--config", mae_run / "fit" / "config.yaml", "--ckpt_path", checkpoint, "--data.n_frames", "160"]
+def test_checkpoint_of_other_dimensions(refuses, fitted_run, tmp_path, simulated):
+    checkpoint = fitted_run / "fit" / "checkpoints" / "best.ckpt"
+    options = ["--config", fitted_run / "fit" / "config.yaml", "--ckpt_path", checkpoint, "--data.n_frames", "160"]
     message = r"best\.ckpt was trained with n_frames=80, but the configuration says n_frames=160"
     refuses(["test", "--run", tmp_path / "other", *options], message)
 
 
-def test_checkpoint_that_is_none(refuses, mae_run, tmp_path):
-    config = ["--config", mae_run / "fit" / "config.yaml"]
+def test_checkpoint_that_is_none(refuses, fitted_run, tmp_path):
+    config = ["--config", fitted_run / "fit" / "config.yaml"]
     refuses(["test", "--run", tmp_path / "other", *config], r"best\.ckpt does not exist; run faithful-aad fit")
     refuses(
         ["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "x.ckpt"], r"x\.ckpt does not exist"
@@ -164,9 +164,9 @@ def test_checkpoint_that_is_none(refuses, mae_run, tmp_path):
     refuses(["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "planer.ckpt"], "not a checkpoint")
 
 
-def test_checkpoint_of_another_objective(refuses, mae_run, tmp_path):
-    checkpoint = ["--ckpt_path", mae_run / "fit" / "checkpoints" / "best.ckpt"]
-    options = ["--config", mae_run / "fit" / "config.yaml", "--model", "Autoencoder", *checkpoint]
+def test_checkpoint_of_another_objective(refuses, fitted_run, tmp_path):
+    checkpoint = ["--ckpt_path", fitted_run / "fit" / "checkpoints" / "best.ckpt"]
+    options = ["--config", fitted_run / "fit" / "config.yaml", "--model", "Autoencoder", *checkpoint]
     message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
     refuses(["test", "--run", tmp_path / "other", *options], message)
 
@@ -186,28 +186,28 @@ def test_broken_configuration(refuses, simulated, tmp_path):
     refuses(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
 
 
-def test_a_second_training_in_one_folder(refuses, mae_run, simulated):
+def test_a_second_training_in_one_folder(refuses, fitted_run, simulated):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated]
-    refuses(["fit", "--run", mae_run, *options], "holds a training already; give another --run")
+    refuses(["fit", "--run", fitted_run, *options], "holds a training already; give another --run")
 
 
-def test_an_interrupted_training_under_other_settings(refuses, mae_run, tmp_path):
+def test_an_interrupted_training_under_other_settings(refuses, fitted_run, tmp_path):
     run = tmp_path / "planer_interrupted"
-    shutil.copytree(mae_run, run)
+    shutil.copytree(fitted_run, run)
     (run / "fit" / "finished").unlink()
     arguments = ["fit", "--run", run, "--config", run / "fit" / "config.yaml", "--model.learning_rate", "0.5"]
     refuses(arguments, r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same")
 
 
-def test_an_explainer_that_the_network_cannot_have(refuses, mae_run, simulated, tmp_path):
+def test_an_explainer_that_the_network_cannot_have(refuses, fitted_run, simulated, tmp_path):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--model.backbone", "dense"]
     grad_cam = ["--attributions.validation_explainers", "[grad_cam]"]
     refuses(["fit", "--run", tmp_path / "run", *options, *grad_cam], "dense.*explainers")
 
 
-def test_prediction_without_recordings(refuses, mae_run, tmp_path):
-    refuses(["predict", "--run", mae_run], r"--data\.predict_path")
-    refuses(["predict", "--run", mae_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
+def test_prediction_without_recordings(refuses, fitted_run, tmp_path):
+    refuses(["predict", "--run", fitted_run], r"--data\.predict_path")
+    refuses(["predict", "--run", fitted_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
 
 
 def test_unknown_command_and_missing_options(refuses):
