@@ -50,7 +50,7 @@ def slider(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def fit(simulated, tmp_path_factory):
+def train_untested(simulated, tmp_path_factory):
     """Train an objective for two epochs; returns the run's folder."""
 
     def run(objective, name):
@@ -64,11 +64,11 @@ def fit(simulated, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def train(fit):
+def train(train_untested):
     """Train an objective and test it; returns the run's folder."""
 
     def run(objective, name, explainers=tuple(EXPLAINERS)):
-        folder = fit(objective, name)
+        folder = train_untested(objective, name)
         tested = ["--attributions.explainers", json.dumps(explainers), "--sanity.clips", "1"]
         assert main(["test", "--run", str(folder), *tested]) == 0
         return folder
@@ -77,9 +77,9 @@ def train(fit):
 
 
 @pytest.fixture(scope="session")
-def fitted_run(fit):
+def fitted_run(train_untested):
     """An MAE that is not tested yet."""
-    return fit("MaskedAutoencoder", "fitted")
+    return train_untested("MaskedAutoencoder", "fitted")
 
 
 @pytest.fixture(scope="session")
