@@ -27,6 +27,16 @@ def load(
 
     Clips that are on a device already are taken from there by this process: workers can't share them, and there is
     nothing to pin.
+
+    Args:
+        dataset: The clips of a split.
+        batch_size: Clips in a batch B.
+        num_workers: Processes that load batches; 0 loads in this one.
+        pin_memory: Whether batches are put into pinned memory.
+        sampler: The order of the clips.
+
+    Returns:
+        Batches of :class:`~datamodules.batch.ClipBatch`, the last one smaller where B does not divide the clips.
     """
     workers = 0 if dataset.is_resident else num_workers
     return DataLoader(

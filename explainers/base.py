@@ -62,6 +62,12 @@ class Explainer(ABC):
         Args:
             x: Spectrograms (B, F, T) like those that are passed.
             compute: Asks for the rows of a pass each time it is called.
+
+        Returns:
+            What was computed.
+
+        Raises:
+            RuntimeError: If there is no memory for a single row, or whatever else `compute` raises.
         """
         while True:
             try:

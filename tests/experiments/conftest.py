@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 from run_folders import ae_and_mae, example, run_maker
+from study_folders import write_study
 
 from experiments.main import main
+from experiments.report.comparison import load_comparison
 from explainers import EXPLAINERS
 
 __all__ = ["ae_and_mae", "example", "run_maker"]
@@ -86,3 +88,9 @@ def fitted_run(train_untested):
 def mae_run(train):
     """A tested MAE."""
     return train("MaskedAutoencoder", "mae")
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory):
+    """The comparison of a study's written runs."""
+    return load_comparison([write_study(tmp_path_factory.mktemp("study") / "small")])

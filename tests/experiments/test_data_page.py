@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from test_page import Page
+from page_elements import Page
 
 from experiments.main import main
 

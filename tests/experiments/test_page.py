@@ -1,20 +1,14 @@
 """The page in a real browser: every control is used and what it shows compared with numbers worked out here."""
 
-import json
-import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from page_elements import Page
 from study_folders import EXPLAINERS, SEEDS, f1_of, write_study
 
-from experiments.report.chance_bands import chance_band
 from experiments.report.comparison import load_comparison
-from experiments.report.interactive.data import explorer_data
-from experiments.report.interactive.inline import json_for_html
 from experiments.report.page import build_page
-from experiments.report.published_curves import published_curve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PERCENTILES = [97, 98, 99]
@@ -28,40 +22,9 @@ def expected(variant, explainer, percentile=98, kind="all", change=lambda value:
     return f"{np.mean(means):.3f}", f"{np.std(means, ddof=1):.3f}"
 
 
-class Page(HTMLParser):
-    """A page's tags, ids and what it refers to; all tags are closed."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.references, self.tags, self.ids, self.open, self.scripts = [], [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append(tag)
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        self.references += [attributes[k] for k in ("src", "href", "srcset", "action", "data") if attributes.get(k)]
-        if tag == "script":
-            self.scripts.append(attributes.get("type"))
-        if tag == "img":
-            assert attributes["alt"]
-        if tag not in {"meta", "link", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory):
-    return load_comparison([write_study(tmp_path_factory.mktemp("study") / "small")])
-
-
-@pytest.fixture(scope="module")
-def html(comparison):
-    return build_page(comparison)
+def html(small_study):
+    return build_page(small_study)
 
 
 @pytest.fixture(scope="module")
@@ -329,18 +292,6 @@ def test_without_scripts_there_are_figures(visit):
     assert page.locator("noscript img").first.is_visible()
 
 
-def test_page_is_self_contained(html):
-    page = Page(html)
-    assert page.scripts == ["application/json", "module"]
-    assert all(reference.startswith(("data:", "#")) for reference in page.references)
-    anchors = {reference[1:] for reference in page.references if reference[0] == "#"}
-    assert anchors == {"data", "detection", "explanations", "example-clips", "replacement", "training", "configuration"}
-    assert anchors | {"explorer", "explorer-data"} == set(page.ids)
-    assert "url(" not in html
-    assert "@import" not in html
-    assert len(html) < 3_000_000
-
-
 def test_names_stay_text(visit, tmp_path):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     clips = {f"{evil}/a.wav": 5.0, "$$title & co/b.wav": 6.0, "'\"/c.wav": 7.0}
@@ -366,77 +317,3 @@ def test_runs_without_evidence_have_an_explorer_too(visit, run_maker, tmp_path):
     hover(page, "Error map", 98)
     assert tip(page)[1] == "AE 0.400"
     assert not any(line.startswith(("chance", "sd", "p against")) for line in tip(page))
-
-
-def test_without_explanations_there_is_no_program(run_maker, tmp_path):
-    folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
-    (folder / "fit" / "metrics.csv").unlink()
-    page = Page(build_page(load_comparison([folder])))
-    assert page.scripts == []
-    assert page.ids == ["data", "detection", "configuration"]
-
-
-def test_images_do_not_grow_with_the_number_of_models(run_maker, tmp_path):
-    folders = [run_maker(("AE", "MAE")[i % 2]).write(tmp_path / f"run{i}") for i in range(8)]
-    tags = Page(build_page(load_comparison(folders))).tags
-    # Two static figures, ROC, learning curves, one clip and one replacement of four models.
-    assert tags.count("img") == 4 + 4 + 4
-
-
-def test_data_are_null_where_undefined(run_maker, tmp_path):
-    folder = run_maker(segments=False).write(tmp_path / "run")
-    data = explorer_data(load_comparison([folder]))
-    assert [measure["key"] for measure in data["measures"]] == ["f1", "precision", "recall", "frame"]
-    assert json.loads(json_for_html(data)) == data
-
-
-def test_json_cannot_leave_its_element():
-    nasty = {"</script>": "<!-- & <script>", "ü": 'a"b\\'}
-    text = json_for_html(nasty)
-    assert not re.search("[<>&]", text)
-    assert json.loads(text) == nasty
-
-
-class Null:
-    """A group with two clips, each with the values 1 and 0 under the null."""
-
-    def once(self, key, compute):
-        return compute()
-
-    def null(self, measure, explainer):
-        return np.array([[[1.0, 0.0]], [[1.0, 0.0]]])
-
-    def clip_types(self, measure):
-        return ("a", "b")
-
-
-def test_chance_band_holds_nine_tenths_of_the_means():
-    # Of the four pairs of values a quarter has the mean 0 and a quarter 1: either tail is more than a twentieth.
-    np.testing.assert_array_equal(chance_band(Null(), "f1", "x"), [[0], [1]])
-    np.testing.assert_array_equal(chance_band(Null(), "f1", "x", "a"), [[0], [1]])
-    assert chance_band(Null(), "f1", "x", "c") is None
-
-
-def test_chance_band_narrows_with_the_clips():
-    group = Null()
-    group.null = lambda measure, explainer: np.tile([1.0, 0.0], (400, 1, 1))
-    group.clip_types = lambda measure: ("a",) * 400
-    # A mean of 400 fair coins: standard deviation 1/40, and 1.645 of them to either side.
-    low, high = chance_band(group, "f1", "x")
-    assert (low[0], high[0]) == pytest.approx((0.5 - 1.645 / 40, 0.5 + 1.645 / 40), abs=0.006)
-
-
-def test_published_curves_are_of_the_planer_alone(comparison):
-    group = comparison.groups["MAE"]
-    assert published_curve(group, "f1", "saliency")[98] == 0.6287
-    assert published_curve(group, "segment", "error_map")[90] == 0.3199
-    assert published_curve(group, "f1", "error_map", "broken_board") == {98: 0.75}
-    assert published_curve(group, "f1", "masked_error_map") == {}
-    assert published_curve(group, "recall", "saliency") == {}
-    other = type(group)("MAE", "MAE", {}, (elsewhere(group.runs[0]),))
-    assert published_curve(other, "f1", "saliency") == {}
-
-
-def elsewhere(run):
-    """The run, had it been on the recordings of another machine."""
-    return type(run)(run.folder, {**run.config, "data": {"class_path": "datamodules.DCASEDataModule"}}, run.clips)
