@@ -1,0 +1,56 @@
+"""Clips computed side by side: in order, to the same bit, and nothing left behind."""
+
+import threading
+
+import pytest
+import torch
+
+from explainers import IntegratedGradientsMap
+from explainers.side_by_side import side_by_side
+from lightning_modules import Autoencoder
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_results_keep_the_order_of_the_clips_and_threads_their_number(threads):
+    everyone = threading.Barrier(min(threads, 2))
+
+    def compute(clip):
+        everyone.wait(timeout=30)  # nobody goes on alone: clips really are computed side by side
+        return clip.item(), torch.get_num_threads()
+
+    values, threads_inside = zip(*side_by_side(compute, torch.arange(6).split(1)), strict=True)
+    assert values == (0, 1, 2, 3, 4, 5)
+    assert set(threads_inside) == {1}
+    assert torch.get_num_threads() == threads
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [threads], "threads to come have as many again"
+
+
+def test_an_error_in_one_clip_is_raised_and_threads_keep_their_number(threads):
+    def compute(clip):
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        side_by_side(compute, torch.arange(6).split(1))
+    assert torch.get_num_threads() == threads
+
+
+def test_integrated_gradients_of_a_clip_do_not_depend_on_threads_and_neighbours(threads):
+    torch.manual_seed(0)
+    module = Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    x = 10 * torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(2))
+    explainer = IntegratedGradientsMap(module, n_steps=4)
+    together = explainer.attribute(x)
+    torch.set_num_threads(1)
+    alone = torch.cat([explainer.attribute(clip) for clip in x.split(1)])
+    assert torch.equal(together, alone)
