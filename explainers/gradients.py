@@ -67,9 +67,9 @@ class IntegratedGradientsMap(Explainer):
         n_steps: Points of the Gauss-Legendre quadrature.
         baseline: Level of the baseline's cells, dB.
         steps_per_pass: Points evaluated at once. One at a time, in the default memory layout, rounds as the published
-            code does; a CPU then explains a clip on each core. More are about twice as fast, but round otherwise, which flips single kinks of the network:
-            a few of a clip's 32,000 cells move by 1e-4 to 3e-4 of the map's largest value. So do they in float64;
-            neither way is nearer to it.
+            code does; a CPU then explains a clip on each core. More are about twice as fast, but round otherwise,
+            which flips single kinks of the network: a few of a clip's 32,000 cells move by 1e-4 to 3e-4 of the map's
+            largest value. So do they in float64; neither way is nearer to it.
         memory_budget: See `Explainer`.
 
     Attributes:
