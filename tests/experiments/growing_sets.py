@@ -1,8 +1,8 @@
-"""Tests and scores ever larger sets: python growing_sets.py FOLDER [--clips 100 1000 10000] [--frames 80].
+"""Trains on, tests and scores ever larger sets: python growing_sets.py FOLDER [--clips 100 1000 10000] [--frames 80].
 
-Writes a set of noise for each size, normal but for eight anomalous clips, and prints for `test` and for `predict` a
-JSON line with the seconds they took and the most memory that their process held. Children are forked, so that torch is
-imported once.
+Writes for each size a set of noise to train on and one to test on, normal but for eight anomalous clips, and prints for
+`fit` (an epoch), `test` and `predict` a JSON line with the seconds they took and the most memory that their process
+held. Children are forked, so that torch is imported once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ OPTIONS += ["--trainer.enable_model_summary", "false"]
 def write_clips(root, clips, n_frames):
     """Write a set for training and testing; returns the folder to test on, which has so many clips in all."""
     noise = torch.Generator().manual_seed(clips)
-    counts = {"train": 10, "test/normal": clips - ANOMALIES, "test/anomaly": ANOMALIES}
+    counts = {"train": clips, "test/normal": clips - ANOMALIES, "test/anomaly": ANOMALIES}
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True)
         for number in range(count):
@@ -52,21 +52,28 @@ def in_child(arguments, log):
 
 
 def grow(folder, clips, n_frames):
-    """Fit briefly, then test and predict; the first `test` fills the cache, so both find it filled."""
+    """Fit, test and predict; a first `fit` and `predict` fill the cache, so all find it filled."""
     data = folder / f"data_{clips}"
     predict_path = write_clips(data, clips, n_frames)
     log = folder / f"log_{clips}.txt"
     options = [*OPTIONS, "--data.root", str(data), "--data.n_frames", str(n_frames)]
     options += ["--data.cache_dir", str(folder / "cache"), "--data.predict_path", str(predict_path)]
     run = folder / f"run_{clips}"
-    in_child(["fit", *options, "--trainer.max_epochs", "1", "--run", str(run)], log)
+    fit = ["fit", *options, "--trainer.max_epochs", "1", "--run"]
     checkpoint = ["--ckpt_path", str(run / "fit" / "checkpoints" / "best.ckpt"), "--run", str(run)]
+    in_child([*fit, str(folder / f"first_{clips}")], log)
+    measure("fit", clips, [*fit, str(run)], log)
     in_child(["predict", *options, *checkpoint], log)
     for stage in ("test", "predict"):
-        seconds, memory_mib = in_child([stage, *options, *checkpoint], log)
-        told = {"stage": stage, "clips": clips, "seconds": round(seconds, 1), "memory_mib": round(memory_mib)}
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
+        measure(stage, clips, [stage, *options, *checkpoint], log)
+
+
+def measure(stage, clips, arguments, log):
+    """Run a command in a child and print what it took."""
+    seconds, memory_mib = in_child(arguments, log)
+    told = {"stage": stage, "clips": clips, "seconds": round(seconds, 1), "memory_mib": round(memory_mib)}
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 def run():
