@@ -72,7 +72,8 @@ class _Counter(TorchDispatchMode):
 def count_work(run: Callable[[], Any]) -> Work:
     """Run a computation and count its operations and bytes.
 
-    `torch.utils.flop_counter.FlopCounterMode` itself does not run with `torch.autograd.grad`, which Captum calls.
+    `torch.utils.flop_counter.FlopCounterMode` itself does not run with `torch.autograd.grad`, which Captum calls. A
+    mode sees its own thread alone, so what is computed is computed on one.
 
     Example:
         A product of 2 × 3 and 3 × 4 has 24 pairs to multiply and add, and 6 + 12 + 8 numbers of 4 bytes.
@@ -81,7 +82,7 @@ def count_work(run: Callable[[], Any]) -> Work:
         >>> count_work(lambda: a @ b)
         Work(flops=48, bytes_moved=104)
     """
-    with _single_operators(), _Counter() as counter:
+    with _single_operators(), _one_thread(), _Counter() as counter:
         run()
     return Work(counter.flops, counter.bytes_moved)
 
@@ -95,3 +96,14 @@ def _single_operators() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """On a single thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

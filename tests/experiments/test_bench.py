@@ -95,6 +95,19 @@ def test_work_is_counted_forward_and_backward():
     assert work.flops == dense + attention, "the fast path of transformers included"
 
 
+def test_work_is_counted_that_several_threads_share(subjects):
+    explainer = EXPLAINERS["integrated_gradients"](subjects.module(), n_steps=2)
+    explainer.attribute(subjects.x)  # the first time it also measures what a pass keeps in memory
+    alone = count_work(lambda: explainer.attribute(subjects.x))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert count_work(lambda: explainer.attribute(subjects.x)).flops == alone.flops > 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_bytes_are_those_of_what_operators_take_and_give():
     x = torch.zeros(10, 100)
     assert count_work(lambda: x + 1).bytes_moved == 2 * 4000
