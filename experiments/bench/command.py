@@ -8,10 +8,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.bench.counting import count_operators
 from experiments.bench.machine import measure_machine
 from experiments.bench.results import Result, results_json, results_table
 from experiments.bench.roofline import roofline
 from experiments.bench.settings import Settings
+from experiments.bench.shares import shares_table
 from experiments.bench.subjects import Subjects, prepare
 from experiments.bench.timing import Timing
 from experiments.bench.workloads import workloads
@@ -59,7 +61,9 @@ def bench(
         progress.add_task("the machine's peaks", total=None)
         machine = measure_machine(torch.device(device))
         results = _measure(subjects, progress)
-    print_table(Console(highlight=False), results_table(results, machine, settings))
+    console = Console(highlight=False)
+    for table in (results_table(results, machine, settings), shares_table(results)):
+        print_table(console, table)
     if output is not None:
         path = Path(output)
         write_atomically(path, results_json(results, machine, settings).encode())
@@ -77,8 +81,9 @@ def _measure(subjects: Subjects, progress: Progress) -> list[Result]:
         for turn in range(turns):
             timing = Timing((*timing.yardstick, workload.yardstick(turn)), (*timing.ours, workload.ours(turn)))
             progress.advance(bar)
-        work = workload.count()
-        results.append(Result(workload.name, workload.unit, workload.amounts, timing, work))
+        operators = count_operators(workload.sample, subjects.device)
+        per_unit = {name: work / workload.sampled for name, work in operators.items()}
+        results.append(Result(workload.name, workload.unit, workload.amounts, timing, per_unit))
     return results
 
 

@@ -1,7 +1,9 @@
-"""Operations and bytes of a computation, counted while it runs."""
+"""Operations, bytes and seconds of a computation's operators, taken while it runs."""
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from experiments.bench.timing import synchronise
+
+_CPU = torch.device("cpu")
 _ATEN = torch.ops.aten
 _FORMULAS = {
     **flop_registry,
@@ -35,22 +40,31 @@ class Work:
         flops: Floating-point operations of its products and convolutions; a multiplication and an addition are two.
         bytes_moved: Bytes that its operators read and write, each from and to memory. An operator that finds its
             input in a cache moves fewer.
+        seconds: Wall-clock time of its operators, on one thread of a CPU.
     """
 
-    flops: float
-    bytes_moved: float
+    flops: float = 0
+    bytes_moved: float = 0
+    seconds: float = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.bytes_moved + other.bytes_moved, self.seconds + other.seconds)
 
     def __truediv__(self, units: float) -> Work:
-        return Work(self.flops / units, self.bytes_moved / units)
+        return Work(self.flops / units, self.bytes_moved / units, self.seconds / units)
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up the operations of operators, by torch's own formulas, and the sizes of what they take and give."""
+    """Takes the time of operators, their operations by torch's own formulas, and the sizes of what they take and give.
 
-    def __init__(self) -> None:
+    Args:
+        device: Where they run.
+    """
+
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self.flops = 0
-        self.bytes_moved = 0
+        self.work: dict[str, Work] = defaultdict(Work)
+        self._device = device
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and count it, or those that it is made of where torch has no formula for the whole."""
@@ -60,31 +74,47 @@ class _Counter(TorchDispatchMode):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        start = time.perf_counter()
         result = func(*args, **kwargs)
-        if operator in _FORMULAS:
-            self.flops += _FORMULAS[operator](*args, **kwargs, out_val=result)
-        if not func.is_view and operator.__name__ not in _MOVE_NOTHING:
-            tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
-            self.bytes_moved += sum(tensor.nbytes for tensor in tensors)
+        synchronise(self._device)
+        seconds = time.perf_counter() - start
+        flops = _FORMULAS[operator](*args, **kwargs, out_val=result) if operator in _FORMULAS else 0
+        moves = not func.is_view and operator.__name__ not in _MOVE_NOTHING
+        tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
+        bytes_moved = sum(tensor.nbytes for tensor in tensors) if moves else 0
+        self.work[operator.__name__] += Work(flops, bytes_moved, seconds)
         return result
 
 
-def count_work(run: Callable[[], Any]) -> Work:
-    """Run a computation and count its operations and bytes.
+def count_operators(run: Callable[[], Any], device: torch.device = _CPU) -> dict[str, Work]:
+    """Run a computation and count what its operators take.
 
     `torch.utils.flop_counter.FlopCounterMode` itself does not run with `torch.autograd.grad`, which Captum calls. A
     mode sees its own thread alone, so what is computed is computed on one.
+
+    Args:
+        run: The computation.
+        device: Where its operators run.
+
+    Returns:
+        The work of each operator, by its name in torch.
 
     Example:
         A product of 2 × 3 and 3 × 4 has 24 pairs to multiply and add, and 6 + 12 + 8 numbers of 4 bytes.
 
         >>> a, b = torch.ones(2, 3), torch.ones(3, 4)
-        >>> count_work(lambda: a @ b)
-        Work(flops=48, bytes_moved=104)
+        >>> work = count_operators(lambda: a @ b)["mm"]
+        >>> work.flops, work.bytes_moved
+        (48, 104)
     """
-    with _single_operators(), _one_thread(), _Counter() as counter:
+    with _single_operators(), _one_thread(), _Counter(device) as counter:
         run()
-    return Work(counter.flops, counter.bytes_moved)
+    return dict(counter.work)
+
+
+def total(operators: dict[str, Work]) -> Work:
+    """The work of all operators together."""
+    return sum(operators.values(), start=Work())
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from experiments.bench.counting import Work
+from experiments.bench.counting import Work, total
 from experiments.bench.machine import Machine
 from experiments.bench.settings import Settings
 from experiments.bench.timing import Timing
@@ -25,14 +25,14 @@ class Result:
         unit: What is counted.
         amounts: Units of each turn.
         timing: Seconds of each turn.
-        work: What ours takes for one unit.
+        operators: What each operator of ours takes for one unit.
     """
 
     name: str
     unit: str
     amounts: tuple[float, ...]
     timing: Timing
-    work: Work
+    operators: dict[str, Work]
 
     @property
     def yardstick_rate(self) -> float:
@@ -47,6 +47,11 @@ class Result:
     def limit(self, machine: Machine) -> float:
         """Units a second that the machine's peaks allow for what ours computes."""
         return 1 / machine.least_seconds(self.work.flops, self.work.bytes_moved)
+
+    @property
+    def work(self) -> Work:
+        """What ours takes for one unit."""
+        return total(self.operators)
 
     def _rate(self, seconds: Sequence[float]) -> float:
         return median(amount / of_turn for amount, of_turn in zip(self.amounts, seconds, strict=True))
@@ -99,6 +104,7 @@ def results_json(results: Sequence[Result], machine: Machine, settings: Settings
             "our_rate": result.our_rate,
             "ratio": result.timing.ratio,
             "limit": result.limit(machine),
+            "work": asdict(result.work),
         }
         for result in results
     ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from experiments.bench.counting import Work, count_work
 from experiments.bench.subjects import MASKED_PATCH, Subjects
 from experiments.bench.timing import seconds_of
 from experiments.bench.training import TimedTraining
@@ -33,7 +33,8 @@ class Workload:
         amounts: Units of each turn.
         yardstick: Does a turn the plain way and returns its seconds.
         ours: Does the same turn our way and returns its seconds.
-        count: Counts what our way takes for one unit.
+        sample: Does some of it our way, for its operators to be counted.
+        sampled: Units of the sample.
     """
 
     name: str
@@ -41,7 +42,8 @@ class Workload:
     amounts: tuple[float, ...]
     yardstick: Callable[[int], float]
     ours: Callable[[int], float]
-    count: Callable[[], Work]
+    sample: Callable[[], Any]
+    sampled: float = 1
 
 
 def workloads(subjects: Subjects) -> Iterator[Workload]:
@@ -70,7 +72,7 @@ def training(subjects: Subjects, masked: bool) -> Workload:
         amounts=(settings.training_steps,) * settings.repeats,
         yardstick=lambda turn: seconds_of(train_network, device),
         ours=lambda turn: timed.run(),
-        count=lambda: count_work(timed.one_step),
+        sample=timed.one_step,
     )
 
 
@@ -85,7 +87,7 @@ def explaining(subjects: Subjects, name: str) -> Workload:
         amounts=(len(x),) * settings.repeats,
         yardstick=lambda turn: seconds_of(lambda: [yardstick.explain(name, network, clip) for clip in x], device),
         ours=lambda turn: seconds_of(lambda: explainer.attribute(x), device),
-        count=lambda: count_work(lambda: explainer.attribute(x[:1])),
+        sample=lambda: explainer.attribute(x[:1]),
     )
 
 
@@ -105,7 +107,7 @@ def evaluating(subjects: Subjects) -> Workload:
             lambda: yardstick.evaluate(network, *parts[turn], list(PAPER_EXPLAINERS)), device
         ),
         ours=lambda turn: seconds_of(lambda: evaluate(module, *parts[turn], frames_per_segment), device),
-        count=lambda: count_work(lambda: evaluate(module, x, annotation, frames_per_segment)),
+        sample=lambda: evaluate(module, x, annotation, frames_per_segment),
     )
 
 
@@ -147,7 +149,8 @@ def scoring(subjects: Subjects) -> Workload:
         amounts=(len(files) * hours,) * settings.repeats,
         yardstick=lambda turn: seconds_of(score_files, device),
         ours=lambda turn: seconds_of(lambda: score(module, loader), device),
-        count=lambda: count_work(lambda: module.evaluate(x)) / (len(x) * hours),
+        sample=lambda: module.evaluate(x),
+        sampled=len(x) * hours,
     )
 
 

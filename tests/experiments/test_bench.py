@@ -1,15 +1,18 @@
 """The measurement of speed: yardstick and ours compute the same, and the command tells how fast."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from experiments.bench.counting import count_work
+from experiments.bench.counting import Work, count_operators, total
 from experiments.bench.machine import Machine
+from experiments.bench.results import Result
 from experiments.bench.settings import Settings
+from experiments.bench.shares import shares_table
 from experiments.bench.subjects import prepare
 from experiments.bench.timing import Timing
 from experiments.bench.workloads import PAPER_EXPLAINERS, evaluate, score
@@ -79,6 +82,11 @@ def test_scores_are_the_same(subjects):
     np.testing.assert_allclose(ours.numpy(), plain, rtol=1e-5)
 
 
+def count_work(run):
+    """The work of all operators of a computation."""
+    return total(count_operators(run))
+
+
 def test_work_is_counted_forward_and_backward():
     linear, x = nn.Linear(8, 4, bias=False), torch.zeros(16, 8, requires_grad=True)
     product = 2 * 16 * 8 * 4
@@ -106,6 +114,30 @@ def test_work_is_counted_that_several_threads_share(subjects):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_shares_of_the_time_are_those_of_the_kinds_of_operators():
+    operators = {
+        "addmm": Work(flops=3e9, seconds=1),
+        "_scaled_dot_product_flash_attention_for_cpu": Work(flops=1e9, seconds=1),
+        "convolution_backward": Work(flops=1e9, seconds=4),
+        "native_batch_norm": Work(seconds=1),
+        "bernoulli_": Work(seconds=0.5),
+        "add_": Work(seconds=2.5),
+    }
+    result = Result("work", "clips", (1.0,), Timing((1.0,), (1.0,)), operators)
+    ((row,),) = shares_table([result]).groups
+    assert [cell.text for cell in row] == ["work", "20 % at 2", "40 % at 0.25", "10 %", "5 %", "25 %"]
+
+
+def test_operators_take_part_of_the_time():
+    x = torch.rand(100, 100)
+    start = time.perf_counter()
+    operators = count_operators(lambda: x @ x + 1)
+    elapsed = time.perf_counter() - start
+    assert operators.keys() == {"mm", "add"}
+    assert all(work.seconds > 0 for work in operators.values())
+    assert total(operators).seconds <= elapsed
 
 
 def test_bytes_are_those_of_what_operators_take_and_give():
