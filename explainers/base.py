@@ -161,7 +161,10 @@ def reproducible(clip: Tensor, seed: int) -> Iterator[None]:
     devices = [clip.device] if clip.is_cuda else []
     numpy_state = np.random.get_state()
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(clip_seed)
+        # `torch.manual_seed` seeds every kind of device there might be, which takes longer than a random map.
+        torch.default_generator.manual_seed(clip_seed)
+        if clip.is_cuda:
+            torch.cuda.default_generators[clip.device.index].manual_seed(clip_seed)
         np.random.seed(clip_seed)
         try:
             yield
