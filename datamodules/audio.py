@@ -73,7 +73,9 @@ def not_finite(path: Path) -> DataError:
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """What to tell where libsndfile cannot open or decode a file."""
+    """What to tell where a file cannot be opened, or libsndfile cannot decode it."""
+    if isinstance(error, OSError) and error.strerror:
+        return DataError(f"{path} cannot be read: {error.strerror}")
     reason = " ".join(str(error).split())
     return DataError(f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}")
 

@@ -147,12 +147,15 @@ def _folder_list(names: Iterable[str]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All clips at any depth, in the order of their names; one clip in two formats is refused."""
+    """All clips at any depth, in the order of their names; one clip in two formats is refused.
+
+    A link to nothing is a clip too: who reads it says so, instead of going on with fewer clips.
+    """
     files = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in CLIP_SUFFIXES
-        and path.is_file()
+        and (path.is_file() or not path.exists())
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not files:

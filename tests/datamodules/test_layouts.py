@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from datamodules.audio import read_audio
 from datamodules.layouts import scan_audio_folder, scan_dcase, scan_files, scan_planer
 
 
@@ -68,6 +69,14 @@ def test_audio_folder(folder):
 def test_hidden_and_other_files_are_passed_over(folder):
     touch(folder, "train/._1.wav", "train/.old/9.wav", "train/notes.txt", "train/1.json")
     assert len(scan_audio_folder(folder).training) == 2
+
+
+def test_a_link_to_nothing_is_a_clip_that_cannot_be_read(folder, refused):
+    link = folder / "train" / "gone.wav"
+    link.symlink_to(folder / "elsewhere.wav")
+    assert summary(scan_audio_folder(folder).training)[-1] == ("train/gone.wav", 0, "")
+    with refused(f"{link} cannot be read: No such file or directory"):
+        read_audio(link)
 
 
 def test_dcase_2020(dcase):
