@@ -91,6 +91,11 @@ class SlurmCluster:
         words = self.call("scontrol", "--oneliner", "--details", "show", "job", number).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
+    def history(self):
+        """What the controller's log says of jobs."""
+        lines = (self.folder / "slurmctld.log").read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if "JobId=" in line)
+
     def wait(self, condition, seconds=PATIENCE_S):
         """Wait until a condition holds.
 

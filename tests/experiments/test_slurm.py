@@ -90,6 +90,7 @@ def test_a_preempted_study_ends_with_the_results_of_one_that_ran_through(cluster
     cluster.call("scontrol", "update", f"jobid={training}", "StartTime=now")  # not in two minutes
     cluster.wait(lambda: state(report) in {"COMPLETED", "FAILED"}, 900)  # seconds on a quiet machine
     assert [state(number) for number in (training, neighbours, report)] == 3 * ["COMPLETED"]
+    print(cluster.history())  # for `pytest -rP`  # noqa: T201
 
     assert (folder / "report.html").is_file()
     assert (folder / "runs" / "neighbours" / "seed_0" / "test" / "clips.csv").is_file()
