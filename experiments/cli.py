@@ -1,7 +1,7 @@
 """The Lightning command line of the four stages: fit, validate, test and predict."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from datamodules import SpectrogramDataModule
 from experiments.arguments import complete
 from experiments.checkpoints import AtomicCheckpointIO, first_intact, read_checkpoint
-from experiments.csv_log import forget_after
+from experiments.csv_log import CheckpointedScalars, take_up
 from experiments.exceptions import refusals_are_mistakes
 from experiments.main import PROGRAM
 from experiments.predictions import Predictions
@@ -119,20 +119,22 @@ class ExperimentCLI(LightningCLI):
         if resumed is None:
             rank_zero_only(run.clear)(stage)
         else:
-            rank_zero_only(forget_after)(run.path / stage / "metrics.csv", resumed - 1)
+            rank_zero_only(take_up)(run.path / stage / "metrics.csv", resumed)
+        if stage == "fit":
+            self.trainer.callbacks.append(CheckpointedScalars())  # type: ignore[attr-defined]
         self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         try:
             self.trainer.loggers = build_loggers(self._run, stage, config.wandb) + self.trainer.loggers
         except OSError as error:
             raise ConfigurationError(f"--run {self._run} can't be written ({error.strerror}); name another") from error
 
-    def _take_up(self, run: RunFolder) -> int | None:
+    def _take_up(self, run: RunFolder) -> Mapping[str, Any] | None:
         """Go on with an interrupted training, from its last checkpoint or, where that is damaged, from its best.
 
         Either leads to the same end. Where neither can be used, the training begins anew, which does so too.
 
         Returns:
-            The optimiser steps that were made until the checkpoint, None where there is none.
+            The checkpoint, None where there is none.
         """
         run.require_no_fit()
         saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]
@@ -148,7 +150,7 @@ class ExperimentCLI(LightningCLI):
             # Lightning would keep the file and write later checkpoints under other names.
             rank_zero_only(damaged.replace)(damaged.with_suffix(".damaged"))
             rank_zero_only(print)(f"going on from {path}", file=sys.stderr)
-        return int(checkpoint["global_step"])
+        return checkpoint
 
     @property
     def _run(self) -> Path:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from experiments.scalars import read_scalars
 from metrics.callbacks.rows import write_rows
+
+_DUE = "scalars_due"
 
 
 class RunCSVLogger(CSVLogger):
@@ -34,18 +38,42 @@ class _WholeFileWriter(ExperimentWriter):
 
     def save(self) -> None:
         """Write the file anew."""
-        columns = sorted(set().union(*self.metrics))
-        if columns:
-            rows = ([row.get(column, "") for column in columns] for row in self.metrics)
-            write_rows(Path(self.metrics_file_path), columns, rows)
+        if self.metrics:
+            _write(Path(self.metrics_file_path), self.metrics)
 
     def _check_log_dir_exists(self) -> None:
         """Delete nothing; a stage's folder is cleared before, unless the stage goes on with it."""
 
 
-def forget_after(path: Path, step: int) -> None:
-    """Drop the rows of a ``metrics.csv`` that were logged after an optimiser step (counted from 0)."""
+class CheckpointedScalars(Callback):
+    """Puts an epoch's training scalars into its checkpoint, which is written before Lightning logs them.
+
+    Who is killed in between finds them there.
+    """
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the row that is due."""
+        scalars = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
+        checkpoint[_DUE] = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1, **scalars}
+
+
+def take_up(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Make a ``metrics.csv`` that of the moment when a checkpoint was written, to go on from there.
+
+    Args:
+        path: The file; later rows are dropped, and the row that was due is added if it is not there yet.
+        checkpoint: The checkpoint's contents.
+    """
     rows = read_scalars(path)
-    kept = [list(row.values()) for row in rows if int(row["step"]) <= step]
-    if len(kept) < len(rows):
-        write_rows(path, list(rows[0]), kept)
+    kept = [row for row in rows if int(row["step"]) < checkpoint["global_step"]]
+    due = checkpoint.get(_DUE, {})
+    if due and not any(row["step"] == str(due["step"]) and all(row.get(name) for name in due) for row in kept):
+        kept.append(due)
+    if kept != rows:
+        _write(path, kept)
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with all of their columns."""
+    columns = sorted(set().union(*rows))
+    write_rows(path, columns, ([row.get(column, "") for column in columns] for row in rows))

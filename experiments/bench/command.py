@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 from rich.console import Console
@@ -14,7 +15,7 @@ from experiments.bench.results import Result, results_json, results_table
 from experiments.bench.roofline import roofline
 from experiments.bench.settings import Settings
 from experiments.bench.shares import shares_table
-from experiments.bench.subjects import Subjects, prepare
+from experiments.bench.subjects import MASKED_PATCH, Subjects, prepare
 from experiments.bench.timing import Timing
 from experiments.bench.workloads import workloads
 from experiments.bench.yardstick import load_yardstick
@@ -22,6 +23,7 @@ from experiments.figures.output import save_png
 from experiments.files import write_atomically
 from experiments.quiet import quieten
 from experiments.report.terminal import print_table
+from lightning_modules import SkipCAETransformer
 from lightning_modules.errors import ConfigurationError
 
 
@@ -48,13 +50,19 @@ def bench(
         num_heads: Attention heads of the network.
 
     Raises:
-        ConfigurationError: If a number is not positive, the device is not there, or the package is not a checkout.
+        ConfigurationError: If a number does not do, the device is not there, the file cannot be written, or the package
+            is not a checkout.
     """
     settings = Settings(clips, repeats, batch_size, device, n_mels, n_frames, num_heads)
     for option in ("clips", "repeats", "batch_size"):
         if getattr(settings, option) < 1:
             raise ConfigurationError(f"--{option} {getattr(settings, option)} is not a positive number")
+    if n_mels % MASKED_PATCH or n_frames % MASKED_PATCH:
+        raise ConfigurationError(f"--n_mels {n_mels}, --n_frames {n_frames}: name multiples of {MASKED_PATCH}")
+    SkipCAETransformer(n_mels, n_frames, num_heads)  # refuses sizes that no network has
     _require_device(device)
+    if output is not None:
+        _require_writable(Path(output))
     yardstick = load_yardstick()
     quieten()
     with _progress() as progress, prepare(settings, yardstick) as subjects:
@@ -96,6 +104,22 @@ def _require_device(device: str) -> None:
     there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if device not in there and not (device == "cuda" and len(there) > 1):
         raise ConfigurationError(f"--device {device} is not there; choose one of {', '.join(there)}")
+
+
+def _require_writable(output: Path) -> None:
+    """Refuse a file that can't be written before anything is measured.
+
+    Raises:
+        ConfigurationError: The message says why.
+    """
+    if output.is_dir():
+        raise ConfigurationError(f"--output {output} is a folder; name the JSON file to write")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"--output {output} can't be written ({error.strerror}); name another") from None
 
 
 def _progress() -> Progress:

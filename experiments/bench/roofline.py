@@ -31,9 +31,8 @@ def roofline(results: Sequence[Result], machine: Machine) -> Figure:
     with_arithmetic = [result for result in results if result.work.flops]
     intensities = np.array([result.work.flops / result.work.bytes_moved for result in with_arithmetic])
     ridge = machine.peak_flops / machine.bandwidth
-    x = np.geomspace(
-        min(intensities.min(), ridge) / 10**_DECADES_AROUND, max(intensities.max(), ridge) * 10**_DECADES_AROUND
-    )
+    low, high = min(intensities.min(), ridge), max(intensities.max(), ridge)
+    x = np.array([low / 10**_DECADES_AROUND, ridge, high * 10**_DECADES_AROUND])  # straight in between
     axes.plot(x, np.minimum(machine.peak_flops, x * machine.bandwidth) / 1e9, color=INK)
     for number, (intensity, result) in enumerate(zip(intensities, with_arithmetic, strict=True), start=1):
         flops = [rate * result.work.flops / 1e9 for rate in (result.yardstick_rate, result.our_rate)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from experiments.bench.counting import Work, total
 from experiments.bench.results import Result
-from experiments.report.tables import Cell, Table
+from experiments.report.tables import MISSING, Cell, Table
 
 _KINDS = {
     "Matrix products": re.compile(r"(add|b|badd)?mm|.*scaled_dot_product.*"),
@@ -18,6 +18,8 @@ _KINDS = {
     "The rest": re.compile(r".*"),
 }
 """Kinds of operators, and what they are called in torch; the first that fits counts."""
+
+_MULTIPLYING = ("Matrix products", "Convolutions")
 
 
 def kind_of(operator: str) -> str:
@@ -31,27 +33,30 @@ def kind_of(operator: str) -> str:
 
 
 def shares_table(results: Sequence[Result]) -> Table:
-    """Shares of the operators' time, and the arithmetic rate of those that have formulas."""
-    rows = []
-    for result in results:
-        of_kind: dict[str, Work] = defaultdict(Work)
-        for operator, work in result.operators.items():
-            of_kind[kind_of(operator)] += work
-        whole = total(result.operators).seconds
-        rows.append((Cell(result.name), *(Cell(_share(of_kind[kind], whole)) for kind in _KINDS)))
+    """Shares of the operators' time, and the rates of arithmetic of those that have formulas."""
     return Table(
         title="Where the time goes",
         note=(
-            "Shares of the time of all operators of ours, run once more on one thread, and the GFLOP/s of those that "
-            "multiply. The rest works on single cells, moves or resizes them, and waits for memory."
+            "Shares of the time of all operators of ours, run once more on one thread, and GFLOP/s of matrix products "
+            "and of convolutions. Random: drawing random numbers. The rest works on single cells, moves or resizes "
+            "them. Reading files is not in it."
         ),
-        header=("Work", *_KINDS),
-        groups=(tuple(rows),),
+        header=("Work", "Products", "GFLOP/s", "Conv.", "GFLOP/s", "Norms", "Random", "Rest"),
+        groups=(tuple(_row(result) for result in results),),
         names=1,
     )
 
 
-def _share(work: Work, whole: float) -> str:
-    """Per cent of the time, and the arithmetic rate where there is any."""
-    percent = f"{100 * work.seconds / whole:.0f} %"
-    return f"{percent} at {work.flops / work.seconds / 1e9:.3g}" if work.flops else percent
+def _row(result: Result) -> tuple[Cell, ...]:
+    """A workload's shares and rates."""
+    of_kind: dict[str, Work] = defaultdict(Work)
+    for operator, work in result.operators.items():
+        of_kind[kind_of(operator)] += work
+    whole = total(result.operators).seconds
+    cells = [Cell(result.name)]
+    for kind in _KINDS:
+        work = of_kind[kind]
+        cells.append(Cell(f"{100 * work.seconds / whole:.0f} %"))
+        if kind in _MULTIPLYING:
+            cells.append(Cell(f"{work.flops / work.seconds / 1e9:.3g}" if work.seconds else MISSING))
+    return tuple(cells)

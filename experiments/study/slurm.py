@@ -75,7 +75,8 @@ def submit(
     Raises:
         ConfigurationError: If there is no cluster, it refuses the jobs, or those of an earlier call have not ended.
     """
-    from experiments.study.node import NodeJob, NodeStep  # noqa: PLC0415  needs submitit
+    executor = _executor(folder)
+    from experiments.study.node import NodeJob, NodeStep  # noqa: PLC0415  needs submitit, which is there now
 
     for plan in {step.plan.folder: step.plan for job in jobs for step in job}.values():
         record(plan)
@@ -88,7 +89,6 @@ def submit(
         )
         for job in jobs
     ]
-    executor = _executor(folder)
     executor.update_parameters(**_parameters(folder, settings))
     array = str(_submit(executor, work)[0].job_id).partition("_")[0]
     last = {"time": _REPORT_MINUTES, "gpus_per_node": None, "dependency": f"afterany:{array}"}

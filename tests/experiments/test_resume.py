@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.checkpoints import read_checkpoint
+from experiments.csv_log import take_up
+
 SCRIPT = Path(__file__).with_name("killed_fits.py")
 
 
@@ -41,3 +44,15 @@ def test_a_training_goes_on_from_an_intact_checkpoint(told):
         assert line["max_difference"] == 0, line
         for name, warning in zip(line["names"], line["warnings"], strict=True):
             assert f"{name}.ckpt" in warning, "the file is named"
+
+
+def test_a_row_that_was_due_comes_out_of_the_checkpoint(fitted_run, tmp_path):
+    """Of a training that was killed between writing an epoch's checkpoint and logging its loss."""
+    whole = (fitted_run / "fit" / "metrics.csv").read_text()
+    lines = whole.splitlines(keepends=True)
+    checkpoint = read_checkpoint(fitted_run / "fit" / "checkpoints" / "last.ckpt")
+    path = tmp_path / "metrics.csv"
+    for rows in (lines[:-1], lines, [*lines, lines[-1].replace(f",{checkpoint['global_step'] - 1},", ",99999,")]):
+        path.write_text("".join(rows))
+        take_up(path, checkpoint)
+        assert path.read_text() == whole
