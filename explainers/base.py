@@ -6,13 +6,14 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import squared_error
+from lightning_modules.errors import ConfigurationError
 
 MEBIBYTE = 2**20
 
@@ -50,7 +51,12 @@ class Explainer(ABC):
 
         Returns:
             Attribution maps (B, F, T), detached.
+
+        Raises:
+            ValueError: If x is no batch of spectrograms.
         """
+        if x.ndim != 3 or len(x) == 0:
+            raise ValueError(f"x {tuple(x.shape)} is not a batch of spectrograms (B, F, T)")
         with held_still(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
             x = x.detach().clone()
@@ -94,6 +100,17 @@ class Explainer(ABC):
             rows = self.memory_budget * MEBIBYTE // max(1, _saved_bytes(self, x[:1]))
             self._rows_within_budget[shape] = max(1, rows)
         return self._rows_within_budget[shape]
+
+
+def require_positive(**settings: Any) -> None:
+    """Refuse settings that are not positive whole numbers.
+
+    Raises:
+        ConfigurationError: The message names the first of them.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name}={value} is not a positive whole number")
 
 
 @contextmanager

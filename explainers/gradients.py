@@ -4,7 +4,7 @@ import torch
 from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-from explainers.base import Explainer, default_layout, reproducible
+from explainers.base import Explainer, default_layout, reproducible, require_positive
 from explainers.side_by_side import side_by_side
 
 
@@ -25,6 +25,9 @@ class SmoothGrad(Explainer):
         noise_std: Standard deviation of the Gaussian noise, dB.
         seed: Another seed, other noise; a clip's noise does not depend on its batch.
         memory_budget: See `Explainer`.
+
+    Raises:
+        ConfigurationError: If a number of samples is not positive.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class SmoothGrad(Explainer):
         memory_budget: int = 256,
     ) -> None:
         super().__init__(module, memory_budget)
+        require_positive(n_samples=n_samples)
         self.n_samples = n_samples
         self.noise_std = noise_std
         self.seed = seed
@@ -72,6 +76,9 @@ class IntegratedGradientsMap(Explainer):
             largest value. So do they in float64; neither way is nearer to it.
         memory_budget: See `Explainer`.
 
+    Raises:
+        ConfigurationError: If a number of points is not positive.
+
     Attributes:
         convergence_delta: After `attribute`, (B,), dB²: the sum of each map less the score's difference between
             clip and baseline; 0 if the quadrature were exact.
@@ -86,6 +93,7 @@ class IntegratedGradientsMap(Explainer):
         memory_budget: int = 256,
     ) -> None:
         super().__init__(module, memory_budget)
+        require_positive(n_steps=n_steps, steps_per_pass=steps_per_pass)
         self.n_steps = n_steps
         self.baseline = baseline
         self.steps_per_pass = steps_per_pass
@@ -125,6 +133,9 @@ class GradientSHAPMap(Explainer):
         baseline: Level of the baseline's cells, dB.
         seed: Another seed, other points; a clip's points do not depend on its batch.
         memory_budget: See `Explainer`.
+
+    Raises:
+        ConfigurationError: If a number of samples is not positive.
     """
 
     def __init__(
@@ -137,6 +148,7 @@ class GradientSHAPMap(Explainer):
         memory_budget: int = 256,
     ) -> None:
         super().__init__(module, memory_budget)
+        require_positive(n_samples=n_samples)
         self.n_samples = n_samples
         self.noise_std = noise_std
         self.baseline = baseline

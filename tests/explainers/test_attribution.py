@@ -181,3 +181,23 @@ def test_random_maps_agree_with_the_published_code_within_their_spread(name, gol
     # One draw of the published code lies about one spread off, over the whole map at once for GradSHAP, whose
     # cells share their random points.
     assert 0.3 < np.median(np.abs(ours - published) / spread) < 2
+
+
+@pytest.mark.parametrize(
+    ("explainer", "settings", "message"),
+    [
+        (SmoothGrad, {"n_samples": 0}, "n_samples=0"),
+        (GradientSHAPMap, {"n_samples": 2.5}, "n_samples=2.5"),
+        (IntegratedGradientsMap, {"n_steps": -3}, "n_steps=-3"),
+        (IntegratedGradientsMap, {"steps_per_pass": 0}, "steps_per_pass=0"),
+    ],
+)
+def test_numbers_that_do_not_do_are_refused(explainer, settings, message):
+    with pytest.raises(ConfigurationError, match=f"{message} is not a positive whole number"):
+        explainer(Gain(), **settings)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (0, 4, 6), (1, 1, 4, 6)])
+def test_what_is_no_batch_of_spectrograms_is_refused(shape):
+    with pytest.raises(ValueError, match="not a batch of spectrograms"):
+        SaliencyMap(Gain()).attribute(torch.zeros(shape))
