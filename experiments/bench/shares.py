@@ -37,11 +37,11 @@ def shares_table(results: Sequence[Result]) -> Table:
     return Table(
         title="Where the time goes",
         note=(
-            "Shares of the time of all operators of ours, run once more on one thread, and GFLOP/s of matrix products "
-            "and of convolutions. Random: drawing random numbers. The rest works on single cells, moves or resizes "
-            "them. Reading files is not in it."
+            "Shares of the time of all operators of ours, run once more on one thread; GF/s: GFLOP/s of matrix "
+            "products and of convolutions. Random: drawing random numbers. The rest works on single cells, moves or "
+            "resizes them. Reading files is not in it."
         ),
-        header=("Work", "Products", "GFLOP/s", "Conv.", "GFLOP/s", "Norms", "Random", "Rest"),
+        header=("Work", "Matmul", "GF/s", "Conv.", "GF/s", "Norms", "Random", "Rest"),
         groups=(tuple(_row(result) for result in results),),
         names=1,
     )
