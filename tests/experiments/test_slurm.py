@@ -128,6 +128,13 @@ def test_without_a_cluster(definition, tmp_path, monkeypatch, capsys):
     assert "finds no srun" in capsys.readouterr().err
 
 
+def test_without_submitit(definition, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    monkeypatch.delitem(sys.modules, "experiments.study.node", raising=False)
+    assert main(["study", str(definition), "--output", str(tmp_path / "out"), "--launcher", "slurm"]) == 2
+    assert "needs submitit; call pip install faithful-aad[cluster]" in capsys.readouterr().err
+
+
 def test_one_training_on_several_processes_of_slurm(cluster, simulated, tmp_path):
     """What multi_node.sbatch does with nodes and GPUs, with two processes of one node."""
     command = tmp_path / "bin" / "faithful-aad"
