@@ -129,7 +129,8 @@ def test_without_a_cluster(definition, tmp_path, monkeypatch, capsys):
 
 
 def test_without_submitit(definition, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "submitit", None)
+    for module in ("submitit", "submitit.helpers"):
+        monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "experiments.study.node", raising=False)
     assert main(["study", str(definition), "--output", str(tmp_path / "out"), "--launcher", "slurm"]) == 2
     assert "needs submitit; call pip install faithful-aad[cluster]" in capsys.readouterr().err
