@@ -28,7 +28,7 @@ class Explainer(ABC):
 
     Args:
         module: Maps spectrograms (B, F, T) in dB to reconstructions of the same shape.
-        memory_budget: MiB that the activations of one forward and backward pass may take. At least one clip is
+        memory_budget: MiB that the activations of the passes under way at a time may take. At least one clip is
             passed at a time, whatever the budget. Where there is less memory than that, passes are halved until they
             fit.
     """

@@ -101,7 +101,8 @@ class IntegratedGradientsMap(Explainer):
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         integrated_gradients = IntegratedGradients(self.score)
-        rows = min(self.steps_per_pass, self.rows_per_pass(x))
+        most = self.rows_per_pass(x)
+        rows = min(self.steps_per_pass, most)
 
         def attribute_clip(clip: Tensor) -> tuple[Tensor, Tensor]:
             attribution, delta = integrated_gradients.attribute(
@@ -116,7 +117,7 @@ class IntegratedGradientsMap(Explainer):
 
         if self.steps_per_pass == 1:
             with default_layout(self.module):
-                maps, deltas = zip(*side_by_side(attribute_clip, x.split(1)), strict=True)
+                maps, deltas = zip(*side_by_side(attribute_clip, x.split(1), most), strict=True)
         else:
             maps, deltas = zip(*(attribute_clip(clip) for clip in x.split(1)), strict=True)
         self.convergence_delta = torch.cat(deltas).detach()

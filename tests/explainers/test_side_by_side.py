@@ -1,6 +1,7 @@
 """Clips computed side by side: in order, to the same bit, and nothing left behind."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def test_results_keep_the_order_of_the_clips_and_threads_their_number(threads):
         everyone.wait(timeout=30)  # nobody goes on alone: clips really are computed side by side
         return clip.item(), torch.get_num_threads()
 
-    values, threads_inside = zip(*side_by_side(compute, torch.arange(6).split(1)), strict=True)
+    values, threads_inside = zip(*side_by_side(compute, torch.arange(6).split(1), most=6), strict=True)
     assert values == (0, 1, 2, 3, 4, 5)
     assert set(threads_inside) == {1}
     assert torch.get_num_threads() == threads
@@ -41,8 +42,33 @@ def test_an_error_in_one_clip_is_raised_and_threads_keep_their_number(threads):
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        side_by_side(compute, torch.arange(6).split(1))
+        side_by_side(compute, torch.arange(6).split(1), most=6)
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("memory_budget", "most"), [(0, 1), (256, 3)])
+def test_clips_at_a_time_keep_to_the_memory_budget(memory_budget, most, monkeypatch):
+    given = []
+    monkeypatch.setattr("explainers.side_by_side.ThreadPoolExecutor", recording(given))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        module = Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+        IntegratedGradientsMap(module, n_steps=2, memory_budget=memory_budget).attribute(torch.rand(4, 16, 32))
+    finally:
+        torch.set_num_threads(before)
+    assert given == [most]
+
+
+def recording(given):
+    """A pool that notes how many threads it is asked for."""
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers, **settings):
+            given.append(workers)
+            super().__init__(workers, **settings)
+
+    return Pool
 
 
 def test_integrated_gradients_of_a_clip_do_not_depend_on_threads_and_neighbours(threads):
