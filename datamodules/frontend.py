@@ -62,12 +62,27 @@ class FrontEndSettings:
     @property
     def hop_length(self) -> int:
         """Hop in samples."""
-        return round(self.hop * self.sample_rate)
+        return hop_length(self.sample_rate, self.hop)
 
     @property
     def frames_per_second(self) -> float:
         """Frames in a second of sound."""
-        return self.sample_rate / self.hop_length
+        return frame_rate(self.sample_rate, self.hop)
+
+
+def hop_length(sample_rate: int, hop: float) -> int:
+    """Hop in samples, at least one."""
+    return max(1, round(hop * sample_rate))
+
+
+def frame_rate(sample_rate: int, hop: float) -> float:
+    """Frames in a second of sound, where the hop in seconds is rounded to whole samples.
+
+    Example:
+        >>> frame_rate(16_000, 0.032), frame_rate(22_050, 0.025)
+        (31.25, 40.01814882032668)
+    """
+    return sample_rate / hop_length(sample_rate, hop)
 
 
 def _require(condition: bool, option: str, value: float, expected: str) -> None:

@@ -25,7 +25,7 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
     Args:
         annotations: CSV of annotations, the planer authors' or a plain one.
         seconds: Length of a clip, s.
-        frame_rate: Frames in a second, which is a segment of the F-score.
+        frame_rate: Frames per second of the spectrograms.
 
     Raises:
         DataError: If the file can't be read, no clip in it is annotated or an interval ends after the clip, or an
@@ -45,12 +45,12 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
     if not masks:
         raise DataError(f"{path} marks no interval; name a file with annotated clips")
     annotation = torch.stack(masks)
-    levels = chance_levels(annotation, DEFAULT_PERCENTILES, round(frame_rate))
+    levels = chance_levels(annotation, DEFAULT_PERCENTILES, frame_rate)
     table = Table(
         title="F1 without a model",
         note=f"Mean over {counted(len(masks), 'annotated clip')} of {seconds:g} s, of which "
         f"{annotation.sum(1).double().mean() / frame_rate:.1f} s are annotated on average. One run: adjacent frames "
-        f"that begin at random. Oracle: as many frames, chosen by who knows the annotation.{_straddling(frame_rate)}",
+        f"that begin at random. Oracle: as many frames, chosen using the annotation.",
         header=("Percentile", *_COLUMNS.values()),
         groups=(
             tuple(
@@ -61,14 +61,3 @@ def chance(annotations: str, seconds: float = 10.0, frame_rate: float = 40.0) ->
         names=1,
     )
     print_table(Console(highlight=False), table)
-
-
-def _straddling(frame_rate: float) -> str:
-    """What segments of whole frames do where a second has none."""
-    frames = round(frame_rate)
-    if frames == frame_rate:
-        return ""
-    return (
-        f" A segment is {frames} frames, {frames / frame_rate:.3f} s: annotated seconds lie across two, both positive, "
-        "so that levels are higher than at whole frame rates."
-    )

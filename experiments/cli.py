@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import SpectrogramDataModule
+from datamodules.frontend import frame_rate
 from experiments.arguments import complete
 from experiments.checkpoints import AtomicCheckpointIO, first_intact, read_checkpoint
 from experiments.csv_log import CheckpointedScalars, take_up
@@ -77,7 +78,11 @@ class ExperimentCLI(LightningCLI):
         parser.link_arguments("data.init_args.n_frames", "model.init_args.n_frames")
         parser.link_arguments("data.init_args.frontend.n_mels", "model.init_args.n_mels")
         for callback in ("fscore", "faithfulness", "predictions"):
-            parser.link_arguments("data.init_args.frontend.hop", f"{callback}.frames_per_segment", _frames_per_second)
+            parser.link_arguments(
+                ("data.init_args.frontend.sample_rate", "data.init_args.frontend.hop"),
+                f"{callback}.frames_per_second",
+                frame_rate,
+            )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -217,8 +222,3 @@ def one_line_errors() -> Iterator[None]:
         raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
-
-
-def _frames_per_second(hop: float) -> int:
-    """Whole frames in a second, the segment of the F-score (paper section 3.4.2)."""
-    return round(1 / hop)

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_modules.base import squared_error
 from metrics.callbacks.rows import read_rows, write_rows
 from metrics.functional import frame_curve, select_peaks
+from metrics.functional.segments import hit_segments
 
 COLUMNS = ("name", "score", "masked_score", "seconds")
 SHARDS = "shards"
@@ -28,13 +29,13 @@ class Predictions(Callback):
 
     Args:
         percentile: Frames at or above this percentile of a clip's curve are peaks.
-        frames_per_segment: Frames of a second.
+        frames_per_second: Frame rate of the spectrograms.
     """
 
-    def __init__(self, percentile: int = 98, frames_per_segment: int = 40) -> None:
+    def __init__(self, percentile: int = 98, frames_per_second: float = 40.0) -> None:
         super().__init__()
         self.percentile = percentile
-        self.frames_per_segment = frames_per_segment
+        self.frames_per_second = frames_per_second
         self._rows: dict[int, tuple[str, float, float | str, str]] = {}
 
     def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +57,8 @@ class Predictions(Callback):
         scores = outputs["score"].tolist()
         masked_scores = outputs["masked_score"].tolist() if "masked_score" in outputs else [""] * len(scores)
         for row, index in enumerate(batch["index"].tolist()):
-            self._rows[index] = (batch["name"][row], scores[row], masked_scores[row], self._seconds(peaks[row]))
+            seconds = peak_seconds(peaks[row], self.frames_per_second)
+            self._rows[index] = (batch["name"][row], scores[row], masked_scores[row], " ".join(map(str, seconds)))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write this process's share, and on the first process the file."""
@@ -73,7 +75,16 @@ class Predictions(Callback):
             write_rows(Path(folder) / "predictions.csv", COLUMNS, (row for _, row in in_order))
             shutil.rmtree(shards[0].parent)
 
-    def _seconds(self, peaks: Tensor) -> str:
-        """The seconds that hold a peak, as "3 4 7", from peaks (T,)."""
-        seconds = torch.nonzero(peaks).flatten() // self.frames_per_segment
-        return " ".join(str(second) for second in seconds.unique().tolist())
+
+def peak_seconds(peaks: Tensor, frames_per_second: float) -> list[int]:
+    """The seconds of a clip that hold a peak, counted from 0.
+
+    Args:
+        peaks: Peak frames, bool, (T,).
+        frames_per_second: Frame rate.
+
+    Example:
+        >>> peak_seconds(torch.tensor([False, False, True, True, True, False]), frames_per_second=2)
+        [1, 2]
+    """
+    return torch.nonzero(hit_segments(peaks, frames_per_second)).flatten().tolist()

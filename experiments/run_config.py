@@ -58,12 +58,6 @@ def frames_per_second(config: dict[str, Any]) -> float:
     return FrontEndSettings(**known).frames_per_second
 
 
-def frames_per_segment(config: dict[str, Any]) -> int:
-    """Frames of a segment in the F-score and in segment-based faithfulness, a second's worth by default."""
-    found = _find(config, "frames_per_segment")
-    return next((int(value) for value in found if value is not None), round(frames_per_second(config)))
-
-
 def _find(tree: Any, key: str) -> Iterator[Any]:
     """Every value under `key`, at whatever depth of a configuration."""
     if isinstance(tree, dict):

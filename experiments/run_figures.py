@@ -119,11 +119,10 @@ class RunFigures(Callback):
     ) -> None:
         """Draw the first example in which an explainer finds something to replace."""
         rate, model = _frames_per_second(trainer), _model_name(pl_module)
-        segment = _frames_per_segment(trainer, rate)
-        chosen = choose_example(examples, self.percentile, segment)
+        chosen = choose_example(examples, self.percentile, rate)
         if chosen is not None:
             example, explainer = chosen
-            figure = replacement_example(example, rate, segment, self.percentile, explainer, model)
+            figure = replacement_example(example, rate, self.percentile, explainer, model)
             path = save_png(figure, stage / FOLDER / "replacement.png", _mark(trainer))
             _show(trainer, f"{key}/replacement", [path], [example.name])
 
@@ -148,13 +147,6 @@ def _mark(trainer: Trainer) -> str:
 def _frames_per_second(trainer: Trainer) -> float:
     data = trainer.datamodule  # type: ignore[attr-defined]
     return float(getattr(data, "frames_per_second", PLANER_FRONT_END.frames_per_second))
-
-
-def _frames_per_segment(trainer: Trainer, frames_per_second: float) -> int:
-    """What the metrics call a segment, a second where none is measured."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    measured = (callback.frames_per_segment for callback in callbacks if isinstance(callback, ExplanationCallback))
-    return next(measured, round(frames_per_second))
 
 
 def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[str] = ()) -> None:

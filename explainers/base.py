@@ -17,6 +17,9 @@ from lightning_modules.errors import ConfigurationError
 
 MEBIBYTE = 2**20
 
+MEMORY_BUDGET = 2048
+"""MiB by default: a pass of 25 planer clips takes 275, and a CPU has one under way on each core."""
+
 T = TypeVar("T")
 
 
@@ -33,7 +36,7 @@ class Explainer(ABC):
             fit.
     """
 
-    def __init__(self, module: nn.Module, memory_budget: int = 256) -> None:
+    def __init__(self, module: nn.Module, memory_budget: int = MEMORY_BUDGET) -> None:
         self.module = module
         self.memory_budget = memory_budget
         self._rows_within_budget: dict[tuple[int, ...], int] = {}
@@ -131,20 +134,6 @@ def held_still(module: nn.Module) -> Iterator[None]:
                 parameter.requires_grad_(True)
             for child, mode in training:
                 child.training = mode
-
-
-@contextmanager
-def default_layout(module: nn.Module) -> Iterator[None]:
-    """Convolutions in PyTorch's default memory layout; afterwards each has its own weights again."""
-    weights = [(parameter, parameter.data) for parameter in module.parameters() if parameter.ndim == 4]
-    try:
-        for parameter, data in weights:
-            # A clone: `contiguous` leaves the strides of a single channel as they are, and they decide.
-            parameter.data = data.clone(memory_format=torch.contiguous_format)
-        yield
-    finally:
-        for parameter, data in weights:
-            parameter.data = data
 
 
 def _memory_is_short(error: Exception) -> bool:

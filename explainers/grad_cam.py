@@ -4,7 +4,7 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
-from explainers.base import Explainer
+from explainers.base import MEMORY_BUDGET, Explainer
 from lightning_modules.errors import ConfigurationError
 
 
@@ -20,7 +20,7 @@ class GradCAM(Explainer):
         ConfigurationError: If the module has no such layer.
     """
 
-    def __init__(self, module: nn.Module, layer: str | None = None, memory_budget: int = 256) -> None:
+    def __init__(self, module: nn.Module, layer: str | None = None, memory_budget: int = MEMORY_BUDGET) -> None:
         super().__init__(module, memory_budget)
         try:
             self.layer = module.cam_layer if layer is None else module.get_submodule(layer)

@@ -4,7 +4,7 @@ import torch
 from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-from explainers.base import Explainer, default_layout, reproducible, require_positive
+from explainers.base import MEMORY_BUDGET, Explainer, reproducible, require_positive
 from explainers.side_by_side import side_by_side
 
 
@@ -36,7 +36,7 @@ class SmoothGrad(Explainer):
         n_samples: int = 25,
         noise_std: float = 0.1,
         seed: int = 0,
-        memory_budget: int = 256,
+        memory_budget: int = MEMORY_BUDGET,
     ) -> None:
         super().__init__(module, memory_budget)
         require_positive(n_samples=n_samples)
@@ -70,10 +70,10 @@ class IntegratedGradientsMap(Explainer):
         module: See `Explainer`.
         n_steps: Points of the Gauss-Legendre quadrature.
         baseline: Level of the baseline's cells, dB.
-        steps_per_pass: Points evaluated at once. One at a time, in the default memory layout, rounds as the published
-            code does; a CPU then explains a clip on each core. More are about twice as fast, but round otherwise,
-            which flips single kinks of the network: a few of a clip's 32,000 cells move by 1e-4 to 3e-4 of the map's
-            largest value. So do they in float64; neither way is nearer to it.
+        steps_per_pass: Points of a clip evaluated at once, halved until they fit in the memory budget. Passes are
+            never shared between clips, so a map does not depend on its batch; a CPU explains a clip on each core.
+            Another number rounds differently, which flips single kinks of the network: a few of a clip's 32,000 cells
+            move by 1e-4 to 3e-4 of the map's largest value, as they do on another processor.
         memory_budget: See `Explainer`.
 
     Raises:
@@ -89,8 +89,8 @@ class IntegratedGradientsMap(Explainer):
         module: nn.Module,
         n_steps: int = 50,
         baseline: float = 0.0,
-        steps_per_pass: int = 1,
-        memory_budget: int = 256,
+        steps_per_pass: int = 25,
+        memory_budget: int = MEMORY_BUDGET,
     ) -> None:
         super().__init__(module, memory_budget)
         require_positive(n_steps=n_steps, steps_per_pass=steps_per_pass)
@@ -101,8 +101,9 @@ class IntegratedGradientsMap(Explainer):
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         integrated_gradients = IntegratedGradients(self.score)
-        most = self.rows_per_pass(x)
-        rows = min(self.steps_per_pass, most)
+        most, rows = self.rows_per_pass(x), self.steps_per_pass
+        while rows > most:
+            rows //= 2
 
         def attribute_clip(clip: Tensor) -> tuple[Tensor, Tensor]:
             attribution, delta = integrated_gradients.attribute(
@@ -115,11 +116,7 @@ class IntegratedGradientsMap(Explainer):
             )
             return attribution, delta
 
-        if self.steps_per_pass == 1:
-            with default_layout(self.module):
-                maps, deltas = zip(*side_by_side(attribute_clip, x.split(1), most), strict=True)
-        else:
-            maps, deltas = zip(*(attribute_clip(clip) for clip in x.split(1)), strict=True)
+        maps, deltas = zip(*side_by_side(attribute_clip, x.split(1), most // rows), strict=True)
         self.convergence_delta = torch.cat(deltas).detach()
         return torch.cat(maps)
 
@@ -146,7 +143,7 @@ class GradientSHAPMap(Explainer):
         noise_std: float = 0.09,
         baseline: float = 0.0,
         seed: int = 0,
-        memory_budget: int = 256,
+        memory_budget: int = MEMORY_BUDGET,
     ) -> None:
         super().__init__(module, memory_budget)
         require_positive(n_samples=n_samples)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from explainers.base import Explainer
+from explainers.base import MEMORY_BUDGET, Explainer
 from lightning_modules.base import squared_error
 from lightning_modules.masked_prediction import complementary_masks, masked_prediction, patch_size_of
 
@@ -29,7 +29,7 @@ class MaskedErrorMap(Explainer):
     """
 
     def __init__(
-        self, module: nn.Module, n_masks: int = 3, patch_size: int | None = None, memory_budget: int = 256
+        self, module: nn.Module, n_masks: int = 3, patch_size: int | None = None, memory_budget: int = MEMORY_BUDGET
     ) -> None:
         super().__init__(module, memory_budget)
         self.n_masks = n_masks

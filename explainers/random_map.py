@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from explainers.base import Explainer, reproducible
+from explainers.base import MEMORY_BUDGET, Explainer, reproducible
 
 
 class RandomMap(Explainer):
@@ -16,7 +16,7 @@ class RandomMap(Explainer):
         memory_budget: See `Explainer`.
     """
 
-    def __init__(self, module: nn.Module, seed: int | None = None, memory_budget: int = 256) -> None:
+    def __init__(self, module: nn.Module, seed: int | None = None, memory_budget: int = MEMORY_BUDGET) -> None:
         super().__init__(module, memory_budget)
         self.seed = torch.initial_seed() if seed is None else seed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -105,15 +106,15 @@ def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(percentile) for percentile in percentiles)
 
 
-def check_frames_per_segment(frames_per_segment: int) -> int:
-    """Check the option ``frames_per_segment``.
+def check_frame_rate(frames_per_second: float) -> float:
+    """Check the option ``frames_per_second``.
 
     Raises:
-        ValueError: If it is not positive.
+        ValueError: If it is not a positive number.
     """
-    if frames_per_segment < 1:
-        raise ValueError(f"frames_per_segment: {frames_per_segment} is not a positive number of frames")
-    return frames_per_segment
+    if not 0 < frames_per_second < math.inf:
+        raise ValueError(f"frames_per_second: {frames_per_second} is not a positive number")
+    return frames_per_second
 
 
 def _concatenate(state: list[Tensor] | Tensor, empty: Tensor) -> Tensor:

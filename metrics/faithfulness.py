@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frames_per_segment, check_percentiles
+from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frame_rate, check_percentiles
 from metrics.functional.peaks import select_peaks
 from metrics.functional.replacement import peak_faithfulness
 
@@ -24,7 +24,7 @@ class FaithfulnessScore(ClipMetric):
 
     Args:
         percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.
-        frames_per_segment: Length of a segment in frames (40 are a second in the paper).
+        frames_per_second: Frame rate of the spectrograms; segments are seconds.
         batch_size: Most spectrograms that the module runs at once.
         kwargs: Options of ``torchmetrics.Metric``.
 
@@ -33,7 +33,7 @@ class FaithfulnessScore(ClipMetric):
         >>> class Half(nn.Module):
         ...     def forward(self, x):
         ...         return x / 2
-        >>> metric = FaithfulnessScore(percentiles=[100], frames_per_segment=2)
+        >>> metric = FaithfulnessScore(percentiles=[100], frames_per_second=2)
         >>> x = torch.tensor([[[1.0, 3.0]]])
         >>> metric.update(Half(), x, curves=x[:, 0], annotation=torch.tensor([[True, True]]))
         >>> {name: round(value.item(), 4) for name, value in metric.compute().items()}
@@ -47,14 +47,14 @@ class FaithfulnessScore(ClipMetric):
     def __init__(
         self,
         percentiles: Iterable[int] = DEFAULT_PERCENTILES,
-        frames_per_segment: int = 40,
+        frames_per_second: float = 40.0,
         batch_size: int = 64,
         **kwargs: Any,
     ) -> None:
         percentiles = check_percentiles(percentiles)
         super().__init__(row_shape=(len(self.kinds), len(percentiles)), **kwargs)
         self.percentiles = percentiles
-        self.frames_per_segment = check_frames_per_segment(frames_per_segment)
+        self.frames_per_second = check_frame_rate(frames_per_second)
         self.batch_size = batch_size
 
     def update(
@@ -81,7 +81,7 @@ class FaithfulnessScore(ClipMetric):
         """
         peaks = select_peaks(curves, self.percentiles).unsqueeze(1)
         values = peak_faithfulness(
-            module, x, peaks, annotation, self.frames_per_segment, reconstruction, self.batch_size
+            module, x, peaks, annotation, self.frames_per_second, reconstruction, self.batch_size
         )
         self.add(values.squeeze(1), index)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frames_per_segment, check_percentiles
+from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frame_rate, check_percentiles
 from metrics.functional.peaks import select_peaks
 from metrics.functional.segments import segment_scores
 
@@ -20,12 +20,12 @@ class SegmentFScore(ClipMetric):
 
     Args:
         percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.
-        frames_per_segment: Length of a segment in frames (40 are a second in the paper).
+        frames_per_second: Frame rate of the spectrograms; segments are seconds.
         kwargs: Options of ``torchmetrics.Metric``.
 
     Example:
         >>> import torch
-        >>> metric = SegmentFScore(percentiles=[50, 75], frames_per_segment=1)
+        >>> metric = SegmentFScore(percentiles=[50, 75], frames_per_second=1)
         >>> curves = torch.tensor([[0.0, 3.0, 1.0, 2.0, 4.0]])
         >>> metric.update(curves, torch.tensor([[False, False, False, True, True]]))
         >>> {name: value.tolist() for name, value in metric.compute().items()}
@@ -39,13 +39,13 @@ class SegmentFScore(ClipMetric):
     def __init__(
         self,
         percentiles: Iterable[int] = DEFAULT_PERCENTILES,
-        frames_per_segment: int = 40,
+        frames_per_second: float = 40.0,
         **kwargs: Any,
     ) -> None:
         percentiles = check_percentiles(percentiles)
         super().__init__(row_shape=(len(self.kinds), len(percentiles)), **kwargs)
         self.percentiles = percentiles
-        self.frames_per_segment = check_frames_per_segment(frames_per_segment)
+        self.frames_per_second = check_frame_rate(frames_per_second)
 
     def update(self, curves: Tensor, annotation: Tensor, index: Tensor | None = None) -> None:
         """Add annotated clips.
@@ -59,7 +59,7 @@ class SegmentFScore(ClipMetric):
             ValueError: If curves hold NaN or the numbers of frames differ.
         """
         peaks = select_peaks(curves.cpu(), self.percentiles)
-        scores = segment_scores(peaks, annotation.cpu().unsqueeze(1), self.frames_per_segment)
+        scores = segment_scores(peaks, annotation.cpu().unsqueeze(1), self.frames_per_second)
         self._add(scores.movedim(0, 1), index)
 
     def reduce(self, values: Tensor) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ class Settings:
         num_heads: Attention heads of the network.
         training_steps: Steps of a turn of training.
         explained: Clips of a turn of explaining.
-        frames_per_segment: Frames of a second.
+        frames_per_second: Frame rate.
     """
 
     clips: int
@@ -31,4 +31,4 @@ class Settings:
     num_heads: int = 10
     training_steps: int = 4
     explained: int = 2
-    frames_per_segment: int = 40
+    frames_per_second: int = 40

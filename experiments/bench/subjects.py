@@ -103,7 +103,7 @@ def prepare(settings: Settings, yardstick: ModuleType) -> Iterator[Subjects]:
 
 def _annotate(settings: Settings, generator: torch.Generator) -> Tensor:
     """Mark three seconds of each clip, or what there is."""
-    seconds = -(-settings.n_frames // settings.frames_per_segment)
+    seconds = -(-settings.n_frames // settings.frames_per_second)
     first = torch.randint(max(1, seconds - 2), (settings.clips, 1), generator=generator)
-    second = torch.arange(settings.n_frames) // settings.frames_per_segment
+    second = torch.arange(settings.n_frames) // settings.frames_per_second
     return (second >= first) & (second < first + 3)

@@ -97,7 +97,7 @@ def evaluating(subjects: Subjects) -> Workload:
     network, module = subjects.network(), subjects.module()
     n_turns = min(subjects.settings.repeats, len(subjects.x))
     parts = [(subjects.x[turn::n_turns], subjects.annotation[turn::n_turns]) for turn in range(n_turns)]
-    frames_per_segment = subjects.settings.frames_per_segment
+    frames_per_second = subjects.settings.frames_per_second
     x, annotation = subjects.x[:1], subjects.annotation[:1]
     return Workload(
         name="full evaluation",
@@ -106,19 +106,21 @@ def evaluating(subjects: Subjects) -> Workload:
         yardstick=lambda turn: seconds_of(
             lambda: yardstick.evaluate(network, *parts[turn], list(PAPER_EXPLAINERS)), device
         ),
-        ours=lambda turn: seconds_of(lambda: evaluate(module, *parts[turn], frames_per_segment), device),
-        sample=lambda: evaluate(module, x, annotation, frames_per_segment),
+        ours=lambda turn: seconds_of(lambda: evaluate(module, *parts[turn], frames_per_second), device),
+        sample=lambda: evaluate(module, x, annotation, frames_per_second),
     )
 
 
-def evaluate(module: ReconstructionModule, x: Tensor, annotation: Tensor, frames_per_segment: int) -> dict[str, Tensor]:
+def evaluate(
+    module: ReconstructionModule, x: Tensor, annotation: Tensor, frames_per_second: float
+) -> dict[str, Tensor]:
     """F-score and faithfulness of clips, as the callbacks of `faithful-aad test` compute them.
 
     Args:
         module: The model.
         x: Spectrograms (B, F, T), dB.
         annotation: Annotated frames, bool, (B, T).
-        frames_per_segment: Frames of a second.
+        frames_per_second: Frame rate.
 
     Returns:
         "f1", "frame" and "segment", each (B, explainers, percentiles).
@@ -127,8 +129,8 @@ def evaluate(module: ReconstructionModule, x: Tensor, annotation: Tensor, frames
         reconstruction = module.evaluate(x)["reconstruction"]
         maps = [EXPLAINERS[name](module).attribute(x, reconstruction) for name in PAPER_EXPLAINERS]
         peaks = torch.stack([select_peaks(frame_curve(of_name), DEFAULT_PERCENTILES) for of_name in maps], dim=1)
-        f1 = segment_f1(peaks.cpu(), annotation.cpu()[:, None, None], frames_per_segment)
-        frame, segment = peak_faithfulness(module, x, peaks, annotation, frames_per_segment, reconstruction).unbind(2)
+        f1 = segment_f1(peaks.cpu(), annotation.cpu()[:, None, None], frames_per_second)
+        frame, segment = peak_faithfulness(module, x, peaks, annotation, frames_per_second, reconstruction).unbind(2)
     return {"f1": f1, "frame": frame, "segment": segment}
 
 
@@ -137,7 +139,7 @@ def scoring(subjects: Subjects) -> Workload:
     settings, yardstick, device = subjects.settings, subjects.yardstick, subjects.device
     network, module, files = subjects.network(), subjects.module(), subjects.scored_files
     loader = subjects.data.predict_dataloader()
-    hours = settings.n_frames / settings.frames_per_segment / _SECONDS_PER_HOUR
+    hours = settings.n_frames / settings.frames_per_second / _SECONDS_PER_HOUR
 
     def score_files() -> None:
         yardstick.score_files(network, files, settings.n_frames, str(device))

@@ -29,23 +29,25 @@ from metrics.functional import segment_mask
 _REPLACED = "#2a7f9e"
 
 
-def replaced_frames(example: Example, explainer: str, percentile: int, frames_per_segment: int) -> Mask:
+def replaced_frames(example: Example, explainer: str, percentile: int, frames_per_second: float) -> Mask:
     """The frames (T,) that faithfulness replaces: segment-based, or the peaks alone where nothing is annotated."""
     _, peaks = clip_peaks(example, explainer, percentile)
     if not example.annotation.any():
         return peaks
-    frames = segment_mask(torch.from_numpy(peaks), torch.from_numpy(example.annotation), frames_per_segment)
+    frames = segment_mask(torch.from_numpy(peaks), torch.from_numpy(example.annotation), frames_per_second)
     return frames.numpy()
 
 
-def choose_example(examples: Iterable[Example], percentile: int, frames_per_segment: int) -> tuple[Example, str] | None:
+def choose_example(
+    examples: Iterable[Example], percentile: int, frames_per_second: float
+) -> tuple[Example, str] | None:
     """The first clip in which there is something to replace, and the explainer that says so.
 
     That is the error map where it was made, as in the paper, otherwise the clip's first explainer.
     """
     for example in examples:
         explainers = sorted(example.attributions, key=lambda name: name != "error_map")
-        if explainers and replaced_frames(example, explainers[0], percentile, frames_per_segment).any():
+        if explainers and replaced_frames(example, explainers[0], percentile, frames_per_second).any():
             return example, explainers[0]
     return None
 
@@ -54,7 +56,6 @@ def choose_example(examples: Iterable[Example], percentile: int, frames_per_segm
 def replacement_example(
     example: Example,
     frames_per_second: float,
-    frames_per_segment: int,
     percentile: int = 98,
     explainer: str = "error_map",
     model: str = "",
@@ -65,13 +66,12 @@ def replacement_example(
     Args:
         example: The clip, with a map (F, T) of the explainer.
         frames_per_second: Frame rate of the spectrogram.
-        frames_per_segment: Frames of a segment.
         percentile: Frames at or above this percentile of the curve are peaks.
         explainer: Whose map selects frames.
         model: What the title calls the model.
         for_paper: One column of a paper wide and without a title, which the caption is for.
     """
-    frames = replaced_frames(example, explainer, percentile, frames_per_segment)
+    frames = replaced_frames(example, explainer, percentile, frames_per_second)
     annotated, replaced = (intervals(mask, frames_per_second) for mask in (example.annotation, frames))
     curve, peaks = clip_peaks(example, explainer, percentile)
 

@@ -110,11 +110,11 @@ def _clip_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
     pair = _one_of_each_objective(comparison, clips[0])
     last = list(pair)[-1]
     run = comparison.groups[last].runs[0]
-    rate, segment = run.frames_per_second, run.frames_per_segment
-    chosen = choose_example((clip[last] for clip in clips), _PERCENTILE, segment)
+    rate = run.frames_per_second
+    chosen = choose_example((clip[last] for clip in clips), _PERCENTILE, rate)
     if chosen is not None:
         example, explainer = chosen
-        figure = replacement_example(example, rate, segment, _PERCENTILE, explainer, for_paper=True)
+        figure = replacement_example(example, rate, _PERCENTILE, explainer, for_paper=True)
         yield "figure_2_replacement", figure
     shown = {label: (annotated or clips)[0][label] for label in pair}
     names = dict.fromkeys(name for example in shown.values() for name in example.attributions if name != "random")

@@ -113,7 +113,7 @@ def replacement_section(comparison: Comparison) -> Section | None:
     """One clip before and after the explained frames are replaced, for a few models."""
     for of_models in map(_few, common_examples(comparison)):
         chosen = {
-            label: choose_example([example], _PEAK_PERCENTILE, _run(comparison, label).frames_per_segment)
+            label: choose_example([example], _PEAK_PERCENTILE, _run(comparison, label).frames_per_second)
             for label, example in of_models.items()
         }
         if any(chosen.values()):
@@ -182,9 +182,7 @@ def _few(of_models: dict[str, Example]) -> dict[str, Example]:
 
 
 def _replacement(run: Run, label: str, example: Example, explainer: str) -> Any:
-    return replacement_example(
-        example, run.frames_per_second, run.frames_per_segment, _PEAK_PERCENTILE, explainer, label
-    )
+    return replacement_example(example, run.frames_per_second, _PEAK_PERCENTILE, explainer, label)
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, str]:

@@ -14,7 +14,7 @@ from experiments.results.explanations import ClipValues, read_clip_values, read_
 from experiments.results.learning import LearningCurves, read_learning_curves
 from experiments.results.membership import StudyMembership, read_membership
 from experiments.results.reading import unfinished
-from experiments.run_config import frames_per_second, frames_per_segment, objective_name, read_config
+from experiments.run_config import frames_per_second, objective_name, read_config
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import AnnotationFScore, Faithfulness
@@ -61,11 +61,6 @@ class Run:
     def frames_per_second(self) -> float:
         """Frame rate of the spectrograms."""
         return frames_per_second(self.config)
-
-    @property
-    def frames_per_segment(self) -> int:
-        """Frames of a segment in the F-score and in segment-based faithfulness."""
-        return frames_per_segment(self.config)
 
     @cached_property
     def f1_null(self) -> ClipNulls | None:

@@ -40,8 +40,8 @@ class ChanceCallback(ExplanationCallback):
     chance_columns: ClassVar[Mapping[str, str]]
     """Kinds that have a chance level, and the column of the per-clip file that holds it."""
 
-    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_segment: int = 40) -> None:
-        super().__init__(percentiles, frames_per_segment)
+    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_second: float = 40.0) -> None:
+        super().__init__(percentiles, frames_per_second)
         self._nulls: dict[str, ClipNull] = {}
         self.references = ReferenceValues(len(self.chance_columns), len(self.percentiles))
         # What every process has gathered and the first one writes.

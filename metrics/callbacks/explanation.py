@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from metrics.callbacks.base import Clip, EvaluationCallback, positions_by_type
-from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frames_per_segment, check_percentiles
+from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frame_rate, check_percentiles
 from metrics.distributed import gather_objects
 from metrics.functional.peaks import frame_curve
 
@@ -27,7 +27,7 @@ class ExplanationCallback(EvaluationCallback):
 
     Args:
         percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.
-        frames_per_segment: Length of a segment in frames (40 are a second in the paper).
+        frames_per_second: Frame rate of the spectrograms; segments are seconds.
     """
 
     kinds: ClassVar[tuple[str, ...]]
@@ -35,10 +35,10 @@ class ExplanationCallback(EvaluationCallback):
     scalars: ClassVar[tuple[str, ...]]
     """The same, as the logged scalars are called."""
 
-    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_segment: int = 40) -> None:
+    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_second: float = 40.0) -> None:
         super().__init__()
         self.percentiles = check_percentiles(percentiles)
-        self.frames_per_segment = check_frames_per_segment(frames_per_segment)
+        self.frames_per_second = check_frame_rate(frames_per_second)
         self._metrics: dict[str, ClipMetric] = {}
 
     @property

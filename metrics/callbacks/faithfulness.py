@@ -42,7 +42,7 @@ class Faithfulness(ChanceCallback):
 
     Args:
         percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.
-        frames_per_segment: Length of a segment in frames (40 are a second in the paper).
+        frames_per_second: Frame rate of the spectrograms; segments are seconds.
         batch_size: Most spectrograms that the module runs at once.
         shifts: Circular shifts of each curve that sample the null distribution; 0 switches it off.
         seed: Seed of the shifts and of the random frames, apart from that of the run, so that runs compare.
@@ -58,12 +58,12 @@ class Faithfulness(ChanceCallback):
     def __init__(
         self,
         percentiles: Sequence[int] = DEFAULT_PERCENTILES,
-        frames_per_segment: int = 40,
+        frames_per_second: float = 40.0,
         batch_size: int = 64,
         shifts: int = 4,
         seed: int = 0,
     ) -> None:
-        super().__init__(percentiles, frames_per_segment)
+        super().__init__(percentiles, frames_per_second)
         if batch_size < 1:
             raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
         for name, value in (("shifts", shifts), ("seed", seed)):
@@ -75,7 +75,7 @@ class Faithfulness(ChanceCallback):
 
     def new_metric(self) -> FaithfulnessScore:
         """Make an empty metric for one explainer."""
-        return FaithfulnessScore(self.percentiles, self.frames_per_segment, self.batch_size)
+        return FaithfulnessScore(self.percentiles, self.frames_per_second, self.batch_size)
 
     def new_null(self) -> ClipNull:
         """Make an empty null distribution for one explainer."""
@@ -108,7 +108,7 @@ class Faithfulness(ChanceCallback):
             # All at once, so that a mask runs once, whoever asks for it.
             peaks = torch.cat(groups, dim=1)
             values = peak_faithfulness(
-                pl_module, x, peaks, annotation, self.frames_per_segment, reconstruction, self.batch_size
+                pl_module, x, peaks, annotation, self.frames_per_second, reconstruction, self.batch_size
             )
         parts = values.split([group.shape[1] for group in groups], dim=1)
         for name, of_explainer in zip(curves, parts, strict=False):

@@ -35,7 +35,7 @@ class AnnotationFScore(ChanceCallback):
 
     def new_metric(self) -> SegmentFScore:
         """Make an empty metric for one explainer."""
-        return SegmentFScore(self.percentiles, self.frames_per_segment)
+        return SegmentFScore(self.percentiles, self.frames_per_second)
 
     def new_null(self) -> ClipNull:
         """Make an empty null distribution for one explainer."""
@@ -62,7 +62,7 @@ class AnnotationFScore(ChanceCallback):
             return
         for name, curve in curves.items():
             peaks = select_peaks(curve.cpu(), self.percentiles)
-            null = circular_shift_f1(peaks, annotation, self.frames_per_segment)
+            null = circular_shift_f1(peaks, annotation, self.frames_per_second)
             self.null(name).update(null.unsqueeze(1), index)
-        references = reference_f1(annotation, self.percentiles, self.frames_per_segment)
+        references = reference_f1(annotation, self.percentiles, self.frames_per_second)
         self.references.update(references.unsqueeze(2), index)

@@ -127,13 +127,15 @@ def chance_corrected(value: Tensor, chance: Tensor, oracle: Tensor) -> Tensor:
     return torch.where(oracle > chance, (value - chance) / (oracle - chance), torch.nan)
 
 
-def chance_levels(annotation: Tensor, percentiles: Sequence[float], frames_per_segment: int = 40) -> dict[str, Tensor]:
+def chance_levels(
+    annotation: Tensor, percentiles: Sequence[float], frames_per_second: float = 40.0
+) -> dict[str, Tensor]:
     """F1 that annotated clips give away, mean over the clips, at each percentile. Needs annotations only.
 
     Args:
         annotation: Annotated frames, bool, (N, T).
         percentiles: P percentiles in [0, 100].
-        frames_per_segment: Length of a segment in frames.
+        frames_per_second: Frame rate.
 
     Returns:
         Values (P,), float64, of ``random_frames`` (expected value of frames drawn at random), ``random_run`` (of a
@@ -151,7 +153,7 @@ def chance_levels(annotation: Tensor, percentiles: Sequence[float], frames_per_s
     counts = torch.tensor([n_peaks(percentile, n_frames) for percentile in percentiles])
     run = torch.arange(n_frames) < counts.unsqueeze(1)
     of_clips = circular_shift_f1(
-        run.to(annotation.device).expand(len(annotation), -1, -1), annotation, frames_per_segment
+        run.to(annotation.device).expand(len(annotation), -1, -1), annotation, frames_per_second
     )
-    means = dict(zip(REFERENCES, reference_f1(annotation, percentiles, frames_per_segment).mean(0), strict=True))
+    means = dict(zip(REFERENCES, reference_f1(annotation, percentiles, frames_per_second).mean(0), strict=True))
     return {"random_frames": means["random_frames"], "random_run": of_clips.mean((0, 2)), **means}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,34 +13,34 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from metrics.functional.peaks import n_peaks, select_peaks
-from metrics.functional.segments import hit_segments, segment_f1
+from metrics.functional.segments import hit_segments, segment_edges, segment_f1
 from metrics.functional.shifts import draw_curves
 
 REFERENCES = ("random_frames", "all_frames", "oracle")
 """Names of the references, in the order in which functions return them."""
 
 
-def reference_f1(annotation: Tensor, percentiles: Sequence[float], frames_per_segment: int = 40) -> Tensor:
+def reference_f1(annotation: Tensor, percentiles: Sequence[float], frames_per_second: float = 40.0) -> Tensor:
     """F1 of random frames, of all frames and of an oracle, each with as many frames as a percentile gives.
 
     Args:
         annotation: Annotated frames, bool, (B, T).
         percentiles: P percentiles in [0, 100].
-        frames_per_segment: Length of a segment in frames.
+        frames_per_second: Frame rate.
 
     Returns:
         float64 (B, 3, P) in the order of ``REFERENCES``.
 
     Raises:
-        ValueError: If a percentile is out of range or ``frames_per_segment`` is not positive.
+        ValueError: If a percentile is out of range or the frame rate is not a positive number.
     """
     counts = [n_peaks(percentile, annotation.shape[-1]) for percentile in percentiles]
-    everything = segment_f1(torch.ones_like(annotation), annotation, frames_per_segment)
+    everything = segment_f1(torch.ones_like(annotation), annotation, frames_per_second)
     return torch.stack(
         [
-            random_frames_f1(annotation, counts, frames_per_segment),
+            random_frames_f1(annotation, counts, frames_per_second),
             everything.unsqueeze(-1).expand(-1, len(counts)),
-            oracle_f1(annotation, counts, frames_per_segment),
+            oracle_f1(annotation, counts, frames_per_second),
         ],
         dim=1,
     )
@@ -67,13 +68,13 @@ def reference_frames(annotation: Tensor, percentiles: Sequence[float], index: Te
     return torch.stack([random, torch.ones_like(random), oracle], dim=1)
 
 
-def random_frames_f1(annotation: Tensor, counts: Sequence[int], frames_per_segment: int = 40) -> Tensor:
+def random_frames_f1(annotation: Tensor, counts: Sequence[int], frames_per_second: float = 40.0) -> Tensor:
     """Expected F1 of frames drawn at random without replacement; exact, nothing is sampled.
 
     Args:
         annotation: Annotated frames, bool, (B, T).
         counts: Numbers of frames to draw, K of them, each from 1 to T.
-        frames_per_segment: Length of a segment in frames.
+        frames_per_second: Frame rate.
 
     Returns:
         float64 (B, K).
@@ -82,22 +83,23 @@ def random_frames_f1(annotation: Tensor, counts: Sequence[int], frames_per_segme
         Two of four frames: a draw within the first segment, of which there is one in six, scores 1; one within
         the second 0; the other four hit both, with a precision of a half.
 
-        >>> random_frames_f1(torch.tensor([[True, False, False, False]]), [2], frames_per_segment=2)
+        >>> random_frames_f1(torch.tensor([[True, False, False, False]]), [2], frames_per_second=2)
         tensor([[0.6111]], dtype=torch.float64)
     """
-    lengths = _lengths(annotation.shape[-1], frames_per_segment)
+    lengths, uncounted = _lengths(annotation.shape[-1], frames_per_second)
     rows = [
-        _expected_f1(*_split(lengths, positive), tuple(counts))
-        for positive in hit_segments(annotation, frames_per_segment).tolist()
+        _expected_f1(*_split(lengths, positive), uncounted, tuple(counts))
+        for positive in hit_segments(annotation, frames_per_second).tolist()
     ]
     return torch.tensor(rows, dtype=torch.float64, device=annotation.device).reshape(len(annotation), len(counts))
 
 
-def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_segment: int = 40) -> Tensor:
+def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_second: float = 40.0) -> Tensor:
     """Best F1 that a number of frames can reach by whoever knows the annotation.
 
     One frame hits a segment, so the best choice gives each positive segment a frame while there are frames, then
-    fills the positive segments, and only what they cannot hold goes to negative ones, the longest first. With x
+    fills the positive segments and the frames at the end of the clip that are in no second, and only what these
+    cannot hold goes to negative segments, the longest first. With x
     positive segments hit of a, and y negative ones, F1 = 2x / (x + y + a): it rises with x and falls with y, and no
     choice has a greater x or a smaller y. Below 1 there are either too few frames for all positive segments, or
     more than fit into them.
@@ -105,20 +107,20 @@ def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_segment: int
     Args:
         annotation: Annotated frames, bool, (B, T).
         counts: Numbers of frames, K of them, each from 1 to T.
-        frames_per_segment: Length of a segment in frames.
+        frames_per_second: Frame rate.
 
     Returns:
         float64 (B, K).
 
     Example:
         >>> annotation = torch.tensor([[True, False, True, False, False, False]])
-        >>> oracle_f1(annotation, [1, 2, 5], frames_per_segment=2)
+        >>> oracle_f1(annotation, [1, 2, 5], frames_per_second=2)
         tensor([[0.6667, 1.0000, 0.8000]], dtype=torch.float64)
     """
-    lengths = _lengths(annotation.shape[-1], frames_per_segment)
+    lengths, uncounted = _lengths(annotation.shape[-1], frames_per_second)
     rows = [
-        [_best_f1(*_split(lengths, positive), count) for count in counts]
-        for positive in hit_segments(annotation, frames_per_segment).tolist()
+        [_best_f1(*_split(lengths, positive), uncounted, count) for count in counts]
+        for positive in hit_segments(annotation, frames_per_second).tolist()
     ]
     return torch.tensor(rows, dtype=torch.float64, device=annotation.device).reshape(len(annotation), len(counts))
 
@@ -154,9 +156,10 @@ def _evenly(frames: Tensor, count: int) -> Tensor:
     return frames[torch.arange(count, device=frames.device).mul(2).add(1).mul(len(frames)) // max(2 * count, 1)]
 
 
-def _lengths(n_frames: int, frames_per_segment: int) -> list[int]:
-    """Frames of each segment, (S,)."""
-    return [min(frames_per_segment, n_frames - start) for start in range(0, n_frames, frames_per_segment)]
+def _lengths(n_frames: int, frames_per_second: float) -> tuple[list[int], int]:
+    """Frames in each segment, (S,), and the number of frames in none."""
+    edges = segment_edges(n_frames, frames_per_second)
+    return [end - start for start, end in pairwise(edges)], n_frames - edges[-1]
 
 
 def _split(lengths: Sequence[int], positive: Sequence[bool]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -167,10 +170,10 @@ def _split(lengths: Sequence[int], positive: Sequence[bool]) -> tuple[tuple[int,
     return tuple(sorted(chosen[0], reverse=True)), tuple(sorted(chosen[1], reverse=True))
 
 
-def _best_f1(positive: tuple[int, ...], negative: tuple[int, ...], count: int) -> float:
+def _best_f1(positive: tuple[int, ...], negative: tuple[int, ...], uncounted: int, count: int) -> float:
     if not positive:
         return 0.0
-    hit, spilled, left = min(count, len(positive)), 0, count - sum(positive)
+    hit, spilled, left = min(count, len(positive)), 0, count - sum(positive) - uncounted
     for length in negative:
         if left <= 0:
             break
@@ -179,22 +182,31 @@ def _best_f1(positive: tuple[int, ...], negative: tuple[int, ...], count: int) -
 
 
 @lru_cache(maxsize=1024)
-def _expected_f1(positive: tuple[int, ...], negative: tuple[int, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
-    """Expected F1 when frames are drawn from segments of these lengths, for each number of frames.
+def _expected_f1(
+    positive: tuple[int, ...], negative: tuple[int, ...], uncounted: int, counts: tuple[int, ...]
+) -> tuple[float, ...]:
+    """Expected F1 when frames are drawn from segments of these lengths and from frames in no segment.
 
-    How many of the frames fall into positive segments is hypergeometric; given that, what is hit among the positive
-    segments and among the negative ones is independent.
+    How many of the frames fall into segments, and how many of those into positive ones, is hypergeometric; given that,
+    what is hit among the positive segments and among the negative ones is independent.
     """
     if not positive:
         return (0.0,) * len(counts)
+    in_positive, in_segments = sum(positive), sum(positive) + sum(negative)
     hits, false_hits = (_hit_probabilities(lengths, max(counts)) for lengths in (positive, negative))
     x, y = np.ix_(np.arange(len(positive) + 1), np.arange(len(negative) + 1))
     f1 = 2 * x / (x + y + len(positive))
+
+    def expected(count: int) -> float:
+        inside = np.arange(count + 1)
+        share = hypergeom.pmf(inside, in_segments, in_positive, count)
+        return float(np.einsum("j,jx,jy,xy", share, hits[inside], false_hits[count - inside], f1))
+
     values = []
     for count in counts:
-        inside = np.arange(count + 1)
-        share = hypergeom.pmf(inside, sum(positive) + sum(negative), sum(positive), count)
-        values.append(float(np.einsum("j,jx,jy,xy", share, hits[inside], false_hits[count - inside], f1)))
+        counted = np.arange(max(0, count - uncounted), min(count, in_segments) + 1)
+        share = hypergeom.pmf(counted, in_segments + uncounted, in_segments, count)
+        values.append(float(share @ [expected(number) for number in counted.tolist()]))
     return tuple(values)
 
 

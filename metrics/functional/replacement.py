@@ -94,7 +94,7 @@ def peak_faithfulness(
     x: Tensor,
     peaks: Tensor,
     annotation: Tensor,
-    frames_per_segment: int = 40,
+    frames_per_second: float = 40.0,
     reconstruction: Tensor | None = None,
     batch_size: int = 64,
 ) -> Tensor:
@@ -108,7 +108,7 @@ def peak_faithfulness(
         x: Spectrograms in dB, (B, F, T).
         peaks: Peak frames of G explanations at P percentiles, bool, (B, G, P, T).
         annotation: Annotated frames, bool, (B, T).
-        frames_per_segment: Length of a segment in frames.
+        frames_per_second: Frame rate.
         reconstruction: f(x) where it is already known, (B, F, T).
         batch_size: Most spectrograms to run at once.
 
@@ -118,7 +118,7 @@ def peak_faithfulness(
     Raises:
         ValueError: If the numbers of frames differ or a size is not positive.
     """
-    segments = segment_mask(peaks, annotation[:, None, None], frames_per_segment)
+    segments = segment_mask(peaks, annotation[:, None, None], frames_per_second)
     masks = torch.stack([peaks, segments], dim=2)
     values = faithfulness(module, x, masks.flatten(1, 3), reconstruction, batch_size).reshape(masks.shape[:-1])
     values[~annotation.any(1).to(values.device), :, 1] = torch.nan

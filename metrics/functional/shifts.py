@@ -11,48 +11,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.functional.segments import hit_segments, scores_of_counts
+from metrics.functional.segments import hit_segments, scores_of_counts, segment_edges
 
 _SHIFTS, _CURVES = range(2)
 
 
-def circular_shift_f1(peaks: Tensor, annotation: Tensor, frames_per_segment: int = 40) -> Tensor:
+def circular_shift_f1(peaks: Tensor, annotation: Tensor, frames_per_second: float = 40.0) -> Tensor:
     """F1 of the segments under every circular shift of the peaks: the exact null distribution of a clip.
 
     Args:
         peaks: Peak frames, bool, (B, P, T).
         annotation: Annotated frames, bool, (B, T).
-        frames_per_segment: Length of a segment in frames; a shorter last segment counts like any other.
+        frames_per_second: Frame rate.
 
     Returns:
         float64 (B, P, T), in [0, 1]: value s belongs to the peaks moved s frames later, those that leave at the end
         coming in at the start. Value 0 is the F1 of the peaks as they are.
 
     Raises:
-        ValueError: If the shapes do not fit or ``frames_per_segment`` is not positive.
+        ValueError: If the shapes do not fit or the frame rate is not a positive number.
 
     Example:
         >>> peaks = torch.tensor([[[True, False, False, False]]])
-        >>> circular_shift_f1(peaks, torch.tensor([[False, False, True, False]]), frames_per_segment=2)
+        >>> circular_shift_f1(peaks, torch.tensor([[False, False, True, False]]), frames_per_second=2)
         tensor([[[0., 0., 1., 1.]]], dtype=torch.float64)
     """
     if peaks.ndim != 3 or annotation.shape != (peaks.shape[0], peaks.shape[2]):
         raise ValueError(f"peaks {tuple(peaks.shape)} and annotation {tuple(annotation.shape)} do not fit together")
-    positive = hit_segments(annotation, frames_per_segment)
+    positive = hit_segments(annotation, frames_per_second)
     # A clip at a time: all clips at once would hold (B, P, T, S) values.
-    of_clips = [_shifted_f1(one, of_one, frames_per_segment) for one, of_one in zip(peaks, positive, strict=True)]
+    of_clips = [_shifted_f1(one, of_one, frames_per_second) for one, of_one in zip(peaks, positive, strict=True)]
     return torch.stack(of_clips) if of_clips else peaks.new_zeros(peaks.shape, dtype=torch.float64)
 
 
-def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_segment: int) -> Tensor:
+def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_second: float) -> Tensor:
     """F1 of one clip under every shift, from peaks (P, T) and positive segments (S,)."""
     n_frames = peaks.shape[-1]
     # A shift by s brings frames start - s to end - s into the segment, so with the clip written twice, one behind
     # the other, a difference of running sums counts its peaks.
     twice = torch.cat([peaks, peaks], dim=-1).cumsum(-1)
     running = F.pad(twice, (1, 0))
-    starts = torch.arange(0, n_frames, frames_per_segment, device=peaks.device)
-    lengths = (n_frames - starts).clamp_max(frames_per_segment)
+    edges = torch.tensor(segment_edges(n_frames, frames_per_second), device=peaks.device)
+    starts, lengths = edges[:-1], edges.diff()
     shifts = torch.arange(n_frames, device=peaks.device)
     first = (starts - shifts.unsqueeze(1)) % n_frames
     predicted = running[:, first + lengths] > running[:, first]

@@ -67,7 +67,7 @@ def test_explainers_give_the_same_maps(name, subjects):
 def test_evaluations_have_the_same_results(subjects, monkeypatch):
     names = ("error_map", "saliency")
     monkeypatch.setattr("experiments.bench.workloads.PAPER_EXPLAINERS", names)
-    ours = evaluate(subjects.module(), subjects.x, subjects.annotation, frames_per_segment=40)
+    ours = evaluate(subjects.module(), subjects.x, subjects.annotation, frames_per_second=40)
     plain = subjects.yardstick.evaluate(subjects.network(), subjects.x, subjects.annotation, list(names))
     assert subjects.annotation.any()
     for measure, values in plain.items():

@@ -93,7 +93,7 @@ def test_replacement_shows_what_faithfulness_replaces(example):
     clip = example()
     # The peak at frame 11 lies in the second of frames 8 to 15, of which 10 to 13 are annotated.
     assert np.flatnonzero(replaced_frames(clip, "error_map", 98, 8)).tolist() == [10, 11, 12, 13]
-    figure = replacement_example(clip, 8, 8, percentile=98)
+    figure = replacement_example(clip, 8, percentile=98)
     before, after = (
         titled(figure, title).images[0]
         for title in ("Recording $x$", "Recording with the replaced frames $\\tilde{x}$")

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from experiments.predictions import Predictions
+from experiments.predictions import Predictions, peak_seconds
 from lightning_modules import MaskedAutoencoder
 
 
@@ -23,7 +23,7 @@ def test_both_scores_stand_beside_each_other(tmp_path, score_masks):
     trainer = Trainer(
         accelerator="cpu",
         logger=CSVLogger(tmp_path, name="", version=""),
-        callbacks=[Predictions(frames_per_segment=8)],
+        callbacks=[Predictions(frames_per_second=8)],
         enable_progress_bar=False,
     )
     outputs = trainer.predict(module, DataLoader(clips, batch_size=2))
@@ -36,3 +36,16 @@ def test_both_scores_stand_beside_each_other(tmp_path, score_masks):
         assert [float(row[column]) for row in rows] == expected
     assert score_masks or all(row["masked_score"] == "" for row in rows)
     assert all(set(row["seconds"].split()) <= {"0", "1", "2"} and row["seconds"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("frame", "n_frames", "frames_per_second", "seconds"),
+    [
+        (310, 312, 31.25, [9]),  # 9.92 s; with whole frames per second it was in a second "10" of a clip of 10 s
+        (125, 312, 31.25, [4]),  # 4 s sharp
+        (124, 312, 31.25, [3]),
+        (400, 401, 40.0, []),  # after the last second
+    ],
+)
+def test_seconds_follow_from_the_time_of_a_frame(frame, n_frames, frames_per_second, seconds):
+    assert peak_seconds(torch.arange(n_frames) == frame, frames_per_second) == seconds

@@ -28,13 +28,8 @@ def test_a_run_is_read_whole(run_maker, tmp_path):
     assert run.config["data"]["init_args"]["frame_step"] == 0.125, "interpolation is resolved"
 
 
-def test_frame_rate_and_segment_come_from_the_configuration(run_maker, tmp_path):
-    folder = run_maker().write(tmp_path / "run")
-    run = read_run(folder)
-    assert (run.frames_per_second, run.frames_per_segment) == (8.0, 8)
-    with (folder / "fit" / "config.yaml").open("a") as file:
-        file.write("fscore: {frames_per_segment: 5}\n")
-    assert read_run(folder).frames_per_segment == 5
+def test_frame_rate_comes_from_the_configuration(run_maker, tmp_path):
+    assert read_run(run_maker().write(tmp_path / "run")).frames_per_second == 8.0
 
 
 def test_means_over_clips_and_types(run_maker, tmp_path):

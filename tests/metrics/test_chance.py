@@ -80,17 +80,27 @@ def test_all_shifts_of_a_test_set_take_a_moment():
 
 
 @pytest.mark.parametrize(
-    ("marked", "length", "frames_per_segment"),
-    [((0, 1), 8, 2), ((0, 3, 7), 8, 3), ((4,), 7, 3), (tuple(range(6)), 6, 2), ((), 6, 2), ((5,), 6, 4)],
+    ("marked", "length", "frames_per_second"),
+    [
+        ((0, 1), 8, 2),
+        ((0, 3, 7), 8, 3),
+        ((4,), 7, 3),  # the last frame is in no second
+        ((1, 6), 8, 2.5),  # seconds of 3, 2 and 3 frames
+        ((0, 9), 10, 7),
+        ((3, 8), 9, 7),
+        (tuple(range(6)), 6, 2),
+        ((), 6, 2),
+        ((5,), 6, 4),
+    ],
 )
-def test_random_frames_and_oracle_agree_with_enumeration(marked, length, frames_per_segment):
+def test_random_frames_and_oracle_agree_with_enumeration(marked, length, frames_per_second):
     annotation = clip(*marked, length=length)
     counts = list(range(1, length + 1))
-    expected = [segment_f1(all_choices(length, count), annotation, frames_per_segment) for count in counts]
+    expected = [segment_f1(all_choices(length, count), annotation, frames_per_second) for count in counts]
     mean, best = (torch.stack([f1.mean() if k else f1.max() for f1 in expected]) for k in (1, 0))
-    random = random_frames_f1(annotation, counts, frames_per_segment)
+    random = random_frames_f1(annotation, counts, frames_per_second)
     torch.testing.assert_close(random, mean[None], rtol=0, atol=1e-12)
-    torch.testing.assert_close(oracle_f1(annotation, counts, frames_per_segment), best[None], rtol=0, atol=1e-12)
+    torch.testing.assert_close(oracle_f1(annotation, counts, frames_per_second), best[None], rtol=0, atol=1e-12)
 
 
 def test_expected_f1_of_long_clips_neither_overflows_nor_cancels():
@@ -226,7 +236,7 @@ def test_correction_goes_from_chance_to_the_oracle():
 
 def test_chance_levels_by_hand():
     """Two seconds of two frames, the first annotated. Three of four frames: both seconds, whatever is drawn."""
-    levels = chance_levels(clip(0, length=4), [0, 50, 75], frames_per_segment=2)
+    levels = chance_levels(clip(0, length=4), [0, 50, 75], frames_per_second=2)
     assert [n_peaks(p, 4) for p in (0, 50, 75)] == [4, 2, 1]
     # Of two frames: within the first second once in six draws, within the second once, else both (F1 2/3).
     assert levels["random_frames"].tolist() == pytest.approx([2 / 3, 1 / 6 + 4 / 6 * 2 / 3, 1 / 2])
@@ -239,7 +249,7 @@ def test_chance_levels_by_hand():
 def test_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="do not fit together"):
         circular_shift_f1(torch.ones(2, 3, 10, dtype=torch.bool), torch.ones(2, 9, dtype=torch.bool))
-    with pytest.raises(ValueError, match="frames_per_segment: 0"):
+    with pytest.raises(ValueError, match="frames_per_second: 0"):
         circular_shift_f1(torch.ones(2, 3, 10, dtype=torch.bool), torch.ones(2, 10, dtype=torch.bool), 0)
     with pytest.raises(ValueError, match="percentile: 101"):
         chance_levels(clip(0, length=4), [101])

@@ -19,12 +19,12 @@ class _Half(nn.Module):
 
 
 def test_fscore_is_the_mean_over_clips():
-    metric = SegmentFScore([97, 99], frames_per_segment=20)
+    metric = SegmentFScore([97, 99], frames_per_second=20)
     metric.update(CURVES[:3], ANNOTATION[:3])
     metric.update(CURVES[3:], ANNOTATION[3:])
     of_one = []
     for i in range(5):
-        single = SegmentFScore([97, 99], frames_per_segment=20)
+        single = SegmentFScore([97, 99], frames_per_second=20)
         single.update(CURVES[i : i + 1], ANNOTATION[i : i + 1])
         of_one.append(single.compute())
     for name, value in metric.compute().items():
@@ -33,7 +33,7 @@ def test_fscore_is_the_mean_over_clips():
 
 
 def test_a_repeated_clip_counts_once():
-    metric = SegmentFScore(frames_per_segment=20)
+    metric = SegmentFScore(frames_per_second=20)
     metric.update(CURVES, ANNOTATION, torch.tensor([7, 3, 9, 1, 4]))
     once = metric.compute()
     metric.update(CURVES[:2], ANNOTATION[:2], torch.tensor([7, 3]))
@@ -78,7 +78,7 @@ def test_without_clips_means_are_nan():
 
 def test_both_kinds_of_faithfulness_count_the_annotated_clips_where_there_are_any():
     # Halving leaves energy/4: replacing the larger frame of (1, 3) leaves (1 + 2.25)/10, both (0.25 + 2.25)/10.
-    metric = FaithfulnessScore([100], frames_per_segment=2)
+    metric = FaithfulnessScore([100], frames_per_second=2)
     x = torch.tensor([[[1.0, 3.0]], [[3.0, 1.0]], [[1.0, 0.0]]])
     annotation = torch.tensor([[True, True], [False, True], [False, False]])
     metric.update(_Half(), x, x[:, 0], annotation)
@@ -89,7 +89,7 @@ def test_both_kinds_of_faithfulness_count_the_annotated_clips_where_there_are_an
 
 
 def test_faithfulness_without_any_annotation_is_frame_based():
-    metric = FaithfulnessScore([100], frames_per_segment=2)
+    metric = FaithfulnessScore([100], frames_per_second=2)
     x = torch.tensor([[[1.0, 3.0]], [[1.0, 0.0]]])
     metric.update(_Half(), x, x[:, 0], torch.zeros(2, 2, dtype=torch.bool))
     assert metric.compute()["frame"].item() == pytest.approx((0.675 + 0.75) / 2)
@@ -105,8 +105,8 @@ def test_refuses_bad_percentiles(metric, percentiles):
 
 @pytest.mark.parametrize("metric", [SegmentFScore, FaithfulnessScore])
 def test_refuses_bad_segments(metric):
-    with pytest.raises(ValueError, match="frames_per_segment: 0"):
-        metric(frames_per_segment=0)
+    with pytest.raises(ValueError, match="frames_per_second: 0"):
+        metric(frames_per_second=0)
 
 
 def test_several_processes_give_what_one_gives(distributed_run):

@@ -57,6 +57,19 @@ def test_f1_of_the_annotated_clips(boards, kind):
     np.testing.assert_array_equal(metric.per_clip()[1][:, 0], golden[f"f1_{kind}"])
 
 
+@pytest.mark.parametrize("kind", ["noise", "edge", "informative"])
+def test_f1_of_the_annotated_clips_at_401_frames(boards, kind):
+    """The frame after the tenth second counts neither for nor against, annotated or not, also where it stands out."""
+    with np.load(SHARED / "golden" / "f1_401frames.npz") as file:
+        assert file["files"].tolist() == boards[1]["files"].tolist()
+        curves, expected = torch.from_numpy(file[f"curves_{kind}"]), file[f"f1_{kind}"]
+    for last_is_annotated in (False, True):
+        annotation = torch.nn.functional.pad(boards[0], (0, 1), value=last_is_annotated)
+        metric = SegmentFScore()
+        metric.update(curves, annotation)
+        np.testing.assert_array_equal(metric.per_clip()[1][:, 0], expected)
+
+
 def test_chance_levels_of_the_annotated_clips(boards):
     """The published figures are samples of what is computed exactly here."""
     levels = chance_levels(boards[0], range(90, 100))

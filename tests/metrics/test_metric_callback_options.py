@@ -13,7 +13,7 @@ from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
     [
         ({"percentiles": [98, 101]}, "percentiles: 101"),
         ({"percentiles": []}, "percentiles: "),
-        ({"frames_per_segment": 0}, "frames_per_segment: 0"),
+        ({"frames_per_second": 0}, "frames_per_second: 0"),
     ],
 )
 def test_refuses_bad_options(callback, options, message):
@@ -39,9 +39,9 @@ def test_options_come_from_yaml(callback):
     path = f"{callback.__module__}.{callback.__name__}"
     default = parser.instantiate_classes(parser.parse_object({"callback": {"class_path": path}})).callback
     assert default.percentiles == tuple(range(90, 100))
-    options = {"percentiles": [95, 98], "frames_per_segment": 31}
+    options = {"percentiles": [95, 98], "frames_per_second": 31}
     config = parser.parse_object({"callback": {"class_path": path, "init_args": options}})
     chosen = parser.instantiate_classes(parser.parse_string(parser.dump(config))).callback
-    assert (chosen.percentiles, chosen.frames_per_segment) == ((95, 98), 31)
+    assert (chosen.percentiles, chosen.frames_per_second) == ((95, 98), 31)
     with pytest.raises(Exception, match="percentiles"):
         parser.parse_object({"callback": {"class_path": path, "init_args": {"percentiles": ["high"]}}})

@@ -14,6 +14,7 @@ from experiments.report import published
 from experiments.report.comparison import Comparison
 from experiments.report.tables.table import MISSING, Cell, Table, without_empty_columns
 from experiments.results import Floats
+from metrics.functional.segments import segment_edges
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,12 @@ def _annotated_seconds(comparison: Comparison) -> dict[str, list[tuple[float, fl
 
 
 def _seconds_of_a_clip(comparison: Comparison) -> float:
-    """Segments that a clip is cut into, NaN where the configuration doesn't say how long clips are."""
+    """Seconds of a clip, NaN where the configuration doesn't say how long clips are."""
     run = comparison.first
     data = run.config.get("data") or {}
     settings = data.get("init_args") if isinstance(data, dict) else None
     n_frames = (settings or {}).get("n_frames")
-    return math.ceil(int(n_frames) / run.frames_per_segment) if n_frames else math.nan
+    return len(segment_edges(int(n_frames), run.frames_per_second)) - 1 if n_frames else math.nan
 
 
 def _length_cells(found: Mapping[str, list[tuple[float, float]]], kinds: set[str]) -> list[Cell]:
