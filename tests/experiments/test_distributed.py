@@ -45,7 +45,7 @@ def number(cell):
 
 
 def assert_same(one, other):
-    """The same rows in the same order; all but numbers exactly, numbers to 1e-6, relative where they are above 1.
+    """The same rows in the same order; all but numbers exactly, numbers to 1e-5, relative where they are above 1.
 
     A batch of one clip is computed by other kernels, whose last digits differ. Chance-corrected values are quotients
     of differences, which enlarge that.
@@ -56,7 +56,7 @@ def assert_same(one, other):
             if number(cell) is None:
                 assert like[column] == cell, (column, row)
             else:
-                tolerance = 1e-4 if "_corrected/" in column else 1e-6
+                tolerance = 1e-3 if "_corrected/" in column else 1e-5
                 expected = pytest.approx(number(cell), rel=tolerance, abs=tolerance)
                 assert number(like[column]) == expected, (column, row, like)
 
@@ -101,7 +101,7 @@ def test_processes_and_batches_change_no_result_of_test(runs, processes):
         with np.load(one / name) as values, np.load(several / name) as like:
             for key in values.files:
                 if values[key].dtype.kind == "f":
-                    np.testing.assert_allclose(like[key], values[key], rtol=1e-6, atol=1e-6)
+                    np.testing.assert_allclose(like[key], values[key], rtol=1e-5, atol=1e-5)
                 else:
                     assert (like[key] == values[key]).all()
 
