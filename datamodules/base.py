@@ -218,7 +218,7 @@ class SpectrogramDataModule(LightningDataModule):
         if len(silent) == len(clips):
             raise DataError(f"all {len(clips)} training clips are silent (they never change); {advice}")
         rank_zero_warn(
-            f"{len(silent)} of {len(clips)} training clips are silent (they never change), such as {silent[0].name}: a "
+            f"silent training clips (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; a "
             f"model learns that silence is normal; {advice}"
         )
 

@@ -57,10 +57,14 @@ class RunFolder:
             ConfigurationError: If `detect` made the run.
         """
         if self.detector is not None:
-            instead = "name another folder" if stage == "fit" else "name a run of faithful-aad fit"
+            instead = (
+                "a model needs a folder of its own: name another"
+                if stage == "fit"
+                else f"baseline detectors do not support {stage} yet: name a run of faithful-aad fit"
+            )
             raise ConfigurationError(
                 f"--run {self.path} is a run of the baseline detector {self.detector}, which faithful-aad detect fits "
-                f"and tests and report reads; detectors do not support {stage} yet: {instead}"
+                f"and tests and report reads; {instead}"
             )
 
     def require_fit_config(self) -> Path:

@@ -261,11 +261,9 @@ def test_grad_cam_of_a_dense_model_ends_in_one_line(data, tmp_path, capsys):
 def test_a_detectors_run_is_called_one_by_the_stages_of_models(refused, detect, simulated, data):
     run = detect("knn")
     clips = simulated / "evaluation" / "normal"
-    said = rf"{run} is a run of the baseline detector knn, .* detectors do not support {{}} yet: name a"
-    refused(
-        ["predict", "--run", run, "--data.predict_path", clips], said.format("predict") + " run of faithful-aad fit"
-    )
+    said = rf"{run} is a run of the baseline detector knn, .* detectors do not support {{}} yet: name a run of"
+    refused(["predict", "--run", run, "--data.predict_path", clips], said.format("predict"))
     for stage in ("test", "validate"):
         refused([stage, "--run", run], said.format(stage))
     model = ["--model", "Autoencoder", *data, "--wandb.mode", "disabled", "--trainer.accelerator", "cpu"]
-    refused(["fit", "--run", run, *model], said.format("fit") + "nother folder")
+    refused(["fit", "--run", run, *model], r"baseline detector knn, .* a model needs a folder of its own: name another")

@@ -135,6 +135,7 @@ def test_page_of_a_test_set_of_one_class_has_no_roc(run_maker, tmp_path):
     folder = run_maker(f1=None, examples=False, anomalous={}).write(tmp_path / "run")
     comparison = compare([folder])
     assert texts(detection_table(comparison))[0][2:4] == ["–", "–"]
+    assert "0 anomalous test clips, so the AUC is undefined." in detection_table(comparison).note
     assert "no ROC" in build_page(comparison)
 
 
@@ -240,6 +241,13 @@ def test_ordinary_results_have_no_such_caution(run_maker, tmp_path):
     # Nor is that of a fifth whose interval reaches 0.5: few clips.
     few = run_maker(anomalous={"a/a": 2.5, "a/b": 2.0}, normal=(1.0, 3.0, 4.0), f1=None).write(tmp_path / "few")
     assert detection_cautions(compare([few])) == []
+
+
+def test_an_area_that_is_surely_but_not_far_below_a_half_is_no_caution(run_maker, tmp_path):
+    # 84 of 200 anomalies above all 200 normal clips: 0.42, with an interval below 0.5 (its deviation is 0.035).
+    anomalous = {f"stuck/{i}": 2.0 * (i < 84) for i in range(200)}
+    maker = run_maker(anomalous=anomalous, normal=(1.0,) * 200, f1=None, examples=False)
+    assert detection_cautions(compare([maker.write(tmp_path / "run")])) == []
 
 
 def test_a_type_of_one_clip_is_told(ae_and_mae):

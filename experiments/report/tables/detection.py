@@ -60,9 +60,10 @@ def detection_table(comparison: Comparison) -> Table:
     rows = tuple((*name, *values) for name, *values in zip(names, *columns, strict=True))
     others = _published_alone(groups, len(header)) if planer and comparison.first.clips.has_roc else ()
     labels = comparison.first.clips.labels
+    undefined = ", so the AUC is undefined" if len(set(labels.tolist())) == 1 else ""
     table = Table(
         title="Detection",
-        note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips. "
+        note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips{undefined}. "
         f"pAUC: partial AUC up to a false-positive rate of {MAX_FPR:g}, standardised (McClish). Chance is 0.5."
         f"{level_note}{_spread(groups)}{no_width(intervals)}{_published_note(comparison) if planer else ''}",
         header=tuple(header),
