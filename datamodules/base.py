@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.cache import CacheEntry, SpectrogramCache
@@ -152,6 +153,7 @@ class SpectrogramDataModule(LightningDataModule):
         stage = None if self.trainer is None else self.trainer.state.fn
         self.setup(stage)
         if stage == "fit":
+            self._warn_of_few()
             self._warn_of_level()
 
     def setup(self, stage: str | None = None) -> None:
@@ -161,8 +163,12 @@ class SpectrogramDataModule(LightningDataModule):
         if stage in ("fit", "validate", None):
             self.train_dataloader()
             self.val_dataloader()
+        if stage in ("fit", None):
+            self._require_sound()
         if stage in ("test", None):
             self.test_dataloader()
+        if stage == "test":
+            self._warn_of_one_class()
         if stage == "predict":
             self.predict_dataloader()
 
@@ -199,6 +205,39 @@ class SpectrogramDataModule(LightningDataModule):
     def _loader(self, dataset: SpectrogramDataset, sampler: EpochShuffle | None = None) -> Loader:
         return load(dataset, self.batch_size, self.num_workers, self.pin_memory, sampler)
 
+    def _require_sound(self) -> None:
+        """Check that there is something to learn.
+
+        Raises:
+            DataError: No training clip has any sound.
+        """
+        clips, silent = self.train_clips, self._training_sets[0].unchanging
+        if not silent:
+            return
+        advice = f"look at {self.root} with faithful-aad data describe"
+        if len(silent) == len(clips):
+            raise DataError(f"all {len(clips)} training clips are silent (they never change); {advice}")
+        rank_zero_warn(
+            f"silent training clips (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; a "
+            f"model learns that silence is normal; {advice}"
+        )
+
+    def _warn_of_one_class(self) -> None:
+        """Say before anything is computed that there will be no AUC."""
+        labels = {clip.label for clip in self.test_clips}
+        if len(labels) == 1:
+            missing = "anomalous" if labels == {0} else "normal"
+            rank_zero_warn(f"the test set has no {missing} clips: AUC and partial AUC are undefined")
+
+    def _warn_of_few(self) -> None:
+        """Say where an epoch is a single step."""
+        clips = len(self.train_clips)
+        if clips < self.batch_size:
+            warnings.warn(
+                f"the {clips} training clips are fewer than --data.batch_size {self.batch_size}: an epoch is one step",
+                stacklevel=2,
+            )
+
     def _warn_of_level(self) -> None:
         """Say so where what hidden patches are set to is far from what is normal."""
         level = self._training_sets[0].mean_level()
@@ -233,7 +272,7 @@ class SpectrogramDataModule(LightningDataModule):
         labelled_val: tuple[Clip, ...] = ()
         if self.labelled_validation:
             test, labelled_val = hold_out_stratified(test, self.labelled_validation, self.seed)
-        return self._dataset(test, entries), self._dataset(labelled_val, entries)
+        return self._dataset(test, entries, levels=True), self._dataset(labelled_val, entries)
 
     @cached_property
     def _predict_set(self) -> SpectrogramDataset:
@@ -261,9 +300,11 @@ class SpectrogramDataModule(LightningDataModule):
         seconds = {name: entry.n_frames / self.frames_per_second for name, entry in entries.items()}
         return annotate(clips, read_annotations(path), seconds, path)
 
-    def _dataset(self, clips: Sequence[Clip], entries: dict[str, CacheEntry]) -> SpectrogramDataset:
+    def _dataset(
+        self, clips: Sequence[Clip], entries: dict[str, CacheEntry], levels: bool = False
+    ) -> SpectrogramDataset:
         of_clips = [entries[clip.name] for clip in clips]
-        return SpectrogramDataset(clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level)
+        return SpectrogramDataset(clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level, levels)
 
 
 def _require(condition: bool, option: str, value: float, expected: str) -> None:

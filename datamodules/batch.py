@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ class ClipBatch(TypedDict):
         annotated: (B,) bool, whether the clip has annotated frames.
         name: Path of each clip relative to the data root, unique in the split.
         anomaly_type: Type of each clip's anomaly, empty for a normal clip.
+        level: (B,) float32, in test batches only: root mean square of each recording in dB of full scale, or the mean
+            of a spectrogram file in dB.
     """
 
     spectrogram: Tensor
@@ -27,3 +29,4 @@ class ClipBatch(TypedDict):
     annotated: Tensor
     name: list[str]
     anomaly_type: list[str]
+    level: NotRequired[Tensor]

@@ -13,7 +13,11 @@ from torch.utils.data import Dataset
 
 from datamodules.annotations import frame_mask
 from datamodules.cache import CacheEntry
+from datamodules.description.measure import level_db
 from datamodules.layouts import Clip
+
+_UNCHANGING_DB = 0.01
+"""Change over time below which a band stands still; that of the faintest noise is hundreds of times as large."""
 
 
 class SpectrogramDataset(Dataset[dict[str, Any]]):
@@ -28,6 +32,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: Number of frames T.
         frames_per_second: Frame rate of the spectrograms.
         reference_level: Level that becomes 0, dB.
+        levels: Whether items hold the level of their file, which is read for it.
     """
 
     def __init__(
@@ -37,12 +42,14 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: int,
         frames_per_second: float,
         reference_level: float = 0.0,
+        levels: bool = False,
     ) -> None:
         self.clips = tuple(clips)
         self._entries = tuple(entries)
         self._n_frames = n_frames
         self._frames_per_second = frames_per_second
         self._reference_level = reference_level
+        self._levels = levels
         self._device: torch.device | None = None
 
     @property
@@ -68,7 +75,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         clip = self.clips[index]
         annotation = frame_mask(clip.intervals, self._n_frames, self._frames_per_second)
-        return {
+        item = {
             "spectrogram": self._spectrogram(index) if self._device is None else self._resident[index],
             "label": clip.label,
             "index": index,
@@ -77,10 +84,21 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
             "name": clip.name,
             "anomaly_type": clip.anomaly_type,
         }
+        return {**item, "level": torch.tensor(level_db(clip.path))} if self._levels else item
 
     def mean_level(self) -> float:
         """Mean of all cells of all clips, dB; reads every clip."""
         return float(np.mean([self._spectrogram(index).mean().item() for index in range(len(self))]))
+
+    @cached_property
+    def unchanging(self) -> tuple[Clip, ...]:
+        """Clips without sound: silence, a constant, or anything else that is the same in every frame."""
+        still = []
+        for index, clip in enumerate(self.clips):
+            x = self._spectrogram(index)
+            if (x.amax(dim=1) - x.amin(dim=1)).max() < _UNCHANGING_DB:
+                still.append(clip)
+        return tuple(still)
 
     @cached_property
     def _resident(self) -> Tensor:

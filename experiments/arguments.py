@@ -29,8 +29,10 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     runs = _values(("--run",), arguments)
     if stage == "fit" or not runs or any(argument.split("=")[0] in _SELF_SUFFICIENT for argument in arguments):
         return arguments
+    run = RunFolder(runs[-1])
+    run.require_no_detector(stage)
     # A training that began from another's checkpoint has that in its configuration.
-    return ["--config", str(RunFolder(runs[-1]).require_fit_config()), "--ckpt_path", "best", *arguments]
+    return ["--config", str(run.require_fit_config()), "--ckpt_path", "best", *arguments]
 
 
 def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:

@@ -111,6 +111,7 @@ class ExperimentCLI(LightningCLI):
         """Check run, checkpoint, explainers and data before a logger makes the first folder."""
         stage = str(self.subcommand)
         run = RunFolder(self._get(self.config, "run"))
+        run.require_no_detector(stage)
         config = self.config_init[stage]
         resumed = self._take_up(run) if stage == "fit" else None
         if stage != "fit" or config.ckpt_path:

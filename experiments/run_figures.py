@@ -88,7 +88,7 @@ class RunFigures(Callback):
         model = _model_name(pl_module)
         if (stage / DetectionAUC.filename).is_file():
             clips = read_clip_scores(stage)
-            if clips.has_both_classes:
+            if clips.has_roc:
                 path = save_png(roc_curves({model: (model, [clips])}), stage / FOLDER / "roc.png", _mark(trainer))
                 _show(trainer, f"{key}/roc", [path])
         measured: tuple[tuple[type[ExplanationCallback], tuple[str, ...]], ...]

@@ -38,3 +38,12 @@ def _one_thread_a_process():
 def pytest_addoption(parser):
     """How much of what the seeds give is tried."""
     parser.addoption("--mutations", type=int, default=500, help="damaged and hostile files that the loaders are given")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Real recordings beside the checkout, where there are any."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the real recordings are not here")
+    return folder

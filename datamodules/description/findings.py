@@ -61,7 +61,7 @@ class Findings:
 
     Attributes:
         unusable: Clips that cannot be read, are damaged or hold no numbers.
-        silent: Clips without sound; a spectrogram of one value.
+        silent: Clips without sound, or with one value all over.
         interrupted: Other clips with a stretch that does not change.
         clipped: Clips with samples cut off at full scale.
         duplicates: Groups of clips with the same samples, silent ones aside.
@@ -99,9 +99,9 @@ def find(survey: Survey) -> Findings:
 
 
 def is_silent(measured: Measured) -> bool:
-    """Whether a file holds no sound."""
+    """Whether a file holds no sound: it is too faint, or never changes."""
     if measured.sample_rate:
-        return measured.level_db < SILENT_DBFS
+        return measured.level_db < SILENT_DBFS or measured.flat_seconds >= measured.seconds
     return measured.level_db == measured.peak_db
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -70,15 +71,43 @@ def measure(path: Path) -> Measured:
     return _measure_spectrogram(path) if path.suffix.lower() == TENSOR_SUFFIX else _measure_sound(path)
 
 
+def level_db(path: Path) -> float:
+    """The level of a clip as `Measured.level_db` has it, without measuring anything else.
+
+    Raises:
+        DataError: The file cannot be read, is truncated, empty, or holds NaN or infinity.
+    """
+    if path.suffix.lower() == TENSOR_SUFFIX:
+        return _mean(read_tensor(path).contiguous().numpy())
+    squares, samples = 0.0, 0
+    with open_audio(path) as file:
+        for block in _blocks(file, path):
+            squares += _sum_of_squares(block)
+            samples += block.size
+    return _decibel(squares / samples)
+
+
+def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Floats]:
+    """Samples (samples, channels), a block at a time.
+
+    Raises:
+        DataError: There are none, or some are NaN or infinite.
+    """
+    read = False
+    for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+        if not np.isfinite(block).all():
+            raise not_finite(path)
+        read = True
+        yield block
+    if not read:
+        raise empty(path)
+
+
 def _measure_sound(path: Path) -> Measured:
     with open_audio(path) as file:
         tally = _Tally(full_scale(file.subtype), file.channels)
-        for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-            if not np.isfinite(block).all():
-                raise not_finite(path)
+        for block in _blocks(file, path):
             tally.add(block)
-        if tally.samples == 0:
-            raise empty(path)
         return tally.result(file)
 
 
@@ -93,7 +122,7 @@ def _measure_spectrogram(path: Path) -> Measured:
         seconds=(frames - 1) * hop,  # frames are centred on multiples of the hop, the first on 0 s
         sample_rate=0,
         channels=0,
-        level_db=float(values.mean(dtype=np.float64)),
+        level_db=_mean(values),
         peak_db=float(values.max()),
         clipped=0,
         flat_seconds=run.longest * hop if run.longest > 1 else 0.0,
@@ -130,7 +159,7 @@ class _Tally:
         """Take the next samples, (samples, channels)."""
         self.samples += len(block)
         magnitude = np.abs(block)
-        self._squares += float(np.square(block, dtype=np.float64).sum())
+        self._squares += _sum_of_squares(block)
         self._peak = max(self._peak, float(magnitude.max()))
         flags = np.concatenate([self._at_full_scale, magnitude >= self._full_scale])
         self._clipped += int((flags[2:] & flags[1:-1] & flags[:-2]).sum())
@@ -190,6 +219,14 @@ class _LongestRun:
         lengths[0] += self._current - (self._last is not None)
         self.longest = max(self.longest, int(lengths.max()))
         self._current, self._last = int(lengths[-1]), rows[-1:]
+
+
+def _sum_of_squares(block: Floats) -> float:
+    return float(np.square(block, dtype=np.float64).sum())
+
+
+def _mean(spectrogram: Floats) -> float:
+    return float(spectrogram.mean(dtype=np.float64))
 
 
 def _decibel(power: float) -> float:

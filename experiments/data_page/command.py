@@ -60,7 +60,7 @@ def _print(surveyed: Survey, findings: Findings) -> None:
     console = Console(highlight=False)
     annotated = annotations_table(surveyed)
     tables = [clips_table(surveyed), formats_table(surveyed), *level_tables(surveyed, findings)]
-    for table in [*tables, *problem_tables(findings), *([annotated] if annotated else [])]:
+    for table in [*tables, *problem_tables(surveyed, findings), *([annotated] if annotated else [])]:
         print_table(console, table)
     for sentence in summarise(surveyed, findings):
         console.print(f"\n{sentence}", markup=False)

@@ -20,7 +20,7 @@ def build_page(survey: Survey, findings: Findings) -> str:
     """The whole page, figures included."""
     sections = [
         _clips_section(survey),
-        _problems_section(findings),
+        _problems_section(survey, findings),
         _level_section(survey, findings),
         _spectrum_section(survey),
         _annotation_section(survey),
@@ -40,8 +40,8 @@ def _clips_section(survey: Survey) -> Section:
     return Section("Clips", html + table_html(formats_table(survey)) + folded(folders_table(survey)))
 
 
-def _problems_section(findings: Findings) -> Section:
-    tables = problem_tables(findings)
+def _problems_section(survey: Survey, findings: Findings) -> Section:
+    tables = problem_tables(survey, findings)
     if not tables:
         return Section("Findings", paragraph("Nothing stands out: see the sentences above for what was looked for."))
     return Section("Findings", "".join(map(table_html, tables)))

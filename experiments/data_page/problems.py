@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datamodules.description import Duplicates, Findings, Shared, SurveyedClip
+from datamodules.description import Duplicates, Findings, Shared, Survey, SurveyedClip
 from datamodules.description.measure import FLOOR_DB
+from experiments.data_page.confounds import Confound, confounds
 from experiments.report.tables import Cell, Row, Table
 
 MOST_ROWS = 50
 """Rows of a table; the CSV has every clip."""
 
 
-def problem_tables(findings: Findings) -> list[Table]:
-    """Clips that cannot be used, duplicates, what both splits share, and odd sound."""
+def problem_tables(survey: Survey, findings: Findings) -> list[Table]:
+    """What gives anomalies away, clips that cannot be used, duplicates, what both splits share, and odd sound."""
     tables = [
+        _table(
+            "Properties that give anomalous clips away",
+            "AUC of the property alone over the test clips; in brackets the number of clips.",
+            ("Property", "AUC", "Normal clips", "Anomalous clips"),
+            [_confound_row(confound) for confound in confounds(survey) if confound.is_telling],
+        ),
         _table("Unusable files", "Training stops at them.", ("Clip", "Reason"), _reasons(findings.unusable), names=2),
         _table(
             "Same samples",
@@ -62,6 +69,11 @@ def _table(title: str, note: str, header: tuple[str, ...], rows: Sequence[Row], 
     if left_out > 0:
         note = f"{note} {left_out:,} more are not shown; the CSV has all.".strip()
     return Table(f"{title}: {len(rows):,}", note, header, (tuple(rows[:MOST_ROWS]),), names)
+
+
+def _confound_row(confound: Confound) -> Row:
+    name = confound.name.removeprefix("the ").capitalize()
+    return Cell(name), Cell(f"{confound.auc:.3f}"), Cell(confound.normal), Cell(confound.anomalous)
 
 
 def _reasons(clips: Sequence[SurveyedClip]) -> list[Row]:

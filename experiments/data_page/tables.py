@@ -29,7 +29,7 @@ _SPREAD = (5, 50, 95)
 _FLAT = f"Interrupted: {FLAT_SECONDS:g} s or more without any change."
 _NOTES = {
     SOUND: "RMS and peak over all samples; a sine at full scale has −3 dBFS RMS. Silent: RMS below "
-    f"−{abs(SILENT_DBFS):g} dBFS. {_FLAT} Clipped: three or more samples in a row at full scale.",
+    f"−{abs(SILENT_DBFS):g} dBFS, or one value. {_FLAT} Clipped: three or more samples in a row at full scale.",
     SPECTROGRAMS: f"Mean over all values. Silent: one value all over. {_FLAT}",
 }
 

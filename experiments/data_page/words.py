@@ -6,39 +6,39 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from datamodules.description import Findings, Survey, SurveyedClip
 from datamodules.description.survey import NORMAL, TEST, TRAINING
+from experiments.data_page.confounds import LEVEL, confounds
 from experiments.data_page.kinds import duration_text, format_of, kinds_of, media_of
 from experiments.data_page.tables import annotated_seconds
 from experiments.figures.style import readable
 from experiments.wording import counted, join
-from metrics.functional import anomaly_auroc
 
 _NAMED = 3
 """Clips that a sentence names."""
 
-_FEWEST = 5
-"""Test clips of each class from which on their levels are compared."""
-
-_TELLING_AUC = 0.7
-"""AUC from which on the level alone is said to tell the classes apart."""
-
 
 def summarise(survey: Survey, findings: Findings) -> list[str]:
-    """Counts and formats, then what is wrong, then what to know."""
-    found = [
+    """Counts and formats, then what is wrong, the worst first, then what to know."""
+    training = [clip for clip in findings.silent if clip.split == TRAINING]
+    test = [clip for clip in findings.silent if clip.split == TEST]
+    of_files = confounds(survey)
+    problems = [
         *_unusable(survey, findings),
         *_shared(findings),
         *_duplicates(findings),
-        *_odd(findings),
+        *_odd(findings, test),
     ]
     return [
         _counts(survey),
         *_formats(survey),
-        *(found or [_sound(findings)]),
-        *_levels(survey),
+        *_silent_training(survey, training),
+        *(one.sentence for one in of_files if one.is_telling),
+        *_one_class(survey),
+        *(problems or ([] if training else [_sound(findings)])),
+        *(one.sentence for one in of_files if one.name == LEVEL and not one.is_telling),
+        *_shift(survey),
         _annotations(survey),
     ]
 
@@ -113,9 +113,28 @@ def _duplicates(findings: Findings) -> list[str]:
     return [f"{counted(surplus, 'clip')} {'repeats' if surplus == 1 else 'repeat'} the samples of another{under}."]
 
 
-def _odd(findings: Findings) -> list[str]:
+def _silent_training(survey: Survey, silent: Sequence[SurveyedClip]) -> list[str]:
+    """Training clips without sound, of which a model learns that silence is normal."""
+    if not silent:
+        return []
+    if len(silent) == sum(clip.split == TRAINING for clip in survey.clips):
+        return ["All training clips are silent: there is nothing to learn from, and faithful-aad fit stops."]
+    return [
+        f"{_clips(silent)} {'is a silent training clip' if len(silent) == 1 else 'are silent training clips'}: a model "
+        "learns that silence is normal."
+    ]
+
+
+def _one_class(survey: Survey) -> list[str]:
+    classes = {clip.clip.label for clip in survey.clips if clip.split == TEST}
+    if len(classes) != 1:
+        return []
+    return [f"The test set has no {'anomalous' if classes == {0} else 'normal'} clips, so there can be no AUC."]
+
+
+def _odd(findings: Findings, silent: Sequence[SurveyedClip]) -> list[str]:
     flagged = (
-        (findings.silent, "silent"),
+        (silent, "silent"),
         (findings.interrupted, "interrupted by a stretch without any change"),
         (findings.clipped, "clipped"),
     )
@@ -134,29 +153,10 @@ def _sound(findings: Findings) -> str:
     )  # fmt: skip
 
 
-def _levels(survey: Survey) -> list[str]:
-    """Whether the classes differ in level, which a detector of anything else has to be measured against."""
-    media = media_of(survey)
-    test = [clip for clip in survey.clips if clip.split == TEST and clip.measured]
-    labels = torch.tensor([clip.clip.label for clip in test])
-    if len(media) != 1 or min(int((labels == label).sum()) for label in (0, 1)) < _FEWEST:
-        return []
-    levels = torch.tensor([clip.measured.level_db for clip in test if clip.measured], dtype=torch.float64)
-    auc = float(anomaly_auroc(levels, labels))
-    side, area = ("louder", auc) if auc >= 0.5 else ("quieter", 1 - auc)
-    sentence = (
-        f"Anomalous test clips are {side} than normal ones by {abs(_median_step(levels, labels)):.1f} dB in the median;"
-        f" the level alone tells them apart with an AUC of {area:.3f}"
-    )
-    verdict = ", which any detector should be compared with." if area >= _TELLING_AUC else "."
-    return [sentence + verdict, *_shift(survey)]
-
-
-def _median_step(levels: torch.Tensor, labels: torch.Tensor) -> float:
-    return float(np.median(levels[labels == 1]) - np.median(levels[labels == 0]))
-
-
 def _shift(survey: Survey) -> list[str]:
+    """How far normal clips differ in level between the splits."""
+    if len(media_of(survey)) != 1:
+        return []
     normal = {
         kind.split: kind.values(lambda one: one.level_db) for kind in kinds_of(survey.clips) if kind.name == NORMAL
     }

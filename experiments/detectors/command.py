@@ -26,7 +26,7 @@ from experiments.exceptions import refusals_are_mistakes
 from experiments.files import write_atomically
 from experiments.quiet import quieten
 from experiments.report import load_comparison, print_comparison
-from experiments.run_config import objective_name, read_config
+from experiments.run_config import objective_name
 from experiments.run_folder import CONFIG_FILE, RunFolder
 from experiments.stage_parser import ExperimentParser
 from experiments.wording import counted
@@ -79,11 +79,8 @@ def _require_own_folder(run: RunFolder, detector: str) -> None:
     """Refuse to mix a detector's results with a model's or another detector's."""
     if (run.path / "fit").exists():
         raise ConfigurationError(f"{run.path} holds the training of a model; give another --run")
-    path = run.path / _STAGE / CONFIG_FILE
-    if path.is_file():
-        held = (read_config(path).get("detector") or {}).get("name")
-        if held != detector:
-            raise ConfigurationError(f"{run.path} holds results of {held or 'a model'}; give another --run")
+    if (run.path / _STAGE / CONFIG_FILE).is_file() and run.detector != detector:
+        raise ConfigurationError(f"{run.path} holds results of {run.detector or 'a model'}; give another --run")
 
 
 def build_detector(settings: dict[str, Any], seed: int) -> Detector:

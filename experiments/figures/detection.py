@@ -19,8 +19,8 @@ MAX_FPR = 0.1
 
 
 def detection_areas(clips: ClipScores) -> tuple[float, float]:
-    """AUC and standardised partial AUC up to `MAX_FPR`; NaN where a class is missing."""
-    if not clips.has_both_classes:
+    """AUC and standardised partial AUC up to `MAX_FPR`; NaN where a class is missing or a score is NaN."""
+    if not clips.has_roc:
         return float("nan"), float("nan")
     scores, labels = torch.from_numpy(clips.scores), torch.from_numpy(clips.labels)
     return float(anomaly_auroc(scores, labels)), float(anomaly_auroc(scores, labels, MAX_FPR))

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from experiments.report.comparison import Comparison
-from experiments.report.evidence import MEASURES
-from experiments.wording import join
+from experiments.report.evidence import MEASURES, detection_estimates
+from experiments.report.groups import Group, ScoreKind
+from experiments.results import Run
+from experiments.wording import counted, join
+
+_FAR_BELOW_HALF = 0.4
+"""AUC below which, if its interval does not reach 0.5, a reason is to be looked for."""
+
+_ALL_FRAMES_F1 = 0.95
+"""F1 of all frames from which on annotations leave explanations nothing to find."""
 
 
 def cautions(comparison: Comparison) -> list[str]:
@@ -26,6 +36,50 @@ def cautions(comparison: Comparison) -> list[str]:
     return [f"± is the standard deviation between training runs that differ by seed; {over_clips}{single}"]
 
 
+def detection_cautions(comparison: Comparison) -> list[str]:
+    """Why there is no AUC, or what is suspicious about one; nothing where nothing is."""
+    classes = set(comparison.first.clips.labels.tolist())
+    sentences = []
+    if len(classes) == 1:
+        missing = "anomalous" if classes == {0} else "normal"
+        sentences.append(f"The test set has no {missing} clips, so AUC and partial AUC are undefined.")
+    for label, run in comparison.runs.items():
+        sentences += _odd_scores(label, run)
+    for label, group in comparison.groups.items():
+        sentences += _inverted(label, group)
+    return sentences
+
+
+def _odd_scores(label: str, run: Run) -> list[str]:
+    scores = run.clips.scores
+    undefined = np.flatnonzero(np.isnan(scores))
+    if undefined.size:
+        return [
+            f"{counted(undefined.size, 'clip')} of {label}, such as {run.clips.names[undefined[0]]}, "
+            f"{'has a score that is' if undefined.size == 1 else 'have scores that are'} not a number, so its AUC is "
+            "undefined: look at the clip and at the training loss, and test with --trainer.precision 32-true."
+        ]
+    if len(scores) > 1 and (scores == scores[0]).all():
+        return [f"Every clip has the same score with {label}: it tells no clip from another."]
+    return []
+
+
+def _inverted(label: str, group: Group) -> list[str]:
+    """What to look at where normal clips score higher than anomalous ones, beyond the uncertainty over clips."""
+    kinds: tuple[tuple[ScoreKind, str], ...] = (("score", ""), ("masked_score", " of the masked error"))
+    found = [(of_kind, detection_estimates(group, kind)[0]) for kind, of_kind in kinds]
+    low = [
+        f"the AUC{of_kind} is {auc.mean:.3f}" for of_kind, auc in found if auc.mean < _FAR_BELOW_HALF and auc.high < 0.5
+    ]
+    if not low:
+        return []
+    return [
+        f"With {label} {join(low)}, far below 0.5: normal clips score higher than anomalous ones. Look for the cause "
+        "in the labels, in what faithful-aad data describe says of the set, and in --data.reference_level, which "
+        "should be near the mean level of the training clips; reversing the score would only hide it."
+    ]
+
+
 def missing_in_words(comparison: Comparison) -> list[str]:
     """Why measures, chance levels and p-values are missing, and what adds them; nothing where all are there."""
     if not comparison.explained:
@@ -36,7 +90,7 @@ def missing_in_words(comparison: Comparison) -> list[str]:
             "with annotations (--data.annotations), or have it explain all anomalous ones (clips: anomalous of "
             "AttributionMaps)."
         ]
-    return [*_without_annotation(comparison), *_without_chance(comparison)]
+    return [*_without_annotation(comparison), *_annotated_throughout(comparison), *_without_chance(comparison)]
 
 
 def _without_annotation(comparison: Comparison) -> list[str]:
@@ -45,6 +99,18 @@ def _without_annotation(comparison: Comparison) -> list[str]:
     return [
         "There is no F1 and no segment-based faithfulness, because no explained clip is annotated: name a file of "
         "annotations with --data.annotations and run faithful-aad test again."
+    ]
+
+
+def _annotated_throughout(comparison: Comparison) -> list[str]:
+    """That F1 measures nothing where annotations leave no frame out."""
+    every = [group.reference("f1", "all_frames") for group in comparison.measured("f1").values()]
+    reached = max((float(values.mean(axis=0)[comparison.at]) for values in every if values.size), default=0.0)
+    if not reached >= _ALL_FRAMES_F1:
+        return []
+    return [
+        f"Taking every frame reaches an F1 of {reached:.3f}, because the annotations cover (nearly) whole clips: F1 "
+        "says nothing of where explanations point."
     ]
 
 

@@ -13,6 +13,7 @@ from experiments.figures.detection import MAX_FPR
 from experiments.report.comparison import Comparison
 from experiments.report.groups import Group, ScoreKind
 from experiments.results import Floats
+from metrics.functional import oriented
 from metrics.functional.chance import best_of_several_p_value, chance_corrected
 from metrics.functional.detection_uncertainty import bootstrap_auroc
 from metrics.functional.references import REFERENCES
@@ -97,6 +98,15 @@ def detection_estimates(group: Group, kind: ScoreKind = "score") -> tuple[Estima
     return group.once(("detection", kind), lambda: _detection_estimates(group, kind))
 
 
+def level_estimates(comparison: Comparison) -> tuple[str, Estimate, Estimate] | None:
+    """What the level of the clips alone detects: "louder" or "quieter", and its AUC and partial AUC.
+
+    That is whether the anomalous clips are louder or quieter than normal ones. None where a class is missing, or no
+    run holds the levels.
+    """
+    return comparison.once(("level",), lambda: _level_estimates(comparison))
+
+
 def chance_tests(comparison: Comparison, measure: str) -> dict[tuple[str, str], ChanceTest]:
     """Tests at the percentile that tables show, by the group's label and explainer."""
     return comparison.once(("chance", measure), lambda: _chance_tests(comparison, measure, best=False))
@@ -117,6 +127,18 @@ def _detection_estimates(group: Group, kind: ScoreKind) -> tuple[Estimate, Estim
         for i, of_area in enumerate(areas.T)
     )
     return auc, pauc
+
+
+def _level_estimates(comparison: Comparison) -> tuple[str, Estimate, Estimate] | None:
+    clips = next((run.clips for run in comparison.runs.values() if run.clips.levels is not None), None)
+    if clips is None or clips.levels is None or len(set(clips.labels.tolist())) < 2:
+        return None
+    levels = torch.from_numpy(clips.levels)
+    scores = oriented(levels, torch.from_numpy(clips.labels))
+    interval = bootstrap_auroc(scores.numpy(), clips.labels, max_fprs=(1.0, MAX_FPR))
+    areas = np.stack([interval.mean, interval.low, interval.high]).T.tolist()
+    auc, pauc = (Estimate(mean, low=low, high=high) for mean, low, high in areas)
+    return "louder" if scores is levels else "quieter", auc, pauc
 
 
 def _chance_tests(comparison: Comparison, measure: str, best: bool) -> dict[tuple[str, str], ChanceTest]:

@@ -74,8 +74,8 @@ def comparison_figure(comparison: Comparison, measures: Sequence[str]) -> Figure
 
 
 def roc_figure(comparison: Comparison) -> Figure | None:
-    """ROC of every group, None where the test clips are of one class."""
-    if not comparison.first.clips.has_both_classes:
+    """ROC of every group, None where the test clips are of one class, or a score is NaN."""
+    if not all(run.clips.has_roc for run in comparison.runs.values()):
         return None
     return roc_curves(
         {label: (group.objective, [run.clips for run in group.runs]) for label, group in comparison.groups.items()}

@@ -56,7 +56,9 @@ def detection_section(comparison: Comparison) -> Section:
     tables = table_html(first, heading=False) + "".join(table_html(table) for table in others)
     roc = roc_figure(comparison)
     if roc is None:
-        return Section("Detection", tables + paragraph("All test clips are of one class, so there is no ROC."))
+        return Section(
+            "Detection", tables + paragraph("There is no ROC: the test clips are of one class, or a score is NaN.")
+        )
     caption = "Share of anomalous clips found against share of normal clips reported, over all thresholds of the score."
     return Section("Detection", tables + figure_html(roc, caption + comparison.mark))
 

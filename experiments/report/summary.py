@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,7 +10,7 @@ from typing import TypeVar
 from experiments.figures import MAX_FPR
 from experiments.figures.style import explainer_label, readable
 from experiments.report import published
-from experiments.report.cautions import cautions, missing_in_words
+from experiments.report.cautions import cautions, detection_cautions, missing_in_words
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import (
     MEASURES,
@@ -18,6 +19,7 @@ from experiments.report.evidence import (
     best_chance_tests,
     chance_tests,
     detection_estimates,
+    level_estimates,
 )
 from experiments.report.groups import Group
 from experiments.report.pairing import PairedTest, explainer_tests, paired_tests, pairs
@@ -51,6 +53,7 @@ def preface(comparison: Comparison) -> list[str]:
         clips_in_words(comparison),
         *unfinished_in_words(comparison),
         *cautions(comparison),
+        *detection_cautions(comparison),
         *missing_in_words(comparison),
     ]
 
@@ -58,7 +61,7 @@ def preface(comparison: Comparison) -> list[str]:
 def findings(comparison: Comparison) -> list[str]:
     """Sentences on detection and explanations."""
     sentences = []
-    if comparison.first.clips.has_both_classes:
+    if comparison.first.clips.has_roc:
         sentences.append(_detection(comparison))
     if comparison.measured("f1"):
         sentences.append(_best_explainers(comparison))
@@ -103,10 +106,25 @@ def _with_runs(group: Group) -> str:
 
 def _detection(comparison: Comparison) -> str:
     areas = {label: detection_estimates(group) for label, group in comparison.groups.items()}
+    areas = {label: of_group for label, of_group in areas.items() if not math.isnan(of_group[0].mean)}
     auc = join([f"{_with_interval(auc)} for {label}" for label, (auc, _) in areas.items()])
     pauc = join([f"{pauc.mean:.3f} for {label}" for label, (_, pauc) in areas.items()])
     found = [(estimate.low, estimate.high) for of_group in areas.values() for estimate in of_group]
-    return f"The AUC is {auc}; the partial AUC up to a false-positive rate of {MAX_FPR:g} is {pauc}.{no_width(found)}"
+    return (
+        f"The AUC is {auc}; the partial AUC up to a false-positive rate of {MAX_FPR:g} is {pauc}.{no_width(found)}"
+        f"{_level(comparison, {label: auc for label, (auc, _) in areas.items()})}"
+    )
+
+
+def _level(comparison: Comparison, areas: Mapping[str, Estimate]) -> str:
+    """What the level alone detects, and which models do not do better; nothing where it is not known."""
+    found = level_estimates(comparison)
+    if found is None:
+        return ""
+    side, auc, _ = found
+    not_above = [label for label, area in areas.items() if f"{area.mean:.3f}" <= f"{auc.mean:.3f}"]
+    no_better = f", which {join(not_above)} {'does' if len(not_above) == 1 else 'do'} not exceed" if not_above else ""
+    return f" The level of the clips alone ({side} is more anomalous) has an AUC of {_with_interval(auc)}{no_better}."
 
 
 def _best_explainers(comparison: Comparison) -> str:

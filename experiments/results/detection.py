@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.results.reading import Floats, naming, number, read_rows, unfinished
 from metrics.callbacks import DetectionAUC
+from metrics.callbacks.detection import LEVEL
 
 _COLUMNS = ("name", "label", "anomaly_type", "annotated", "score")
 _MASKED = "masked_score"
@@ -27,6 +28,7 @@ class ClipScores:
         scores: (N,) anomaly scores, dB².
         masked_scores: (N,) masked errors averaged over the clip, dB², NaN where a clip has none; None if no clip
             has one.
+        levels: (N,) level of each clip, dB; None in the results of older versions.
     """
 
     names: tuple[str, ...]
@@ -35,11 +37,12 @@ class ClipScores:
     annotated: NDArray[np.bool_]
     scores: Floats
     masked_scores: Floats | None = None
+    levels: Floats | None = None
 
     @property
-    def has_both_classes(self) -> bool:
-        """Whether an ROC can be drawn."""
-        return len(set(self.labels.tolist())) == 2
+    def has_roc(self) -> bool:
+        """Whether an ROC can be drawn: there are both classes, and no score is NaN."""
+        return len(set(self.labels.tolist())) == 2 and not np.isnan(self.scores).any()
 
 
 def read_clip_scores(stage: Path) -> ClipScores:
@@ -53,7 +56,7 @@ def read_clip_scores(stage: Path) -> ClipScores:
         raise unfinished(stage.parent, path)
     rows = read_rows(path, _COLUMNS)
     with naming(path):
-        masked = np.array([number(row.get(_MASKED)) for row in rows])
+        masked, levels = (np.array([number(row.get(column)) for row in rows]) for column in (_MASKED, LEVEL))
         return ClipScores(
             names=tuple(row["name"] for row in rows),
             labels=np.array([int(row["label"]) for row in rows]),
@@ -61,4 +64,5 @@ def read_clip_scores(stage: Path) -> ClipScores:
             annotated=np.array([int(row["annotated"]) for row in rows], dtype=bool),
             scores=np.array([float(row["score"]) for row in rows]),
             masked_scores=None if np.isnan(masked).all() else masked,
+            levels=None if np.isnan(levels).any() else levels,
         )

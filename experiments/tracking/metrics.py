@@ -23,6 +23,7 @@ DIRECTIONS: tuple[tuple[str, Direction | None], ...] = (
     ("*_chance/*", None),
     ("*_corrected/*", "max"),
     ("*_pvalue/*", "min"),
+    ("*auc_level*", None),  # of the clips, not of the model
     ("auc*", "max"),
     ("pauc*", "max"),
     ("f1/*", "max"),

@@ -10,10 +10,11 @@ from torch import Tensor
 from metrics.callbacks.base import Clip, EvaluationCallback, positions_by_type
 from metrics.detection import AnomalyAUROC
 from metrics.distributed import gather_objects
-from metrics.functional.detection import anomaly_auroc
+from metrics.functional.detection import anomaly_auroc, oriented
 
-SCORES = {"score": "", "masked_score": "_masked_error"}
-"""Scores that a step may return, in the order of their columns, and what their scalars have appended."""
+LEVEL = "level"
+SCORES = {"score": "", "masked_score": "_masked_error", LEVEL: "_level"}
+"""What clips are ranked by, in the order of the columns, and what its scalars have appended."""
 
 
 class DetectionAUC(EvaluationCallback):
@@ -21,10 +22,13 @@ class DetectionAUC(EvaluationCallback):
 
     Scalars: ``{val|test}/auc`` and ``/pauc`` of all anomalous clips against all normal ones, and with the
     type appended (``test/auc/broken_board``) of one type's clips against all normal ones. Where a class is
-    missing nothing is logged. Where the steps return a masked score as well, ``/auc_masked_error`` and
-    ``/pauc_masked_error`` are the same of that score, and the file has a column for it.
+    missing, or a score is NaN, nothing is logged. Where the steps return a masked score as well, ``/auc_masked_error``
+    and ``/pauc_masked_error`` are the same of that score, and the file has a column for it. Where the batches hold the
+    level of the clips, ``/auc_level`` and ``/pauc_level`` are those of the level alone, a baseline for any detector;
+    its sign is chosen so that the AUC over all types is at least 0.5 (``metrics.functional.oriented``).
 
-    Reads ``outputs["score"]`` (B,) and, if it is there, ``outputs["masked_score"]`` (B,).
+    Reads ``outputs["score"]`` (B,) and, if they are there, ``outputs["masked_score"]`` (B,) and ``batch["level"]``
+    (B,), dB.
 
     Args:
         max_fpr: Largest false-positive rate of the partial AUC, in (0, 1).
@@ -42,7 +46,7 @@ class DetectionAUC(EvaluationCallback):
     @property
     def columns(self) -> tuple[str, ...]:
         """Header of the per-clip rows, with the scores that were seen."""
-        return ("index", "name", "label", "anomaly_type", "annotated", *self._metrics)
+        return ("index", "name", "label", "anomaly_type", "annotated", *(key for key in SCORES if key in self._metrics))
 
     def reset(self) -> None:
         """Forget the clips of the last epoch."""
@@ -57,9 +61,10 @@ class DetectionAUC(EvaluationCallback):
     ) -> None:
         """Take in the scores of a batch."""
         self.remember(batch, range(len(batch["name"])))
+        ranked_by = {**outputs, LEVEL: batch[LEVEL]} if LEVEL in batch else outputs
         for score in SCORES:
-            if score in outputs:
-                self._metric(score).update(outputs[score], batch["label"], batch["index"])
+            if score in ranked_by:
+                self._metric(score).update(ranked_by[score], batch["label"], batch["index"])
 
     def finish(self, pl_module: LightningModule, stage: str) -> list[tuple[Any, ...]]:
         """Log the areas and return a row for each clip."""
@@ -94,6 +99,10 @@ class DetectionAUC(EvaluationCallback):
     ) -> None:
         """Log a score's areas, overall and by type, from rows of score and label (N, 2)."""
         scores, labels = values.unbind(dim=1)
+        if len(torch.unique(labels)) < 2 or scores.isnan().any():
+            return
+        if suffix == SCORES[LEVEL]:
+            scores = oriented(scores, labels)
         self._log(pl_module, stage, suffix, scores, labels)
         normal = labels == 0
         for anomaly_type, positions in positions_by_type(index, clips).items():
@@ -102,7 +111,5 @@ class DetectionAUC(EvaluationCallback):
             self._log(pl_module, stage, f"{suffix}/{anomaly_type}", scores[of_type], labels[of_type])
 
     def _log(self, pl_module: LightningModule, stage: str, suffix: str, scores: Tensor, labels: Tensor) -> None:
-        if len(torch.unique(labels)) < 2:
-            return
         pl_module.log(f"{stage}/auc{suffix}", float(anomaly_auroc(scores, labels)))
         pl_module.log(f"{stage}/pauc{suffix}", float(anomaly_auroc(scores, labels, self.max_fpr)))

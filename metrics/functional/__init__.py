@@ -2,7 +2,7 @@
 
 from metrics.functional.chance import chance_corrected, chance_level, chance_levels, permutation_p_value
 from metrics.functional.deletion import curve_area, deletion_insertion
-from metrics.functional.detection import anomaly_auroc, anomaly_roc
+from metrics.functional.detection import anomaly_auroc, anomaly_roc, oriented
 from metrics.functional.peaks import frame_curve, n_peaks, select_peaks
 from metrics.functional.references import (
     REFERENCES,
@@ -40,6 +40,7 @@ __all__ = [
     "hit_segments",
     "n_peaks",
     "oracle_f1",
+    "oriented",
     "peak_faithfulness",
     "permutation_p_value",
     "random_frames_f1",

@@ -79,6 +79,29 @@ def anomaly_auroc(scores: Tensor, labels: Tensor, max_fpr: float | None = None) 
     return (1 + (partial - chance) / (max_fpr - chance)) / 2
 
 
+def oriented(values: Tensor, labels: Tensor) -> Tensor:
+    """A property of clips as an anomaly score, its sign chosen so that the AUC is at least 0.5.
+
+    For baselines such as the level of a clip, which may tell the classes apart in either direction. The sign is chosen
+    with the labels, so that even a property that says nothing has an AUC slightly above 0.5.
+
+    Args:
+        values: The property, (N,), such as the level in dB.
+        labels: 1 or True for anomalous, 0 or False for normal, (N,).
+
+    Returns:
+        The values, or their negatives where anomalous clips have the lower ones, (N,).
+
+    Raises:
+        ValueError: If shapes differ, a value is NaN or a class is missing.
+
+    Example:
+        >>> oriented(torch.tensor([-30.0, -20.0]), torch.tensor([1, 0]))
+        tensor([30., 20.])
+    """
+    return values if anomaly_auroc(values, labels) >= 0.5 else -values
+
+
 def _area_up_to(fpr: Tensor, tpr: Tensor, max_fpr: float) -> Tensor:
     """Area under the curve left of ``max_fpr``, which cuts the segment it falls into."""
     stop = int((fpr <= max_fpr).sum())

@@ -35,15 +35,6 @@ PUBLISHED_HEADER = [
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Real recordings beside the checkout, where there are any."""
-    folder = Path(__file__).resolve().parents[2].parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("the real recordings are not here")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def refused() -> Callable[..., AbstractContextManager[None]]:
     """Expect a one-line DataError that holds all of some texts."""
 

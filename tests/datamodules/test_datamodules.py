@@ -1,5 +1,6 @@
 """From a data set on disk to batches, through a real Trainer."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 import torch
 from lightning import LightningModule, Trainer, seed_everything
 
-from datamodules import PlanerDataModule, SpectrogramDataModule
+from datamodules import DCASEDataModule, PlanerDataModule, SpectrogramDataModule
 
 
 class Recorder(LightningModule):
@@ -265,3 +266,52 @@ def test_base_class_has_no_layout(tmp_path):
 def test_package_alone_imports_neither_torch_nor_lightning():
     code = "import sys, datamodules; sys.exit(bool({'torch', 'lightning', 'torchaudio'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_test_batches_hold_the_level_that_a_description_has(planer, planer_root):
+    datamodule = planer(batch_size=18, reference_level=-14.0, n_frames=100)
+    (batch,) = datamodule.test_dataloader()
+    levels = [torch.load(planer_root / name, weights_only=True).double().mean().item() for name in batch["name"]]
+    assert batch["level"].tolist() == pytest.approx(levels, abs=1e-6)
+    assert batch["level"].dtype == torch.float32  # some devices have no other
+    assert "level" not in next(iter(datamodule.train_dataloader()))
+
+
+def silence(planer_copy, names):
+    """Replace training clips by digital silence."""
+    for name in names:
+        torch.save(torch.full((80, 401), -100.0), planer_copy / name)
+
+
+def test_training_on_nothing_but_silence_is_an_error(planer_copy, tmp_path, refused):
+    datamodule = PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache"))
+    silence(planer_copy, names(datamodule.train_clips))
+    with refused("all 18 training clips are silent", f"{planer_copy} with faithful-aad data describe"):
+        PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache")).setup("fit")
+
+
+def test_silent_training_clips_are_told(planer_copy, tmp_path, recwarn):
+    datamodule = PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache"))
+    datamodule.setup("fit")
+    assert not [warning for warning in recwarn if "silent" in str(warning.message)]
+    silence(planer_copy, names(datamodule.train_clips[4:6]))
+    first = datamodule.train_clips[4].name
+    with pytest.warns(UserWarning, match=rf"silent training clips .* 2 of 18, such as {re.escape(first)}"):
+        PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache")).setup("fit")
+
+
+def test_fewer_training_clips_than_a_batch_are_told(planer, trainer, recwarn):
+    trainer.fit(Recorder(), planer(batch_size=18))
+    assert not [warning for warning in recwarn if "fewer than" in str(warning.message)]
+    with pytest.warns(UserWarning, match=r"18 training clips are fewer than --data.batch_size 19"):
+        trainer.fit(Recorder(), planer(batch_size=19))
+
+
+@pytest.mark.parametrize(("kept", "missing"), [("normal", "anomalous"), ("anomaly", "normal")])
+def test_a_test_set_of_one_class_is_told_before_it_is_scored(tmp_path, write_noise, kept, missing):
+    names = [f"train/normal_id_00_{i:08}.wav" for i in range(2)] + [f"test/{kept}_id_00_{i:08}.wav" for i in range(2)]
+    for seed, name in enumerate(names):
+        write_noise(tmp_path / "slider" / name, sample_rate=16_000, seed=seed)
+    datamodule = DCASEDataModule(str(tmp_path), "slider", n_frames=20, cache_dir=str(tmp_path / "cache"))
+    with pytest.warns(UserWarning, match=f"the test set has no {missing} clips"):
+        datamodule.setup("test")

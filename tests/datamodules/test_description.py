@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from datamodules.description import find, survey
-from datamodules.description.measure import THIRD_OCTAVES_HZ, measure
+from datamodules.description.measure import THIRD_OCTAVES_HZ, level_db, measure
 
 RATE = 8_000
 
@@ -172,3 +172,22 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, refused):
         survey(tmp_path, layout="dcase")
     with refused("--workers is 0"):
         survey(tmp_path, workers=0)
+
+
+@pytest.mark.parametrize("block", [1 << 16, 331])
+def test_the_level_alone_is_that_of_a_whole_measurement(tmp_path, monkeypatch, block):
+    monkeypatch.setattr("datamodules.description.measure._BLOCK", block)
+    sound = write(tmp_path / "clip.wav", np.stack([noise(3), 0.1 * noise(4)], axis=1), subtype="FLOAT")
+    samples, _ = soundfile.read(sound)
+    assert level_db(sound) == pytest.approx(10 * np.log10(np.mean(samples**2)), abs=1e-9)
+    torch.save(torch.arange(12.0).reshape(3, 4), tmp_path / "clip.pt")
+    assert level_db(tmp_path / "clip.pt") == 5.5
+    for path in (sound, tmp_path / "clip.pt"):
+        assert level_db(path) == pytest.approx(measure(path).level_db, abs=1e-12)
+
+
+def test_a_constant_is_silent_however_large(folder_root):
+    write(folder_root / "train/offset.wav", np.full(RATE, 0.5))
+    found = find(survey(folder_root))
+    assert names(found.silent) == ["train/offset.wav"]
+    assert found.interrupted == ()

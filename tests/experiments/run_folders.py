@@ -44,6 +44,12 @@ class RunMaker:
     f1: dict[str, list[list[float]]] | None = field(default_factory=lambda: F1)
     segments: bool = True
     examples: bool = True
+    normal: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0)
+    """Scores of the normal clips."""
+    levels: tuple[float, ...] | None = None
+    """Levels of all clips in their order, which older runs do not have."""
+    every_frame: float = 0.4
+    """F1 of all frames, where there is evidence."""
     evidence: bool = False
     """Chance levels, nulls, deletion curves and masked scores, which older runs do not have."""
 
@@ -68,12 +74,15 @@ class RunMaker:
 
     def _write_clips(self, test: Path) -> None:
         """Masked scores are twice the scores."""
-        rows = [(i, f"normal/{i}.wav", 0, "", 0, i + 1.0) for i in range(4)]
+        rows = [(i, f"normal/{i}.wav", 0, "", 0, score) for i, score in enumerate(self.normal)]
         for name, score in self.anomalous.items():
             rows.append((len(rows), name, 1, name.split("/")[0], int(self.f1 is not None), score))
         columns = CLIP_COLUMNS
         if self.evidence:
             columns, rows = (*columns, "masked_score"), [(*row, 2 * row[-1]) for row in rows]
+        if self.levels is not None:
+            rows = [(*row, level) for row, level in zip(rows, self.levels, strict=True)]
+            columns = (*columns, "level")
         write_rows(test / DetectionAUC.filename, columns, rows)
 
     def _write_measures(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
@@ -91,7 +100,11 @@ class RunMaker:
     def _write_evidence(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
         """References and deletion curves; the null's other values are half of the observed one."""
         n = len(self.anomalous)
-        references = {"random_frames": [[0.3, 0.2, 0.1]] * n, "all_frames": [[0.4] * 3] * n, "oracle": [[1.0] * 3] * n}
+        references = {
+            "random_frames": [[0.3, 0.2, 0.1]] * n,
+            "all_frames": [[self.every_frame] * 3] * n,
+            "oracle": [[1.0] * 3] * n,
+        }
         cells = self._cells(references)
         write_rows(test / AnnotationFScore.references_filename, (*LEADING, "f1"), [(*key, v) for key, v in cells])
         rows = [(*key, v, v if self.segments else "") for key, v in cells]

@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+from dataclasses import dataclass
 from html import unescape
 
 import numpy as np
@@ -11,7 +12,10 @@ import soundfile
 import torch
 from page_elements import Page
 
+from datamodules import DCASEDataModule
+from datamodules.description.measure import level_db
 from experiments.main import main
+from metrics.functional import anomaly_auroc, oriented
 
 
 def describe(root, page, capsys, *options):
@@ -126,3 +130,103 @@ def test_a_folder_that_cannot_be_written_is_told(simulated, tmp_path, capsys):
 def test_actions_of_the_command(capsys):
     assert main(["data", "nonsense"]) == 2
     assert "'nonsense' is not among its actions; choose one of " in capsys.readouterr().err
+
+
+@dataclass
+class Recording:
+    """How a clip of noise is recorded; fields are what a test may want otherwise in one class."""
+
+    rate: int = 8_000
+    subtype: str = "PCM_16"
+    suffix: str = ".wav"
+    channels: int = 1
+    seconds: float = 0.5
+    level: float = 0.1
+
+    def write(self, stem, seed):
+        """Write a clip whose samples are the seed's."""
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(seed).standard_normal((round(self.seconds * self.rate), self.channels))
+        loudness = np.sqrt(np.mean(noise**2))
+        soundfile.write(f"{stem}{self.suffix}", self.level * noise / loudness, self.rate, subtype=self.subtype)
+
+
+def write_set(root, anomalous=Recording(), clips=5):  # noqa: B008  never changed
+    """An audio folder whose anomalous clips are recorded in their own way; levels are the same to 0.001 dB."""
+    for seed in range(clips):
+        for number, folder in enumerate(("train", "test/normal", "test/anomaly")):
+            recorded = anomalous if folder == "test/anomaly" else Recording()
+            recorded.write(root / folder / str(seed), 10 * seed + number)
+    return root
+
+
+def first_finding(printed):
+    """The sentence after counts and formats."""
+    return printed.split(" long. ", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("anomalous", "said"),
+    [
+        (Recording(rate=16_000), "have 8 kHz (5), anomalous ones 16 kHz (5); the sampling rate alone"),
+        (Recording(subtype="PCM_24"), "have WAV PCM 16 (5), anomalous ones WAV PCM 24 (5); the file format alone"),
+        (Recording(suffix=".flac"), "have WAV PCM 16 (5), anomalous ones FLAC PCM 16 (5); the file format alone"),
+        (Recording(channels=2), "1 channel (5), anomalous ones 2 channels (5); the number of channels alone"),
+        (Recording(seconds=0.75), "are longer than normal ones by 0.25 s in the median; the duration alone"),
+        (Recording(seconds=0.25), "are shorter than normal ones by 0.25 s in the median; the duration alone"),
+        (Recording(level=0.2), "are louder than normal ones by 6.0 dB in the median; the level alone"),
+        (Recording(level=0.05), "are quieter than normal ones by 6.0 dB in the median; the level alone"),
+    ],
+)
+def test_a_property_that_gives_anomalies_away_is_the_first_finding(tmp_path, capsys, anomalous, said):
+    printed = describe(write_set(tmp_path / "set", anomalous), tmp_path / "data.html", capsys)
+    finding = first_finding(printed)
+    assert said in finding.partition(" tells them apart")[0]
+    assert "tells them apart with an AUC of 1.000, which any detector should be compared with." in finding
+    assert "<h3>Properties that give anomalous clips away: " in (tmp_path / "data.html").read_text()
+
+
+def test_the_most_telling_property_comes_first(tmp_path, capsys):
+    root = write_set(tmp_path / "set", Recording(level=0.2))
+    # All five anomalies are louder; three of them have another format: (3 + 2 / 2) of 5 pairs, an AUC of 0.8.
+    for seed in range(3):
+        (root / f"test/anomaly/{seed}.wav").unlink()
+        Recording(level=0.2, subtype="PCM_24").write(root / f"test/anomaly/{seed}", 10 * seed + 2)
+    finding = first_finding(describe(root, tmp_path / "data.html", capsys))
+    assert 0 < finding.index("the level alone tells them apart with an AUC of 1.000") < finding.index("AUC of 0.800")
+
+
+def test_classes_recorded_alike_have_no_such_finding(tmp_path, capsys):
+    root = write_set(tmp_path / "set", clips=4)
+    assert first_finding(describe(root, tmp_path / "data.html", capsys)).startswith("Every file can be read;")
+    assert "give anomalous clips away" not in (tmp_path / "data.html").read_text()
+
+
+def test_silent_training_clips_are_the_first_finding(tmp_path, capsys):
+    root = write_set(tmp_path / "set", Recording(level=0.2))
+    for seed in (1, 3):
+        Recording(level=0).write(root / f"train/{seed}", seed)
+    finding = first_finding(describe(root, tmp_path / "data.html", capsys))
+    assert finding.startswith("2 clips (train/1.wav and train/3.wav) are silent training clips")
+    for seed in (0, 2, 4):
+        Recording(level=0).write(root / f"train/{seed}", seed)
+    finding = first_finding(describe(root, tmp_path / "data.html", capsys))
+    assert finding.startswith("All training clips are silent: there is nothing to learn from")
+
+
+def test_a_test_set_of_one_class_is_told(tmp_path, capsys):
+    for name in ("train/normal_id_00_00000000", "test/normal_id_00_00000000", "test/normal_id_00_00000001"):
+        Recording().write(tmp_path / "slider" / name, len(name))
+    printed = describe(tmp_path / "slider", tmp_path / "data.html", capsys)
+    assert "The test set has no anomalous clips, so there can be no AUC." in printed
+
+
+@pytest.mark.parametrize(("folder", "auc"), [("dev_data", 1.0), ("dev_data_id_06", 0.632)])
+def test_real_slide_rails_by_their_level(shared, tmp_path, capsys, folder, auc):
+    root = shared / "audio" / "dcase2020" / folder
+    printed = describe(root, tmp_path / "data.html", capsys)
+    assert f"the level alone tells them apart with an AUC of {auc:.3f}" in printed
+    clips = DCASEDataModule(str(root), "slider")._layout.test
+    levels = torch.tensor([level_db(clip.path) for clip in clips])
+    labels = torch.tensor([clip.label for clip in clips])
+    assert float(anomaly_auroc(oriented(levels, labels), labels)) == pytest.approx(auc, abs=0.0005)

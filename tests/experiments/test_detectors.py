@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 from scipy.spatial.distance import cdist
 from sklearn import ensemble, svm
@@ -29,6 +30,11 @@ def rows(path):
 
 def scores(run):
     return [float(row["score"]) for row in rows(run / "test" / "clips.csv")]
+
+
+def _rms(path):
+    samples, _ = soundfile.read(path)
+    return 20 * np.log10(np.sqrt(np.mean(samples**2)))
 
 
 @pytest.fixture
@@ -130,10 +136,14 @@ def test_detect_writes_an_ordinary_run(name, detect, simulated):
     assert set(config) == {"seed_everything", "detector", "data"}
 
     written = rows(run / "test" / "clips.csv")
-    assert list(written[0]) == ["index", "name", "label", "anomaly_type", "annotated", "score"]
+    assert list(written[0]) == ["index", "name", "label", "anomaly_type", "annotated", "score", "level"]
     labels = [int(row["label"]) for row in written]
     (metrics,) = rows(run / "test" / "metrics.csv")
     assert float(metrics["test/auc"]) == pytest.approx(roc_auc_score(labels, scores(run)))
+    levels = [_rms(simulated / row["name"]) for row in written]
+    np.testing.assert_allclose([float(row["level"]) for row in written], levels, rtol=1e-6)
+    louder = roc_auc_score(labels, levels)
+    assert float(metrics["test/auc_level"]) == pytest.approx(max(louder, 1 - louder))
     assert float(metrics["test/pauc"]) == pytest.approx(roc_auc_score(labels, scores(run), max_fpr=0.1))
 
     clips = PlanerDataModule(str(simulated), n_frames=80)
@@ -246,3 +256,14 @@ def test_grad_cam_of_a_dense_model_ends_in_one_line(data, tmp_path, capsys):
     capsys.readouterr()
     assert main(["test", "--run", str(run)]) == 2
     assert "backbone=dense has none; name the other explainers" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_detectors_run_is_called_one_by_the_stages_of_models(refused, detect, simulated, data):
+    run = detect("knn")
+    clips = simulated / "evaluation" / "normal"
+    said = rf"{run} is a run of the baseline detector knn, .* detectors do not support {{}} yet: name a run of"
+    refused(["predict", "--run", run, "--data.predict_path", clips], said.format("predict"))
+    for stage in ("test", "validate"):
+        refused([stage, "--run", run], said.format(stage))
+    model = ["--model", "Autoencoder", *data, "--wandb.mode", "disabled", "--trainer.accelerator", "cpu"]
+    refused(["fit", "--run", run, *model], r"baseline detector knn, .* a model needs a folder of its own: name another")

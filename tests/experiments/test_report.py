@@ -5,10 +5,17 @@ from pathlib import Path
 import pytest
 
 from experiments.report import print_comparison, report
+from experiments.report.cautions import detection_cautions
 from experiments.report.comparison import load_comparison
 from experiments.report.page import build_page
-from experiments.report.summary import summarise
-from experiments.report.tables import anomaly_type_table, detection_table, only_columns, overview_table
+from experiments.report.summary import preface, summarise
+from experiments.report.tables import (
+    anomaly_type_table,
+    detection_table,
+    detection_tables,
+    only_columns,
+    overview_table,
+)
 from lightning_modules import ConfigurationError
 
 
@@ -128,6 +135,7 @@ def test_page_of_a_test_set_of_one_class_has_no_roc(run_maker, tmp_path):
     folder = run_maker(f1=None, examples=False, anomalous={}).write(tmp_path / "run")
     comparison = compare([folder])
     assert texts(detection_table(comparison))[0][2:4] == ["–", "–"]
+    assert "0 anomalous test clips, so the AUC is undefined." in detection_table(comparison).note
     assert "no ROC" in build_page(comparison)
 
 
@@ -164,3 +172,84 @@ def test_an_earlier_page_survives_a_refusal(ae_and_mae, capsys):
     (Path("runs/mae/test") / "clips.csv").unlink()
     refused(capsys, ae_and_mae, "page.html", "clips.csv")
     assert Path("page.html").read_text() == "earlier"
+
+
+def test_the_level_alone_stands_beside_the_models(run_maker, tmp_path):
+    # Anomalies at -32, -31, -28 dB against -30 (twice), -29, -27: quieter in 4 + 4 + 1 of 12 pairs. The quietest two
+    # are found without a false alarm: 2/3 up to a rate of 0.1, 0.005 of at most 0.1 at chance.
+    levels = (-30.0, -30.0, -29.0, -27.0, -32.0, -31.0, -28.0)
+    new = run_maker(levels=levels).write(tmp_path / "new")
+    old = run_maker("MAE").write(tmp_path / "old")
+    comparison = compare([old, new])
+    table = detection_table(comparison)
+    ours = only_columns(table, ("Model", "Runs", "AUC", "pAUC"))
+    assert texts(ours)[2] == ["Level alone (quieter)", "–", "0.750", "0.825"]
+    assert "Level alone: the score is the root mean square" in table.note
+    sentences = " ".join(summarise(comparison))
+    assert "The level of the clips alone (quieter is more anomalous) has an AUC of 0.750 [" in sentences
+    assert "which MAE and AE do not exceed." in sentences
+
+
+def test_runs_without_levels_have_no_such_row(ae_and_mae):
+    comparison = compare(ae_and_mae)
+    assert "level" not in str(detection_table(comparison)).lower()
+    assert "level of the clips" not in " ".join(summarise(comparison))
+
+
+def test_a_level_that_a_model_exceeds_is_told_without_a_verdict(run_maker, tmp_path):
+    levels = (-30.0, -30.0, -30.0, -30.0, -31.0, -30.0, -29.0)  # ties count half
+    said = " ".join(summarise(compare([run_maker(levels=levels).write(tmp_path / "run")])))
+    assert "(louder is more anomalous) has an AUC of 0.500 [" in said
+    assert "exceed" not in said
+
+
+@pytest.mark.parametrize(
+    ("maker", "said"),
+    [
+        ({"f1": None, "examples": False, "anomalous": {}}, "The test set has no anomalous clips, so AUC"),
+        ({"normal": ()}, "The test set has no normal clips, so AUC"),
+        ({"normal": (6.0, 7.0, 8.0, 9.0)}, "With AE the AUC is 0.000, far below 0.5: normal clips score higher"),
+        (
+            {"normal": (6.0, 7.0, 8.0, 9.0), "evidence": True},
+            "With AE the AUC is 0.000 and the AUC of the masked error is 0.000, far below 0.5",
+        ),
+        ({"normal": (1.0, float("nan"), 3.0, 4.0)}, "1 clip of AE, such as normal/1.wav, has a score that is not a"),
+        ({"normal": (5.0,) * 4, "anomalous": dict.fromkeys(("a/a", "a/b", "a/c"), 5.0)}, "the same score with AE"),
+        ({"evidence": True, "every_frame": 1.0}, "Taking every frame reaches an F1 of 1.000"),
+    ],
+)
+def test_odd_results_are_told_before_any_number(run_maker, tmp_path, maker, said):
+    assert said in " ".join(preface(compare([run_maker(**maker).write(tmp_path / "run")])))
+
+
+def test_undefined_scores_leave_the_report_whole(run_maker, tmp_path, capsys):
+    runs = [run_maker(f1=None, examples=False).write(tmp_path / "sound")]
+    runs += [run_maker("MAE", normal=(1.0, float("nan")) * 2, f1=None, examples=False).write(tmp_path / "nan")]
+    report([str(run) for run in runs], str(tmp_path / "report.html"))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 clips of MAE, such as normal/1.wav, have scores that are not a number" in printed
+    assert "The AUC is 0.750 [0.250, 1.000] for AE; the partial AUC" in printed
+    assert (
+        "There is no ROC: the test clips are of one class, or a score is NaN" in (tmp_path / "report.html").read_text()
+    )
+
+
+def test_ordinary_results_have_no_such_caution(run_maker, tmp_path):
+    # An AUC of 5/12 is not far below 0.5.
+    usual = [run_maker().write(tmp_path / "usual"), run_maker(normal=(1.0, 4.0, 4.5, 4.75)).write(tmp_path / "low")]
+    assert detection_cautions(compare(usual)) == []
+    # Nor is that of a fifth whose interval reaches 0.5: few clips.
+    few = run_maker(anomalous={"a/a": 2.5, "a/b": 2.0}, normal=(1.0, 3.0, 4.0), f1=None).write(tmp_path / "few")
+    assert detection_cautions(compare([few])) == []
+
+
+def test_an_area_that_is_surely_but_not_far_below_a_half_is_no_caution(run_maker, tmp_path):
+    # 84 of 200 anomalies above all 200 normal clips: 0.42, with an interval below 0.5 (its deviation is 0.035).
+    anomalous = {f"stuck/{i}": 2.0 * (i < 84) for i in range(200)}
+    maker = run_maker(anomalous=anomalous, normal=(1.0,) * 200, f1=None, examples=False)
+    assert detection_cautions(compare([maker.write(tmp_path / "run")])) == []
+
+
+def test_a_type_of_one_clip_is_told(ae_and_mae):
+    by_type = next(table for table in detection_tables(compare(ae_and_mae)) if "type" in table.title)
+    assert "AUC of a single clip is the share of normal clips with a lower score" in by_type.note

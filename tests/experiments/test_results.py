@@ -165,7 +165,7 @@ def test_a_reference_detector_is_a_run(run_maker, tmp_path, name, label):
     (folder / "test" / "config.yaml").write_text(f"detector: {{name: {name}, nu: 0.1}}\n")
     run = read_run(folder)
     assert (run.objective, run.learning, run.f1, run.examples) == (label, None, None, ())
-    assert run.clips.has_both_classes
+    assert run.clips.has_roc
 
 
 def test_damaged_nulls_are_named(run_maker, tmp_path):

@@ -41,7 +41,7 @@ def toy_clips(annotate=True):
 
 def collate(clips):
     batch = {key: [clip[key] for clip in clips] for key in clips[0]}
-    for key in ("spectrogram", "annotation"):
+    for key in {"spectrogram", "annotation", "level"} & set(batch):
         batch[key] = torch.stack(batch[key])
     return batch | {key: torch.tensor(batch[key]) for key in ("label", "index", "annotated")}
 

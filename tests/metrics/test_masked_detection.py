@@ -1,4 +1,4 @@
-"""Detection by a second score, where the steps return one."""
+"""Detection by a second score, where the steps return one, and by the level of the clips."""
 
 import csv
 
@@ -45,3 +45,46 @@ def test_second_score_leaves_the_first_alone(tmp_path):
         logged.append({name: value for name, value in trainer.callback_metrics.items() if "masked" not in name})
     assert logged[0] == logged[1]
     assert torch.stack(list(logged[0].values())).isfinite().all()
+
+
+def with_levels():
+    """The toy clips, anomalous ones mostly quieter."""
+    draw = torch.Generator().manual_seed(3)
+    noise = torch.randn(len(toy_clips()), generator=draw).tolist()
+    return [
+        {**clip, "level": torch.tensor(-30 + step - 2 * clip["label"])}
+        for clip, step in zip(toy_clips(), noise, strict=True)
+    ]
+
+
+def test_level_alone_is_measured_in_the_direction_that_detects(tmp_path):
+    clips = with_levels()
+    trainer = toy_trainer(tmp_path, [DetectionAUC(max_fpr=0.4)])
+    trainer.test(ToyModule(), loader(clips), verbose=False)
+    logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    with (tmp_path / "clips.csv").open(newline="") as file:
+        rows = {int(row["index"]): float(row["level"]) for row in csv.DictReader(file)}
+    assert rows == pytest.approx({clip["index"]: clip["level"].item() for clip in clips})
+    for suffix, kept in (("", {"", "broken", "stuck"}), ("/broken", {"", "broken"}), ("/stuck", {"", "stuck"})):
+        of_type = [clip for clip in clips if clip["anomaly_type"] in kept]
+        labels, quiet = [clip["label"] for clip in of_type], [-clip["level"].item() for clip in of_type]
+        assert logged[f"test/auc_level{suffix}"] == pytest.approx(roc_auc_score(labels, quiet), abs=1e-6)
+        assert logged[f"test/pauc_level{suffix}"] == pytest.approx(roc_auc_score(labels, quiet, max_fpr=0.4), abs=1e-6)
+    assert logged["test/auc_level"] > 0.5
+
+
+class SomeUndefined(ToyModule):
+    """One of its scores is NaN."""
+
+    def evaluate(self, batch):
+        outputs = super().evaluate(batch)
+        outputs["score"][batch["index"] == 2**40] = torch.nan
+        return outputs
+
+
+def test_a_score_that_is_not_a_number_leaves_the_rows_and_other_areas(tmp_path):
+    trainer = toy_trainer(tmp_path, [DetectionAUC(max_fpr=0.4)])
+    trainer.test(SomeUndefined(), loader(with_levels()), verbose=False)
+    assert {name.split("/")[1] for name in trainer.callback_metrics} == {"auc_level", "pauc_level"}
+    with (tmp_path / "clips.csv").open(newline="") as file:
+        assert [row["score"] for row in csv.DictReader(file)].count("nan") == 1

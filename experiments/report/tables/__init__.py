@@ -45,7 +45,7 @@ def data_tables(comparison: Comparison) -> list[Table]:
 def detection_tables(comparison: Comparison) -> list[Table]:
     """Detection by model, by type of anomaly and by mask."""
     tables: list[Table | None] = [detection_table(comparison)]
-    if comparison.first.clips.has_both_classes:
+    if comparison.first.clips.has_roc:
         tables += [detection_type_table(comparison), ablation_table(comparison)]
     return _marked(comparison, tables)
 

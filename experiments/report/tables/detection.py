@@ -9,7 +9,7 @@ from experiments.figures import MAX_FPR
 from experiments.figures.style import readable
 from experiments.report import published
 from experiments.report.comparison import Comparison
-from experiments.report.evidence import Estimate, detection_estimates
+from experiments.report.evidence import Estimate, detection_estimates, level_estimates
 from experiments.report.groups import Group, ScoreKind
 from experiments.report.tables.table import (
     MISSING,
@@ -45,17 +45,29 @@ def detection_table(comparison: Comparison) -> Table:
         columns.append(
             number_cells([_published(group, i) if planer else math.nan for group in groups], mark_best=False)
         )
+    level = level_estimates(comparison)
+    baseline: tuple[Row, ...] = ()
+    level_note = ""
+    if level is not None:
+        side, *areas = level
+        intervals += [(e.low, e.high) for e in areas]
+        baseline = (_level_row(side, areas, len(header)),)
+        level_note = (
+            " Level alone: the score is the root mean square of the recording in dB (the mean of a spectrogram file), "
+            "with the sign that gives an AUC of at least 0.5."
+        )
     names = [(Cell(group.label), Cell(_runs(group))) for group in groups]
     rows = tuple((*name, *values) for name, *values in zip(names, *columns, strict=True))
-    others = _published_alone(groups, len(header)) if planer and comparison.first.clips.has_both_classes else ()
+    others = _published_alone(groups, len(header)) if planer and comparison.first.clips.has_roc else ()
     labels = comparison.first.clips.labels
+    undefined = ", so the AUC is undefined" if len(set(labels.tolist())) == 1 else ""
     table = Table(
         title="Detection",
-        note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips. "
+        note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips{undefined}. "
         f"pAUC: partial AUC up to a false-positive rate of {MAX_FPR:g}, standardised (McClish). Chance is 0.5."
-        f"{_spread(groups)}{no_width(intervals)}{_published_note(comparison) if planer else ''}",
+        f"{level_note}{_spread(groups)}{no_width(intervals)}{_published_note(comparison) if planer else ''}",
         header=tuple(header),
-        groups=(rows, others) if others else (rows,),
+        groups=tuple(group for group in (rows, baseline, others) if group),
         names=2,
         name="detection",
         brief=("Model", "Runs", "AUC", "pAUC", "AUC, masked error"),
@@ -67,10 +79,13 @@ def detection_type_table(comparison: Comparison) -> Table:
     """AUC by type of anomaly."""
     groups = list(comparison.groups.values())
     types = sorted(comparison.anomaly_types)
+    single = 1 in comparison.anomaly_types.values()
     columns = [estimate_cells([_area_of_type(group, kind) for group in groups]) for kind in types]
     return Table(
         title="AUC by type of anomaly",
-        note="Clips of one type against all normal clips; in brackets the number of anomalous clips.",
+        note="Clips of one type against all normal clips; in brackets the number of anomalous clips."
+        + single
+        * " The AUC of a single clip is the share of normal clips with a lower score: it says little of its type.",
         header=("Model", *(f"{readable(kind) or 'unknown'} ({comparison.anomaly_types[kind]})" for kind in types)),
         groups=(tuple((Cell(group.label), *values) for group, *values in zip(groups, *columns, strict=True)),),
         names=1,
@@ -109,6 +124,14 @@ def ablation_table(comparison: Comparison) -> Table | None:
             name="mask_ablation",
         )
     )
+
+
+def _level_row(side: str, areas: Sequence[Estimate], columns: int) -> Row:
+    """AUC and partial AUC of the level; no other column is about it."""
+    values = [estimate_cells([area], mark_best=False) + interval_cells([(area.low, area.high)]) for area in areas]
+    numbers = [cell for of_area in values for cell in of_area]
+    rest = [Cell(MISSING)] * (columns - 2 - len(numbers))
+    return (Cell(f"Level alone ({side})"), Cell(MISSING), *numbers, *rest)
 
 
 def _auc(group: Group | None) -> Estimate:
