@@ -49,7 +49,10 @@ def test_slices_and_goes_on(status, tmp_path, recording):
     ("options", "message"),
     [
         (["--seconds", "7"], "--seconds is 7"),
-        (["--start", "noon"], "--start noon is no time"),
+        (["--start", "noon"], "--start noon is not a valid time"),
+        (["--start", "2019-12-04 08:48:30"], "--start 2019-12-04 08:48:30 is not a whole minute"),
+        (["--start", "2019-12-04T08:48+01:00"], "without time zone"),
+        (["--start", "9999-12-31 23:59"], "of the years 1969 to 2068"),
         (["--format", "mp3"], '"format"'),
         (["--output", "press.wav/clips"], "--output press.wav/clips cannot be written"),
     ],
