@@ -122,6 +122,7 @@ def test_published_table_separated_by_semicolons(tmp_path, shared):
         ("file,start,end\na.wav,0,1\na.wav;1;2\n", ["row 3", "'a.wav;1;2' is not 3 columns"]),
         ("file,start,end\na.wav,0,1\n'\na.wav\t1\t2\n", ["row 4", "is not 3 columns"]),
         ('file,start,end\na.wav,0,1\n"b.wav,1,2\nc.wav,3,4\n', ["row 3", "quotation marks"]),
+        ('file,start,end,type\na.wav,0,1,"bang\nb.wav,1,2,hiss\n', ["row 2", "quotation marks"]),
         ("file,start,end,start\na.wav,0,1,2\n", ["row 1", "the column start more than once"]),
         ("\n\nname,from,to\na.wav,0,1\n", ["row 3", "expected file, start, end, or", "found 'name, from, to'"]),
         ("Spectrogram File Name,Labels in Spectrogram\na.pt,-\n,-\n", ["row 3", "names no file"]),
@@ -271,6 +272,7 @@ def test_short_interval_marks_one_frame_and_late_one_none():
     assert frame_mask([(1.0, 1.001)], 400, 40).nonzero().flatten().tolist() == [40]
     assert not frame_mask([(10.0, 11.0)], 400, 40).any()
     assert not frame_mask([(10.1, 10.1), (1e300, 1e308)], 400, 40).any()
+    assert frame_mask([(9.0, 1e308)], 400, 40).nonzero().flatten().tolist() == list(range(360, 400))
 
 
 @pytest.mark.parametrize(
