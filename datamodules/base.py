@@ -11,7 +11,7 @@ import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 
-from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
+from datamodules.annotations import ANNOTATION_FILE, annotate, frame_mask, read_annotations
 from datamodules.cache import CacheEntry, SpectrogramCache
 from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
@@ -298,7 +298,16 @@ class SpectrogramDataModule(LightningDataModule):
         if self.annotations is None and not path.exists():
             return clips
         seconds = {name: entry.n_frames / self.frames_per_second for name, entry in entries.items()}
-        return annotate(clips, read_annotations(path), seconds, path)
+        annotated = annotate(clips, read_annotations(path), seconds, path)
+        intervals = [interval for clip in annotated for interval in clip.intervals]
+        late = sum(not frame_mask([interval], self.n_frames, self.frames_per_second).any() for interval in intervals)
+        if late:
+            warnings.warn(
+                f"{late} of {len(intervals)} intervals in {path} begin after the {self.n_frames} frames of a clip that "
+                "are used (--data.n_frames) and don't count",
+                stacklevel=2,
+            )
+        return annotated
 
     def _dataset(
         self, clips: Sequence[Clip], entries: dict[str, CacheEntry], levels: bool = False

@@ -11,6 +11,8 @@ from datamodules.recordings import MANIFEST_FILE, slice_recordings
 from experiments.wording import counted
 
 _NAMED = 3
+_YEARS = range(1969, 2069)
+"""Years that their last two digits tell apart."""
 
 
 def data_slice(
@@ -31,12 +33,17 @@ def data_slice(
             after the one before; without it their clips are named after the file.
 
     Raises:
-        DataError: As `slice_recordings`, or `start` is no time.
+        DataError: As `slice_recordings`, or `start` is not a time that names of clips can hold.
     """
     try:
         begin = None if start is None else datetime.fromisoformat(start)
     except ValueError:
-        raise DataError(f'--start {start} is no time; write it as "2019-12-04 08:48"') from None
+        raise DataError(f'--start {start} is not a valid time; write it as "2019-12-04 08:48"') from None
+    if begin is not None and (begin.tzinfo or begin.second or begin.microsecond or begin.year not in _YEARS):
+        raise DataError(
+            f"--start {start} is not a whole minute, without time zone, of the years {_YEARS[0]} to {_YEARS[-1]}, "
+            'which is what the names of clips hold; write it as "2019-12-04 08:48"'
+        )
     summary = slice_recordings([Path(source) for source in sources], Path(output), seconds, format, begin)
     kept = f" ({summary.kept:,} were there already)" if summary.kept else ""
     clips = counted(summary.written + summary.kept, "clip")

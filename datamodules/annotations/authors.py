@@ -7,8 +7,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from datamodules.annotations.rows import NUMBER, AnnotationRow, Complain, Interval, bare_name, by_clip, decimal
-from datamodules.annotations.table import NumberedCells
+from datamodules.annotations.rows import (
+    NUMBER,
+    AnnotationRow,
+    Complain,
+    Interval,
+    bare_name,
+    by_clip,
+    decimal,
+    parse_number,
+)
+from datamodules.annotations.table import Table
 from datamodules.errors import DataError, quoted
 from datamodules.spectrograms import TENSOR_SUFFIX
 
@@ -25,7 +34,7 @@ FRAMES_PER_SECOND = 40.0
 
 _RECORDING, FILE, _NUMBER, _RANGE, _TYPE, _SECONDS, _FRAMES = (" ".join(name.split()).lower() for name in HEADER)
 REQUIRED = (FILE, _FRAMES)
-"""Columns without which the file cannot be read, as :func:`~datamodules.annotations.table.read_table` has them."""
+"""Columns without which the file cannot be read, as :class:`~datamodules.annotations.table.Table` has them."""
 
 _UNANNOTATED = "-"
 _PAIR = re.compile(rf"\(\s*({NUMBER})\s*,\s*({NUMBER})\s*\)")
@@ -34,31 +43,35 @@ _TIME_RANGE = re.compile(rf"({NUMBER})\s*-\s*({NUMBER}) seconds")
 _CLIP_NAME = re.compile(r"(?P<recording>.+)_(?P<part>\d{1,3})")
 
 
-def read(path: Path, table: NumberedCells, complain: Complain) -> Iterator[AnnotationRow]:
+def read(table: Table, complain: Complain) -> Iterator[AnnotationRow]:
     """Read the rows of the file, whose intervals are the frames, the end exclusive; ``-`` is a clip without any."""
-    for number, cells in table:
+    for number, cells in table.rows:
+        if not cells.get(FILE):
+            complain(DataError(f"{table.path} row {number} names no file"))
+            continue
         pairs = _pairs(cells.get(_FRAMES, ""))
         if pairs is None:
             text = cells.get(_FRAMES, "")
             complain(
                 DataError(
-                    f"{path} row {number}: {quoted(text)} is no list of intervals such as [(40,80), (120,160)], nor -"
+                    f"{table.path} row {number}: {quoted(text)} is not a list of intervals "
+                    "such as [(40,80), (120,160)], nor -"
                 )
             )
             continue
         intervals = tuple((start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND) for start, end in pairs)
-        yield AnnotationRow(number, cells.get(FILE, ""), intervals, cells.get(_TYPE, ""))
+        yield AnnotationRow(number, cells[FILE], intervals, cells.get(_TYPE, ""))
 
 
-def disagreements(path: Path, table: NumberedCells) -> Iterator[str]:
+def disagreements(table: Table) -> Iterator[str]:
     """Tell where a row's columns, or two rows, contradict each other.
 
     The end of an interval may be a frame off its second: a clip's last frame is 399 or 400.
     """
     first_rows: dict[str, int] = {}
-    for number, cells in table:
+    for number, cells in table.rows:
         clip = bare_name(cells.get(FILE, ""))
-        row = f"{path} row {number}: {clip}"
+        row = f"{table.path} row {number}: {clip}"
         first = first_rows.setdefault(clip, number)
         if first != number:
             yield f"{row} has a row already, {first}"
@@ -105,7 +118,9 @@ def _pairs(text: str) -> list[Interval] | None:
         return []
     if not _PAIR_LIST.fullmatch(text):
         return None
-    return [(float(start), float(end)) for start, end in _PAIR.findall(text)]
+    pairs = [(parse_number(start), parse_number(end)) for start, end in _PAIR.findall(text)]
+    known = [(start, end) for start, end in pairs if start is not None and end is not None]
+    return known if len(known) == len(pairs) else None
 
 
 def _list(intervals: Iterable[Interval]) -> str:
@@ -136,7 +151,7 @@ def _contradictions(clip: str, cells: Mapping[str, str]) -> Iterator[str]:
         return
     begin, end = float(window[1]), float(window[2])
     if begin != (part - 1) * (end - begin):
-        yield f"is number {part}, which does not begin at {decimal(begin)} s"
+        yield f"is number {part}, which does not begin at {begin:.10g} s"
     seconds, frames = _pairs(cells.get(_SECONDS, "")), _pairs(cells.get(_FRAMES, ""))
     if seconds is None:
         yield f"has {quoted(cells.get(_SECONDS, ''))} where seconds should stand"

@@ -8,7 +8,7 @@ from pathlib import Path
 from datamodules.annotations import authors
 from datamodules.annotations.joining import clip_of, clips_by_stem, row_problems, type_problems
 from datamodules.annotations.reading import annotation_format, read_annotations
-from datamodules.annotations.rows import AnnotationRow, by_clip, decimal
+from datamodules.annotations.rows import AnnotationRow, by_clip
 from datamodules.annotations.table import read_table
 from datamodules.errors import DataError, quoted
 from datamodules.layouts import Clip
@@ -39,7 +39,7 @@ def check_annotations(
     problems: list[str] = []
     rows = read_annotations(path, lambda error: problems.append(str(error)))
     if annotation_format(path) == "authors":
-        problems += authors.disagreements(path, read_table(path)[1])
+        problems += authors.disagreements(read_table(path))
     by_stem = None if clips is None else clips_by_stem(clips)
     for row in rows:
         name, label, length = row.file, 1, clip_seconds
@@ -64,15 +64,15 @@ def check_annotations(
 
 def _overlaps(rows: Sequence[AnnotationRow], path: Path) -> Iterator[str]:
     """Compare each interval of a clip with the one before it that reaches furthest."""
-    placed = sorted((interval, row.number) for row in rows for interval in row.intervals if interval[0] < interval[1])
+    placed = sorted((interval, row.number) for row in rows for interval in row.intervals if interval[0] <= interval[1])
     if not placed:
         return
     (before, _), *others = placed
     for interval, number in others:
-        start, end = map(decimal, interval)
+        start, end = (f"{bound:.10g}" for bound in interval)
         if interval == before:
             yield f"{path} row {number}: {rows[0].file} has the interval from {start} s to {end} s twice"
         elif interval[0] < before[1]:
-            other = f"{decimal(before[0])} s to {decimal(before[1])} s"
+            other = f"{before[0]:.10g} s to {before[1]:.10g} s"
             yield f"{path} row {number}: {rows[0].file} has {start} s to {end} s overlap {other}"
         before = max(before, interval, key=lambda bounds: bounds[1])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
 from datamodules.annotations import audacity, authors, plain
+from datamodules.annotations.joining import raise_first, row_problems
 from datamodules.annotations.reading import read_annotations
 from datamodules.annotations.recordings import cut_at_clips
 from datamodules.errors import DataError
@@ -32,21 +34,27 @@ def convert_annotations(
         Number of intervals.
 
     Raises:
-        DataError: The annotations cannot be read or said in that format, or ``output`` exists or cannot be
-            written.
+        DataError: The annotations cannot be read or said in that format, an interval is reversed or begins before
+            0, or ``output`` exists or cannot be written.
     """
     if to not in FORMATS:
         raise DataError(f"--to is {to}; choose one of {', '.join(FORMATS)}")
     if output.exists():
         raise DataError(f"--output {output} already exists; choose a new name")
+    if not 0 < clip_seconds < math.inf:
+        raise DataError(f"--seconds is {clip_seconds:g}; it must be above 0")
     rows = read_annotations(path)
+    for row in rows:
+        raise_first(row_problems(row, row.file, 1, math.inf, path))
     if manifest is not None:
-        rows = list(cut_at_clips(rows, manifest))
+        rows = cut_at_clips(rows, path, manifest)
     try:
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}-") as scratch:
             written = Path(scratch) / "annotations"
             if to == "authors":
+                for row in rows:
+                    raise_first(row_problems(row, row.file, 1, clip_seconds, path))
                 authors.write(written, rows, clip_seconds)
             elif to == "audacity":
                 audacity.write(written, rows)

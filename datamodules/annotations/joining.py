@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ def annotate(
     rows_of = defaultdict(list)
     for row in rows:
         clip = clip_of(row, by_stem, source)
-        _raise_first(row_problems(row, clip.name, clip.label, seconds[clip.name], source))
+        raise_first(row_problems(row, clip.name, clip.label, seconds[clip.name], source))
         rows_of[clip.name].append(row)
     return tuple(_with_rows(clip, rows_of[clip.name], source) for clip in clips)
 
@@ -46,7 +47,7 @@ def clips_by_stem(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
     """Clips by file name without folder and suffix."""
     by_stem = defaultdict(list)
     for clip in clips:
-        by_stem[clip.path.stem].append(clip)
+        by_stem[PurePosixPath(bare_name(clip.name)).name].append(clip)
     return by_stem
 
 
@@ -57,7 +58,7 @@ def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: P
         DataError: There is none, or there are several.
     """
     name = bare_name(row.file)
-    candidates = by_stem.get(PurePosixPath(name).name) or by_stem.get(PurePosixPath(row.file).stem, ())
+    candidates = by_stem.get(PurePosixPath(name).name) or by_stem.get(PurePosixPath(name).stem, ())
     matches = [clip for clip in candidates if bare_name(clip.name) == name] or candidates
     if len(matches) != 1:
         problem = f"is the name of {len(matches)} clips, give its folder" if matches else "is not among the test clips"
@@ -72,17 +73,18 @@ def row_problems(row: AnnotationRow, name: str, label: int, seconds: float, sour
         row: The row.
         name: The clip it means.
         label: 0 if that clip is normal, which cannot be annotated.
-        seconds: Its length.
+        seconds: Its length, infinite where that is not known.
         source: The annotation file.
     """
     if row.intervals and label == 0:
         yield f"{source} row {row.number}: {name} is a normal clip and cannot be annotated"
     for start, end in row.intervals:
-        interval = f"{source} row {row.number}: the interval from {start:g} s to {end:g} s of {name}"
-        if start >= end:
-            yield f"{interval} is reversed or empty"
+        interval = f"{source} row {row.number}: the interval from {start:.10g} s to {end:.10g} s of {name}"
+        if start > end:
+            yield f"{interval} is reversed"
         if start < 0 or end > seconds:
-            yield f"{interval} is out of range; the clip lasts {seconds:g} s"
+            lasts = "" if math.isinf(seconds) else f"; the clip lasts {seconds:.10g} s"
+            yield f"{interval} is out of range{lasts}"
 
 
 def type_problems(rows: Sequence[AnnotationRow], name: str, source: Path) -> Iterator[str]:
@@ -97,7 +99,7 @@ def type_problems(rows: Sequence[AnnotationRow], name: str, source: Path) -> Ite
 
 
 def _with_rows(clip: Clip, rows: Sequence[AnnotationRow], source: Path) -> Clip:
-    _raise_first(type_problems(rows, clip.name, source))
+    raise_first(type_problems(rows, clip.name, source))
     intervals = tuple(sorted(interval for row in rows for interval in row.intervals))
     anomaly_type = next((row.anomaly_type for row in rows if row.anomaly_type), "")
     if anomaly_type and clip.anomaly_type == UNNAMED_ANOMALY:
@@ -105,6 +107,7 @@ def _with_rows(clip: Clip, rows: Sequence[AnnotationRow], source: Path) -> Clip:
     return replace(clip, intervals=intervals)
 
 
-def _raise_first(problems: Iterator[str]) -> None:
+def raise_first(problems: Iterator[str]) -> None:
+    """Raise the first of some problems as a DataError, if there is any."""
     for problem in problems:
         raise DataError(problem)

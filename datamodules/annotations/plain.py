@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datamodules.annotations.rows import NUMBER, AnnotationRow, Complain, by_clip, decimal
-from datamodules.annotations.table import NumberedCells
+from datamodules.annotations.rows import AnnotationRow, Complain, by_clip, decimal, parse_number
+from datamodules.annotations.table import Table
 from datamodules.errors import DataError, quoted
 
 COLUMNS = ("file", "start", "end", "type")
 REQUIRED = COLUMNS[:3]
 
 
-def read(path: Path, table: NumberedCells, complain: Complain) -> Iterator[AnnotationRow]:
+def read(table: Table, complain: Complain) -> Iterator[AnnotationRow]:
     """Read the rows of the file; one that leaves both start and end empty names a clip that nobody annotated."""
-    for number, cells in table:
+    for number, cells in table.rows:
         file, *bounds = (cells.get(column, "") for column in REQUIRED)
+        start, end = (parse_number(text, table.decimal_comma) for text in bounds)
         if not file:
-            complain(DataError(f"{path} row {number} names no file"))
-            continue
-        wrong = [text for text in bounds if not re.fullmatch(NUMBER, text)] if any(bounds) else []
-        if wrong:
-            complain(DataError(f"{path} row {number}: {quoted(wrong[0])} is not a time in seconds"))
-            continue
-        intervals = ((float(bounds[0]), float(bounds[1])),) if any(bounds) else ()
-        yield AnnotationRow(number, file, intervals, cells.get("type", ""))
+            complain(DataError(f"{table.path} row {number} names no file"))
+        elif not any(bounds):
+            yield AnnotationRow(number, file, (), cells.get("type", ""))
+        elif start is None or end is None:
+            wrong = quoted(bounds[0] if start is None else bounds[1])
+            complain(DataError(f"{table.path} row {number}: {wrong} is not a time in seconds"))
+        else:
+            yield AnnotationRow(number, file, ((start, end),), cells.get("type", ""))
 
 
 def write(path: Path, rows: Iterable[AnnotationRow]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.annotations import audacity, authors, plain
 from datamodules.annotations.rows import AnnotationRow, Complain, refuse
-from datamodules.annotations.table import read_table, require_columns
+from datamodules.annotations.table import read_table
 
 ANNOTATION_FILE = "annotations.csv"
 """Name of the annotation file that is looked for in the data root."""
@@ -18,7 +18,7 @@ def read_annotations(path: Path, complain: Complain = refuse) -> list[Annotation
     """Read the planer authors' CSV as published, a plain one in seconds, or label tracks of Audacity.
 
     Args:
-        path: A CSV file, a label track (``.txt``) or a folder of label tracks, UTF-8.
+        path: A CSV file, a label track (``.txt``) or a folder of label tracks.
         complain: What to do about a row that cannot be read; to raise the error is the default.
 
     Raises:
@@ -26,12 +26,12 @@ def read_annotations(path: Path, complain: Complain = refuse) -> list[Annotation
     """
     if annotation_format(path) == "audacity":
         return list(audacity.read(path, complain))
-    header, table = read_table(path)
-    if authors.FILE in header:
-        require_columns(path, header, authors.REQUIRED, _EXPECTED)
-        return list(authors.read(path, table, complain))
-    require_columns(path, header, plain.REQUIRED, _EXPECTED)
-    return list(plain.read(path, table, complain))
+    table = read_table(path)
+    layout = authors if authors.FILE in table.header else plain
+    table.require(layout.REQUIRED, _EXPECTED)
+    for error in table.malformed:
+        complain(error)
+    return list(layout.read(table, complain))
 
 
 def annotation_format(path: Path) -> str:
@@ -42,4 +42,4 @@ def annotation_format(path: Path) -> str:
     """
     if path.is_dir() or path.suffix.lower() == audacity.SUFFIX:
         return "audacity"
-    return "authors" if authors.FILE in read_table(path)[0] else "csv"
+    return "authors" if authors.FILE in read_table(path).header else "csv"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
-NUMBER = r"-?\d{1,9}(?:\.\d{1,9})?"
-"""Pattern of a time; every format's numbers are plain decimals."""
+NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+"""Pattern of a time. Python's ``float`` also reads ``nan``, ``1_000`` and digits of other scripts."""
 
 Interval = tuple[float, float]
 
@@ -25,8 +28,8 @@ class AnnotationRow:
     Attributes:
         number: Row as a spreadsheet counts it, the header being row 1; line of a label track.
         file: The clip's file name as written; without suffix in a label track.
-        intervals: (start, end) in seconds from the start of the clip; empty if the clip is marked
-            unannotated.
+        intervals: (start, end) in seconds from the start of the clip; a point has its start as end. Empty if the
+            clip is marked unannotated.
         anomaly_type: Type of the anomaly, empty if the file gives none.
     """
 
@@ -41,14 +44,29 @@ def refuse(error: DataError) -> None:
     raise error
 
 
-def bare_name(file: str) -> str:
-    """A clip's file name without the suffix of a clip.
+def parse_number(text: str, decimal_comma: bool = False) -> float | None:
+    """A time or a frame as files write it, None if the text is something else or too large for a float.
 
     Example:
-        >>> bare_name("test/a.wav"), bare_name("take.2")
+        >>> parse_number("1e-05"), parse_number(".8"), parse_number("1,5", decimal_comma=True), parse_number("1_000")
+        (1e-05, 0.8, 1.5, None)
+    """
+    if decimal_comma:
+        text = text.replace(",", ".", 1)
+    number = float(text) if re.fullmatch(NUMBER, text) else math.inf
+    return number if math.isfinite(number) else None
+
+
+def bare_name(file: str) -> str:
+    r"""A clip's file name without the suffix of a clip, in the one spelling by which names are compared.
+
+    Windows writes backslashes between folders, and macOS and others write accents in two ways.
+
+    Example:
+        >>> bare_name(r"test\a.wav"), bare_name("take.2")
         ('test/a', 'take.2')
     """
-    path = PurePosixPath(file)
+    path = PurePosixPath(unicodedata.normalize("NFC", file).replace("\\", "/"))
     known = path.suffix.lower() in (TENSOR_SUFFIX, *AUDIO_SUFFIXES)
     return (path.with_suffix("") if known else path).as_posix()
 
@@ -59,6 +77,17 @@ def by_clip(rows: Iterable[AnnotationRow]) -> dict[str, list[AnnotationRow]]:
     for row in rows:
         found.setdefault(bare_name(row.file), []).append(row)
     return found
+
+
+def some_of(names: Collection[str], most: int = 3) -> str:
+    """The first names and how many there are besides.
+
+    Example:
+        >>> some_of(["a", "b", "c", "d", "e"]), some_of(["a"])
+        ('a, b, c and 2 more', 'a')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(list(names)[:most]) + more
 
 
 def decimal(number: float) -> str:

@@ -1,49 +1,139 @@
-"""CSV files as rows with named cells."""
+"""CSV files, as programs and spreadsheets write them, as rows with named cells."""
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 
 NumberedCells = list[tuple[int, dict[str, str]]]
 """Number of each row as a spreadsheet counts it, and its cells by column."""
 
+_SEPARATORS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t ]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins with UTF-16's, so it comes first
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
-def read_table(path: Path) -> tuple[list[str], NumberedCells]:
-    """Read a CSV file, UTF-8 with or without a byte order mark.
 
-    Returns:
-        The header in lower case with single spaces, and the rows that are not empty, their cells stripped.
+@dataclass(frozen=True)
+class Table:
+    """A CSV file.
+
+    Attributes:
+        path: The file.
+        header: Columns in lower case with single spaces.
+        header_row: Number of the row that names them.
+        rows: The rows that are not empty, their cells stripped.
+        decimal_comma: Whether numbers may be written with a comma, since columns are not separated by it.
+        malformed: What is wrong with rows that are left out of ``rows``.
+    """
+
+    path: Path
+    header: list[str]
+    header_row: int
+    rows: NumberedCells
+    decimal_comma: bool
+    malformed: list[DataError]
+
+    def require(self, columns: Sequence[str], expected: str) -> None:
+        """Check that the file has some columns, each once.
+
+        Raises:
+            DataError: It has not; the message says what was expected.
+        """
+        if not any(self.header):
+            raise DataError(f"{self.path} row 1 names no column; expected {expected}")
+        row = f"{self.path} row {self.header_row}"
+        if missing := [column for column in columns if column not in self.header]:
+            found = quoted(", ".join(filter(None, self.header)))
+            raise DataError(f"{row} lacks the column {', '.join(missing)}; expected {expected}, found {found}")
+        if repeated := [column for column in columns if self.header.count(column) > 1]:
+            raise DataError(f"{row} names the column {repeated[0]} more than once; remove one of them")
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file: UTF-8, or UTF-16 with a byte order mark, separated by commas, semicolons or tabs.
+
+    A first line such as ``sep=;`` names the separator; otherwise it is the one that gives the first row most columns.
 
     Raises:
         DataError: The file cannot be read.
     """
+    text = read_text(path, "a CSV file", 'save it as "CSV UTF-8"')
+    said = _SEPARATOR_LINE.match(text)
+    if said:
+        separator, text = said[1], text[said.end() :]
+    else:
+        separator = max(_SEPARATORS, key=lambda candidate: _n_columns(text, candidate))
+    number, records = 0, []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            records = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV file: {error}") from None
-    header = [" ".join(cell.split()).lower() for cell in records[0]] if records else []
-    return header, [
-        (number, dict(zip(header, (cell.strip() for cell in record), strict=False)))
-        for number, record in enumerate(records[1:], start=2)
-        if any(cell.strip() for cell in record)
-    ]
+        for number, record in enumerate(_reader(text, separator), start=1):
+            records.append((number, [cell.strip() for cell in record]))
+    except csv.Error as error:
+        problem = f"row {number + 1}, {error}; check its quotation marks"
+        raise DataError(f"{path} cannot be read as a CSV file: {problem}") from None
+    records = [(number, record) for number, record in records if any(record)]
+    header_row, first = records[0] if records else (1, [])
+    header = [" ".join(cell.split()).lower() for cell in first]
+    rows: NumberedCells = []
+    malformed: list[DataError] = []
+    for number, record in records[1:]:
+        if any(record[len(header) :]) or (len(record) == 1 < len(header) and set(record[0]) & set(_SEPARATORS)):
+            cells = quoted(separator.join(record))
+            malformed.append(
+                DataError(
+                    f"{path} row {number}: {cells} is not {len(header)} columns separated by {quoted(separator)}; "
+                    "put text and numbers that contain it in quotation marks"
+                )
+            )
+        else:
+            rows.append((number, dict(zip(header, record, strict=False))))
+    return Table(path, header, header_row, rows, separator != ",", malformed)
 
 
-def require_columns(path: Path, header: Sequence[str], columns: Sequence[str], expected: str) -> None:
-    """Refuse a table that lacks a column.
+def read_text(path: Path, kind: str, advice: str) -> str:
+    """Read a text file: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+
+    Args:
+        path: The file.
+        kind: What it should be, for messages.
+        advice: What to do if it is in another encoding, which is not guessed: names and types would be wrong.
 
     Raises:
-        DataError: It does; the message says what was expected.
+        DataError: The file cannot be opened or decoded.
     """
-    if not header:
-        raise DataError(f"{path} row 1 names no column; expected {expected}")
-    missing = [column for column in columns if column not in header]
-    if missing and len(header) == 1 and ";" in header[0]:
-        raise DataError(f"{path} separates its columns with semicolons; save it with commas")
-    if missing:
-        raise DataError(f"{path} row 1 lacks the column {', '.join(missing)}; expected {expected}")
+    try:
+        content = path.read_bytes()
+        encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
+        text = content.decode(encoding)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as {kind}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} cannot be read as {kind}: it is not UTF-8 text; {advice}") from None
+    if "\0" in text:
+        raise DataError(f"{path} cannot be read as {kind}: it contains zero bytes; {advice}")
+    return text
+
+
+def _reader(text: str, separator: str) -> Iterator[list[str]]:
+    """Strict, since a quotation mark that is never closed would make one cell of all rows after it."""
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+
+
+def _n_columns(text: str, separator: str) -> int:
+    """Columns that the first row with text has if they are separated so."""
+    try:
+        return next((len(record) for record in _reader(text, separator) if any(cell.strip() for cell in record)), 0)
+    except csv.Error:
+        return 0

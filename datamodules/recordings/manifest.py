@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 
-from datamodules.errors import DataError
+from datamodules.errors import DataError, quoted
 
 _BLOCK = 1 << 20
 
@@ -49,15 +49,14 @@ class Manifest:
         path: The file; it need not exist.
 
     Raises:
-        DataError: It is no manifest.
+        DataError: It is not a manifest as slicing writes it; one that a spreadsheet has saved may separate its
+            columns differently, so that nothing can be appended.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                if tuple(next(csv.reader(file), ())) != COLUMNS:
-                    raise DataError(f"{path} is no manifest of sliced clips; choose another --output")
+        if path.exists() and tuple(next(self._records(), ())) != COLUMNS:
+            raise DataError(f"{path} is not a manifest as slicing writes it; choose another --output")
 
     def rows(self) -> Iterator[ManifestRow]:
         """Rows that were written whole, one at a time; none where there is no file.
@@ -67,16 +66,23 @@ class Manifest:
         """
         if not self.path.exists():
             return
-        with self.path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            next(reader)
-            for cells in reader:
-                row = _parse(cells)
-                if row is None:
-                    if next(reader, None) is None and self.cut_off:
-                        return
-                    raise DataError(f"{self.path} has a damaged row, {cells}; slice into another --output")
-                yield row
+        records = self._records()
+        next(records)
+        for cells in records:
+            row = _parse(cells)
+            if row is None:
+                if next(records, None) is None and self.cut_off:
+                    return
+                raise DataError(f"{self.path} has a damaged row, {quoted(str(cells))}; slice into another --output")
+            yield row
+
+    def _records(self) -> Iterator[list[str]]:
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                yield from csv.reader(file)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{self.path} cannot be read: {reason}; slice into another --output") from None
 
     @property
     def cut_off(self) -> bool:

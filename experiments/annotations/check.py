@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import soundfile
 from rich.console import Console
 
 from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, frame_mask
 from datamodules.annotations.rows import by_clip
+from datamodules.audio import open_audio
 from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import AUDIO_SUFFIXES
@@ -39,6 +40,8 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
     Raises:
         DataError: A file or the data set cannot be read.
     """
+    if not 0 < seconds < math.inf:
+        raise DataError(f"--seconds is {seconds:g}; it must be above 0")
     data = None if root is None else _DataSet.scan(Path(root), seconds)
     console = Console(highlight=False)
     n_problems = 0
@@ -93,10 +96,15 @@ class _DataSet:
 
 def _lengths(clips: Sequence[Clip], clip_seconds: float) -> dict[str, float]:
     return {
-        clip.name: soundfile.info(clip.path).duration if clip.path.suffix.lower() in AUDIO_SUFFIXES else clip_seconds
+        clip.name: _duration(clip.path) if clip.path.suffix.lower() in AUDIO_SUFFIXES else clip_seconds
         for clip in clips
         if clip.label
     }
+
+
+def _duration(path: Path) -> float:
+    with open_audio(path) as file:
+        return file.frames / file.samplerate
 
 
 def _known_types(path: Path, data: _DataSet | None) -> set[str]:
@@ -112,7 +120,7 @@ def _counts(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None
     for of_clip in by_clip(rows).values():
         kind = next((row.anomaly_type for row in of_clip if row.anomaly_type), "")
         anomalous[kind] = anomalous.get(kind, 0) + 1
-        intervals = [interval for row in of_clip for interval in row.intervals if 0 <= interval[0] < interval[1]]
+        intervals = [interval for row in of_clip for interval in row.intervals if 0 <= interval[0] <= interval[1]]
         if intervals:
             frames = frame_mask(intervals, round(seconds * _FRAMES_PER_SECOND), _FRAMES_PER_SECOND)
             hits = hit_segments(frames, _FRAMES_PER_SECOND)

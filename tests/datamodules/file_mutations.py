@@ -23,7 +23,8 @@ ODD_NUMBERS = (float("nan"), float("inf"), float("-inf"), 1e38, -1e38, 1e-45)
 
 TEXTS = (
     "", "-", "[]", "[(0,1)]", "[(1,0)]", "[(0,1),(0,1)]", "[(-5,5)]", "[(1e9,2)]", "[(nan,inf)]", "nan", "inf", "-1",
-    "1e400", "0x10", "٣", "１", "=cmd|' /C calc'!A0", "../../etc/passwd", "\x00", "\u2028", "\r\n", '"', "'", "\ud7ff",
+    "1e400", "0x10", "1_0", "1,5", ".8", "1.", "1e-05", "2.000000000000001", "+1", "1.000,5", "1.5 ", "5", "8",
+    "٣", "１", "=cmd|' /C calc'!A0", "../../etc/passwd", "\x00", "\u2028", "\r\n", '"', "'", "\ud7ff",
     "💥", "a" * 200_000, "(" * 5_000, "[(" * 2_000, "[" + "(1,2)," * 5_000 + "]", "[(" + "9" * 40 + ",1)]",
     " " * 20_000 + "x",
 )  # fmt: skip
@@ -65,7 +66,7 @@ def tensor(draw: random.Random, marker: Path) -> bytes:
 
 
 def annotations(draw: random.Random, marker: Path) -> bytes:
-    """A CSV of annotations, published or plain."""
+    """A CSV of annotations, published or plain, as programs and spreadsheets save it."""
     published = draw.random() < 0.5
     header = ["Spectrogram File Name", "Labels in Spectrogram"] if published else ["file", "start", "end", "type"]
     row = ["clip.pt", "[(40,80), (120, 160)]"] if published else ["clip.wav", "1", "2.5", "squeal"]
@@ -75,10 +76,40 @@ def annotations(draw: random.Random, marker: Path) -> bytes:
         if line:
             line[draw.randrange(len(line))] = draw.choice(TEXTS)
         draw.choice((line.pop, line.clear, lambda: table.append(list(row)), lambda: None))() if line else None
-    file = io.StringIO()
-    csv.writer(file, lineterminator=draw.choice(("\n", "\r\n", "\r"))).writerows(table)
-    encoding = draw.choice(("utf-8",) * 6 + ("utf-8-sig", "utf-16", "latin-1"))
-    content = file.getvalue().encode(encoding, errors="replace")
+    separator = draw.choice(",,,,;\t")
+    if separator != "," and draw.random() < 0.5:
+        table = [[cell.replace(".5", ",5") for cell in line] for line in table]
+    file = io.StringIO(draw.choice(("",) * 6 + (f"sep={separator}\n", "sep=;\n", "\n\n", f"{separator}\n")))
+    file.seek(0, io.SEEK_END)
+    quoting = draw.choice((csv.QUOTE_MINIMAL, csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    line_end = draw.choice(("\n", "\r\n", "\r"))
+    csv.writer(file, delimiter=separator, lineterminator=line_end, quoting=quoting).writerows(table)
+    return _text_file(draw, file.getvalue())
+
+
+def label_track(draw: random.Random, marker: Path) -> bytes:
+    """A label track of Audacity."""
+    kinds = (
+        ("1.000000", "2.500000", "squeal"),
+        ("3", "3", "click"),
+        ("\\", "400", "8000"),
+        ("0", "0", "[unannotated]"),
+    )
+    lines = [list(cells) for cells in draw.choices(kinds, weights=(4, 2, 1, 1), k=draw.randint(1, 5))]
+    for _ in range(draw.randint(0, 2)):
+        cells = draw.choice(lines)
+        cells[draw.randrange(len(cells))] = draw.choice(TEXTS)
+        del cells[draw.choice((3, 3, 2, 1)) :]
+    if draw.random() < 0.3:
+        lines = [[cell.replace(".5", ",5") for cell in cells] for cells in lines]
+    line_end = draw.choice(("\n", "\n", "\r\n", "\r", "\n\n"))
+    return _text_file(draw, "".join(draw.choice("\t\t\t\t\t\t ").join(cells) + line_end for cells in lines))
+
+
+def _text_file(draw: random.Random, text: str) -> bytes:
+    """Text in one of the encodings that programs use, damaged or not."""
+    encoding = draw.choice(("utf-8",) * 6 + ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"))
+    content = text.encode(encoding, errors="replace")
     return damaged(draw, content) if draw.random() < 0.5 else content
 
 
@@ -284,6 +315,7 @@ MUTATIONS: dict[str, Callable[[random.Random, Path], bytes]] = {
     "wav": wav,
     "pt": tensor,
     "csv": annotations,
+    "txt": label_track,
     "npy": cache_entry,
     "zip": archive,
 }

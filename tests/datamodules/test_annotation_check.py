@@ -41,6 +41,8 @@ def authors_problems(tmp_path):
 
 def test_nothing_is_wrong_with_sound_annotations(problems, authors_problems):
     assert problems("a.wav,1,2,bang", "a.wav,2,3,bang", "b.wav,,,", "c.wav,0,10,", types=["bang"]) == []
+    assert problems("a.wav,1,1,bang", "a.wav,10,10,bang", "a.wav,0,0,bang") == []
+    assert authors_problems(c5="[(21,21), (29,30)]", c6="[(40,40), (360,399)]") == []
     assert authors_problems() == []
     assert authors_problems(c6="[(40,80), (360,400)]") == []
 
@@ -53,9 +55,15 @@ def test_real_annotations_are_sound(shared):
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        (["a.wav,3,2,"], "row 2: the interval from 3 s to 2 s of a.wav is reversed or empty"),
+        (["a.wav,3,2,"], "row 2: the interval from 3 s to 2 s of a.wav is reversed"),
         (["a.wav,9,10.1,"], "row 2: the interval from 9 s to 10.1 s of a.wav is out of range; the clip lasts 10 s"),
         (["a.wav,1,3,", "a.wav,2,4,"], "row 3: a.wav has 2 s to 4 s overlap 1 s to 3 s"),
+        (["a.wav,1,1,", "a.wav,1,1,"], "row 3: a.wav has the interval from 1 s to 1 s twice"),
+        (["a.wav,11,11,"], "row 2: the interval from 11 s to 11 s of a.wav is out of range; the clip lasts 10 s"),
+        (
+            ["a.wav,1e300,1e300,"],
+            "row 2: the interval from 1e+300 s to 1e+300 s of a.wav is out of range; the clip lasts 10 s",
+        ),
         (["a.wav,4,5,", "a.wav,1,9,"], "row 2: a.wav has 4 s to 5 s overlap 1 s to 9 s"),
         (["a.wav,1,3,", "a.pt,1,3,"], "row 3: a.wav has the interval from 1 s to 3 s twice"),
         (["a.wav,1,2,bang", "a.wav,3,4,hiss"], "row 3: a is of type 'hiss' here and 'bang' in row 2"),
@@ -77,7 +85,7 @@ def test_every_problem_is_told(problems):
     found = problems("a.wav,3,2,", "b.wav,one,2,", "c.wav,1,11,boom", "d.wav,1,2,bang", types=["bang", "hiss"])
     assert found == [
         "row 3: 'one' is not a time in seconds",
-        "row 2: the interval from 3 s to 2 s of a.wav is reversed or empty",
+        "row 2: the interval from 3 s to 2 s of a.wav is reversed",
         "row 4: the interval from 1 s to 11 s of c.wav is out of range; the clip lasts 10 s",
         "row 4: c.wav is of type 'boom', not of bang, hiss",
     ]

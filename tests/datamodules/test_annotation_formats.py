@@ -8,6 +8,7 @@ from datamodules.annotations import annotate, convert_annotations, read_annotati
 from datamodules.annotations.authors import HEADER
 from datamodules.layouts import Clip
 from datamodules.recordings import slice_recordings
+from datamodules.recordings.manifest import COLUMNS
 
 AUTHORS = [
     ["MPD_19-12-04_0848_00006.wav", "MPD_19-12-04_0848_00006_1.pt", "1", "0-10 seconds", "thick", "-", "-"],
@@ -70,7 +71,7 @@ def test_authors_to_csv_and_back(authors, convert):
 def test_authors_to_label_tracks_and_back(authors, convert):
     folder = convert(authors, "audacity")
     assert tracks(folder) == {
-        "MPD_19-12-04_0848_00006_1.txt": "0.000000\t0.000000\tthick\n",
+        "MPD_19-12-04_0848_00006_1.txt": "0.000000\t0.000000\t[unannotated] thick\n",
         "MPD_19-12-04_0848_00006_3.txt": "1.000000\t2.500000\tbroken\n9.000000\t9.975000\tbroken\n",
         "MPD_19-12-04_0848_00006_6.txt": "8.000000\t10.000000\tstuck\n",
     }
@@ -120,19 +121,79 @@ def test_label_tracks_join_clips_of_their_name(tmp_path):
     assert [(clip.intervals, clip.anomaly_type) for clip in found] == [(((1.0, 2.0),), "bang"), ((), "anomaly")]
 
 
-@pytest.mark.parametrize("line", ["1.5", "1,5\t2,5\tbang", "a\tb\tc", "1 2 bang", "nan\t2\tx", "1e3\t2\tx"])
-def test_line_that_is_no_label(tmp_path, refused, line):
+@pytest.mark.parametrize("line", ["1.5", "1\t\tx", "a\tb\tc", "1 2 bang", "nan\t2\tx", "1_0\t20\tx", "1.000,5\t2\tx"])
+def test_line_that_is_not_a_label(tmp_path, refused, line):
     path = tmp_path / "a.txt"
     path.write_text(f"1\t2\tbang\n{line}\n")
-    with refused("a.txt line 2", "is no label"):
+    with refused("a.txt line 2", "is not a label"):
         read_annotations(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_label_tracks_as_programs_write_them(tmp_path, encoding, line_end):
+    lines = ["1,5\t2,25\tGeräusch", "\\\t400\t8000", " 3 \t 4.0\t", "1e-05\t.8\ttwo\u2028\twords ", "", "5\t5\tclick"]
+    path = tmp_path / "a.TXT"
+    path.write_bytes(line_end.join(lines).encode(encoding))
+    assert [(row.number, row.intervals, row.anomaly_type) for row in read_annotations(path)] == [
+        (1, ((1.5, 2.25),), "Geräusch"),
+        (3, ((3.0, 4.0),), ""),
+        (4, ((0.00001, 0.8),), "two\u2028\twords"),
+        (6, ((5.0, 5.0),), "click"),
+    ]
+
+
+def test_folder_of_label_tracks_and_other_files(tmp_path, refused):
+    elsewhere = tmp_path / "elsewhere"
+    folder = tmp_path / "labels"
+    for name in ("elsewhere/c.txt", "labels/a.TXT", "labels/deep/b.Txt", "labels/._a.txt", "labels/__MACOSX/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1\t1\tbang\n")
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    for name in ("a.wav", "b.csv", "c.aup3", "deep/d.json"):
+        (folder / name).touch()
+    with pytest.warns(UserWarning, match=r"labels holds 4 files .*: a.wav, b.csv, c.aup3 and 1 more") as told:
+        rows = read_annotations(folder)
+    assert [row.file for row in rows] == ["a", "deep/b", "linked/c"]
+    assert len(told) == 1
+    (folder / "gone.txt").symlink_to(tmp_path / "gone.txt")
+    with pytest.warns(UserWarning), refused("gone.txt", "No such file"):
+        read_annotations(folder)
+
+
+def test_points_at_the_start_are_not_clips_that_nobody_annotated(tmp_path, convert, refused):
+    text = "file,start,end,type\na,0,0,bang\nb,,,bang\nc,0,0,\nd,10,10,two lines\n"
+    path = plain(tmp_path, text.replace("two lines", '"two\nlines"'))
+    folder = convert(path, "audacity")
+    assert tracks(folder)["b.txt"] == "0.000000\t0.000000\t[unannotated] bang\n"
+    assert convert(folder, "csv").read_text() == text
+    (folder / "b.txt").write_text("1\t2\t[unannotated] bang\n")
+    with refused("b.txt line 1", "[unannotated]", "at 0 s"):
+        read_annotations(folder)
+
+
+def test_points_survive_every_format(tmp_path, convert):
+    text = "file,start,end,type\na.pt,0,0,bang\na.pt,1.5,1.5,bang\na.pt,2,3,bang\na.pt,9.975,9.975,bang\n"
+    path = plain(tmp_path, text)
+    assert convert(convert(path, "authors"), "csv").read_text() == text
+    assert convert(convert(path, "audacity"), "csv").read_text() == text.replace("a.pt", "a")
+
+
+def test_conversion_of_intervals_that_no_clip_has(tmp_path, refused):
+    for row, complaint in (("3,2", "is reversed"), ("-1,2", "is out of range"), ("9,11", "the clip lasts 10 s")):
+        path = plain(tmp_path, f"file,start,end\na.wav,{row}\n")
+        with refused("plain.csv row 2", complaint):
+            convert_annotations(path, "authors", tmp_path / "authors.csv")
+    with refused("--seconds is nan"):
+        convert_annotations(path, "csv", tmp_path / "new.csv", clip_seconds=float("nan"))
 
 
 def test_folder_without_tracks_and_file_that_is_no_text(tmp_path, refused):
     with refused(str(tmp_path), "holds no label tracks"):
         read_annotations(tmp_path)
-    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with refused("a.txt", "cannot be read as a label track"):
+    (tmp_path / "a.txt").write_bytes(b"1\t2\tger\xe4t")
+    with refused("a.txt", "cannot be read as a label track", "save it as UTF-8"):
         read_annotations(tmp_path)
 
 
@@ -142,7 +203,8 @@ def test_labels_of_a_recording_are_cut_at_its_clips(tmp_path, write_noise, conve
     labels.mkdir()
     (labels / "press.txt").write_text("8.5\t12.3\tbang\n13\t14\thiss\n")
     (labels / "other_1.txt").write_text("1\t2\tbang\n")
-    converted = convert(labels, "csv", manifest=tmp_path / "clips" / "manifest.csv")
+    with pytest.warns(UserWarning, match="no recording or clip called other_1; kept as clips"):
+        converted = convert(labels, "csv", manifest=tmp_path / "clips" / "manifest.csv")
     assert converted.read_text().splitlines()[1:] == [
         "other_1,1,2,bang",
         "press_00001_1.wav,8.5,10,bang",
@@ -151,13 +213,83 @@ def test_labels_of_a_recording_are_cut_at_its_clips(tmp_path, write_noise, conve
     ]
 
 
-def test_labels_behind_a_recordings_last_clip(tmp_path, write_noise, convert, refused):
-    slice_recordings([write_noise(tmp_path / "press.wav", seconds=25, sample_rate=100)], tmp_path / "clips")
-    (tmp_path / "press.txt").write_text("19\t21\tbang\n")
-    with refused("19 s to 21 s of press", "behind its last clip"):
-        convert(tmp_path / "press.txt", "csv", manifest=tmp_path / "clips" / "manifest.csv")
+@pytest.fixture
+def cut(tmp_path, convert):
+    """Label a recording of three clips, of which the manifest may lack some, and list what becomes of its labels."""
+
+    def run(*labels, name="line/press.txt", kept=(0, 10, 20), separator=",", encoding="utf-8"):
+        rows = [(f"line/press_00001_{k // 10 + 1}.wav", "line/press.wav", k, 10, "e3", "1e5") for k in kept]
+        with (tmp_path / "manifest.csv").open("w", newline="", encoding=encoding) as file:
+            csv.writer(file, delimiter=separator).writerows([COLUMNS, *rows])
+        track = tmp_path / "labels" / name
+        track.parent.mkdir(parents=True, exist_ok=True)
+        track.write_text("".join(f"{label}\tx\n" for label in labels))
+        converted = convert(tmp_path / "labels", "csv", manifest=tmp_path / "manifest.csv")
+        track.unlink()
+        return [line.removeprefix("line/press_00001_") for line in converted.read_text().splitlines()[1:]]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("3\t3", ["1.wav,3,3,x"]),
+        ("0\t0", ["1.wav,0,0,x"]),
+        ("10\t10", ["2.wav,0,0,x"]),
+        ("30\t30", ["3.wav,10,10,x"]),
+        ("5\t10", ["1.wav,5,10,x"]),
+        ("10\t12", ["2.wav,0,2,x"]),
+        ("9\t21", ["1.wav,9,10,x", "2.wav,0,10,x", "3.wav,0,1,x"]),
+    ],
+)
+def test_labels_at_borders_of_clips(cut, label, expected):
+    assert cut(label) == expected
+    assert cut(label, name="press.txt", separator=";", encoding="utf-16") == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "kept", "complaint"),
+    [
+        ("29\t31", (0, 10, 20), "no clip from 30 s to 31 s"),
+        ("31\t32", (0, 10, 20), "no clip from 31 s to 32 s"),
+        ("31\t31", (0, 10, 20), "no clip at 31 s"),
+        ("-1\t1", (0, 10, 20), "out of range"),
+        ("3\t2", (0, 10, 20), "is reversed"),
+        ("9\t21", (0, 20), "no clip from 10 s to 20 s"),
+        ("15\t15", (0, 20), "no clip at 15 s"),
+        ("5\t12", (10, 20), "no clip from 5 s to 10 s"),
+        ("1\t2", (0, 0), "row 3: 'line/press_00001_1.wav' is listed twice"),
+    ],
+)
+def test_labels_that_lie_in_no_clip(cut, refused, label, kept, complaint):
+    with refused(complaint):
+        cut(label, kept=kept)
+
+
+def test_recordings_that_nobody_annotated_are_told(cut):
+    with pytest.warns(UserWarning, match="no intervals for line/press; left out"):
+        assert cut() == []
+
+
+def test_manifests_that_cannot_be_used(tmp_path, refused):
+    (tmp_path / "press.txt").write_text("1\t2\tbang\n")
+
+    def convert_with(name, content=None):
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        convert_annotations(tmp_path / "press.txt", "csv", tmp_path / "new.csv", manifest=tmp_path / name)
+
     with refused("--manifest", "is not a file"):
-        convert(tmp_path / "press.txt", "csv", manifest=tmp_path / "nowhere.csv")
+        convert_with("nowhere.csv")
+    with refused("other.csv row 1 lacks the column clip, source"):
+        convert_with("other.csv", "file,start,end\na,1,2\n")
+    header = ",".join(COLUMNS)
+    with refused("cut.csv row 3 is not whole"):
+        convert_with("cut.csv", f"{header}\na_1.wav,press.wav,0,10,e3,e5\na_2.wav,press.wav,10,1")
+    with refused("press.txt row 1", "'press' is the name of 2 recordings"):
+        convert_with("two.csv", f"{header}\na/p_1.wav,a/press.wav,0,10,e3,e5\nb/p_1.wav,b/press.wav,0,10,e3,e5\n")
+    assert not (tmp_path / "new.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "b/../../a.wav"])
@@ -187,7 +319,6 @@ def test_refused_conversions_write_nothing(tmp_path, refused):
     ("text", "complaint"),
     [
         ("", "row 1 names no column; expected"),
-        ("file;start;end\na.wav;1;2\n", "separates its columns with semicolons"),
         ("file,start,end\n,1,2\n", "row 2 names no file"),
     ],
 )

@@ -1,5 +1,7 @@
 """From recordings in each of the layouts to batches."""
 
+import pytest
+
 from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule
 
 
@@ -27,6 +29,18 @@ def test_audio_folder_with_annotations_in_seconds(tmp_path, write_noise):
     assert batch["anomaly_type"] == ["", "bang", "anomaly"]
     assert batch["annotation"][1].nonzero().flatten().tolist() == list(range(20, 40))
     assert batch["annotated"].tolist() == [False, True, False]
+
+
+def test_points_and_intervals_after_the_frames_that_are_used(tmp_path, write_noise):
+    root = tmp_path / "saw"
+    for name in ("train/1", "train/2", "test/normal/3", "test/anomaly/4", "test/anomaly/5"):
+        write_noise(root / f"{name}.wav", seconds=3)
+    (root / "annotations.csv").write_text("file,start,end\n4.wav,0.5,0.5\n4.wav,2.5,2.5\n5.wav,2.5,3\n5.wav,1,2.5\n")
+    datamodule = AudioFolderDataModule(str(root), n_frames=80, cache_dir=str(tmp_path / "cache"))
+    with pytest.warns(UserWarning, match=r"2 of 4 intervals in .*annotations.csv begin after the 80 frames"):
+        (batch,) = datamodule.test_dataloader()
+    frames = [mask.nonzero().flatten().tolist() for mask in batch["annotation"]]
+    assert frames == [[], [20], list(range(40, 80))]
 
 
 def test_dcase_has_the_baselines_front_end(tmp_path, write_noise):

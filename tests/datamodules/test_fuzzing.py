@@ -18,7 +18,7 @@ from file_mutations import MUTATIONS, mutation
 from guarded_worker import guarded
 from rich.progress import Progress
 
-from datamodules.annotations import annotate, read_annotations
+from datamodules.annotations import annotate, frame_mask, read_annotations
 from datamodules.cache import SpectrogramCache
 from datamodules.description.measure import measure
 from datamodules.download.unpack import unpack
@@ -40,9 +40,26 @@ def load_clip(path):
 
 
 def load_annotations(path):
-    clip = Clip(path.with_name("clip.wav"), "clip.wav", label=1, anomaly_type=UNNAMED_ANOMALY)
-    (annotated,) = annotate([clip], read_annotations(path), {"clip.wav": 10.0}, path)
-    assert all(0 <= start < end <= 10 for start, end in annotated.intervals)
+    name = "clip.wav" if path.suffix == ".csv" else f"{path.stem}.wav"
+    clip = Clip(path.with_name(name), name, label=1, anomaly_type=UNNAMED_ANOMALY)
+    rows = read_annotations(path)
+    (annotated,) = annotate([clip], rows, {name: 10.0}, path)
+    assert all(0 <= start <= end <= 10 for start, end in annotated.intervals)
+    assert all(frame_mask([interval], 400, 40).any() for interval in annotated.intervals)
+    lines = written_rows(path)
+    assert lines is None or len(rows) == max(lines, path.suffix == ".txt"), f"{len(rows)} rows of {lines} lines"
+
+
+def written_rows(path):
+    """Lines that hold a row, counted without the package's reader; None where quotation marks may hold line ends."""
+    content = path.read_bytes()
+    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    text = content.decode(next((marks[mark] for mark in marks if content.startswith(mark)), "utf-8"))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if path.suffix == ".txt":
+        return sum(bool(line.strip()) and line[0] != "\\" for line in lines)
+    lines = lines[1:] if lines[0].startswith("sep=") else lines
+    return None if '"' in text else sum(bool(line.translate(dict.fromkeys(b",;\t|")).strip()) for line in lines) - 1
 
 
 @functools.cache
@@ -74,7 +91,8 @@ def load_archive(path):
     assert not any(file.is_symlink() for file in inner.rglob("*"))
 
 
-LOADERS = {"wav": load_clip, "pt": load_clip, "csv": load_annotations, "npy": load_cached, "zip": load_archive}
+LOADERS = {"wav": load_clip, "pt": load_clip, "csv": load_annotations, "txt": load_annotations, "npy": load_cached}
+LOADERS |= {"zip": load_archive}
 
 
 @pytest.fixture

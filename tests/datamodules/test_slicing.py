@@ -262,11 +262,31 @@ def test_options_out_of_range(record, out, refused):
         slice_recordings([out], source.parent / "clips")
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda saved: b"\xef\xbb\xbf" + saved, "not a manifest as slicing writes it"),
+        (lambda saved: saved.replace(b",", b";"), "not a manifest as slicing writes it"),
+        (lambda saved: saved.decode().encode("utf-16"), "cannot be read"),
+        (lambda saved: saved.replace(b"a_0", b"\xe4_0"), "cannot be read"),
+        (lambda saved: saved + b'"' + b"x" * 200_000, "cannot be read"),
+    ],
+)
+def test_manifest_that_a_spreadsheet_saved_is_not_appended_to(record, tmp_path, refused, change, complaint):
+    output = tmp_path / "clips"
+    slice_recordings([record("a.wav", 10)], output)
+    manifest = output / "manifest.csv"
+    manifest.write_bytes(changed := change(manifest.read_bytes()))
+    with refused("manifest.csv", complaint, "another --output"):
+        slice_recordings([record("b.wav", 10)], output)
+    assert manifest.read_bytes() == changed
+
+
 def test_other_csv_and_unwritable_folder_are_refused(record, tmp_path, refused):
     source = record("a.wav", 10)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "manifest.csv").write_text("file,start,end\n")
-    with refused("manifest.csv", "no manifest"):
+    with refused("manifest.csv", "not a manifest as slicing writes it"):
         slice_recordings([source], tmp_path / "taken")
     (tmp_path / "file").write_text("")
     with refused(f"--output {tmp_path / 'file'} cannot be written"):

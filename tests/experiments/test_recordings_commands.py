@@ -49,7 +49,10 @@ def test_slices_and_goes_on(status, tmp_path, recording):
     ("options", "message"),
     [
         (["--seconds", "7"], "--seconds is 7"),
-        (["--start", "noon"], "--start noon is no time"),
+        (["--start", "noon"], "--start noon is not a valid time"),
+        (["--start", "2019-12-04 08:48:30"], "--start 2019-12-04 08:48:30 is not a whole minute"),
+        (["--start", "2019-12-04T08:48+01:00"], "without time zone"),
+        (["--start", "9999-12-31 23:59"], "of the years 1969 to 2068"),
         (["--format", "mp3"], '"format"'),
         (["--output", "press.wav/clips"], "--output press.wav/clips cannot be written"),
     ],
@@ -91,6 +94,32 @@ def test_problems_are_printed_and_the_status_is_one(status, tmp_path, recording)
     ]
 
 
+def test_points_of_a_recording_reach_its_clips(status, tmp_path, recording):
+    clips, labels, annotations = tmp_path / "clips", tmp_path / "labels", tmp_path / "annotations.csv"
+    status("data", "slice", recording, "--output", clips)
+    labels.mkdir()
+    (labels / "press.TXT").write_text("10\t10\tbang\n3,5\t3,5\tclick\n")
+    code, out, _ = status(
+        "annotations", "convert", labels, "--to", "csv", "--output", annotations, "--manifest", clips / "manifest.csv"
+    )
+    assert (code, out) == (0, [f"2 intervals in {annotations}"])
+    code, out, _ = status("annotations", "check", annotations, "--root", clips)
+    assert (code, out[0]) == (0, f"{annotations}: 0 problems")
+    # Of each type a clip, which is annotated in one of its seconds.
+    rows = [line.split() for line in out]
+    assert ["bang", "1", "1", "1.0"] in rows
+    assert ["click", "1", "1", "1.0"] in rows
+
+
+def test_damaged_clip_of_the_root_is_one_line(status, tmp_path, recording):
+    annotations = tmp_path / "labels.csv"
+    annotations.write_text("file,start,end\npress.wav,1,2\n")
+    recording.write_bytes(b"RIFF")
+    code, _, error = status("annotations", "check", annotations, "--root", tmp_path)
+    assert (code, len(error)) == (2, 1)
+    assert "press.wav cannot be read as audio" in error[0]
+
+
 def test_unknown_type_in_the_authors_file(status, simulated, tmp_path):
     path = tmp_path / "annotations.csv"
     path.write_text((simulated / "annotations.csv").read_text().replace("board_stuck", "bored_stuck"))
@@ -103,6 +132,8 @@ def test_annotation_mistakes_are_one_line(status, tmp_path):
     for arguments, message in (
         (["check", tmp_path / "gone.csv"], "gone.csv does not exist"),
         (["check", tmp_path, "--root", tmp_path / "gone"], "--root"),
+        (["check", tmp_path, "--seconds", "0"], "--seconds is 0"),
+        (["check", tmp_path], "holds no label tracks"),
         (["convert", tmp_path / "gone.csv", "--to", "csv", "--output", tmp_path / "out.csv"], "gone.csv"),
     ):
         code, _, error = status("annotations", *arguments)
