@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from experiments.exceptions import first_line
@@ -62,16 +62,23 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder) -> list[RunCheckpo
         folder: The run.
 
     Raises:
-        ConfigurationError: If one of them would write over a checkpoint of the run.
+        ConfigurationError: If one of them monitors what is never logged, or would write over a checkpoint of the run.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
-        if isinstance(other, ModelCheckpoint) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
-            names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
-            if names & set(_NAMES):
+        of_trainer = f"the {type(other).__name__} of trainer.callbacks"
+        if isinstance(other, ModelCheckpoint | EarlyStopping):
+            monitor = str(other.monitor or "epoch")
+            if monitor not in ("epoch", "step") and not monitor.startswith(("train/", "val/")):
                 raise ConfigurationError(
-                    "a ModelCheckpoint of trainer.callbacks would write over best.ckpt or last.ckpt; give "
-                    "it another filename and no save_last, or a dirpath"
+                    f"{of_trainer} monitors {monitor}, which is not logged; train/loss and val/loss are"
+                )
+        if isinstance(other, ModelCheckpoint):
+            names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
+            if names & set(_NAMES) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
+                raise ConfigurationError(
+                    f"{of_trainer} would write over best.ckpt or last.ckpt, which fit keeps; give it another filename "
+                    "and no save_last, or a dirpath"
                 )
     return [RunCheckpoint(name) for name in _NAMES]
 
@@ -108,11 +115,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
