@@ -1,16 +1,19 @@
-"""The checkpoints of a run: which are kept, how they are written and read, and what is to be known of them."""
+"""The checkpoints of a run, with which an interrupted training goes on: what is kept, written, read, and told of it."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
+import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
@@ -164,3 +167,29 @@ def intact(paths: Iterable[Path]) -> dict[Path, Mapping[str, Any]]:
         except ConfigurationError as error:  # noqa: PERF203  there are two
             print(f"warning: {error}", file=sys.stderr)
     return found
+
+
+class Interruptions(Callback):
+    """Lets a signal stop a stage at once, and a training that had stopped early stay so when it is gone on with.
+
+    Lightning waits for the end of a batch and leaves with status 0 after SIGTERM; where there are several processes
+    it first exchanges messages with them, for which one that is in the middle of a step can't answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the handler back that Lightning has put its own before."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _restore
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train no further epoch where the last one stopped early."""
+        self._restore(trainer, pl_module)
+        stopping = [callback for callback in trainer.early_stopping_callbacks if callback.wait_count]
+        if any(callback.wait_count >= callback.patience for callback in stopping):
+            trainer.should_stop = True

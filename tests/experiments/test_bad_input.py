@@ -136,7 +136,7 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--fscore.percentiles", "[101]"], "101"),
         (["--trainer.max_epoch", "1"], "max_epoch"),
         (["--data.annotations", "nowhere.csv"], r"--data\.annotations nowhere\.csv is not a file"),
-        (["--ckpt_path", "nowhere.ckpt"], r"nowhere\.ckpt does not exist"),
+        (["--init_from", "nowhere.ckpt"], r"nowhere\.ckpt does not exist"),
         (["--trainer.accelerator", "cpu", "--trainer.devices", "0"], "devices="),
         (["--trainer.max_epochs", "many"], r"trainer\.max_epochs"),
         (["--data.no_such_option", "1"], "no_such_option"),
