@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; those of this process by default.
 
     Returns:
-        The exit status: 0, 1 where runs of a study failed, or 2 after a mistake of the user's; both are told in a line.
+        The exit status: 0, 1 where a training or runs of a study failed, 2 after a mistake of the user's, 143 after
+        SIGTERM and 130 after Ctrl-C; all but 0 are told in a line.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -59,30 +61,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     from datamodules.errors import DataError  # noqa: PLC0415
+    from experiments.exceptions import Stopped, stopped_by_signals  # noqa: PLC0415
     from experiments.study.errors import RunsFailed  # noqa: PLC0415
-    from lightning_modules.errors import ConfigurationError  # noqa: PLC0415
+    from lightning_modules.errors import ConfigurationError, TrainingError  # noqa: PLC0415
 
     module, function, _ = _COMMANDS[name]
-    command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
-    try:
-        command(name, arguments)
-        sys.stdout.flush()
-    except (ConfigurationError, DataError) as error:
-        return _fail(str(error), name)
-    except RunsFailed as error:
-        return _fail(str(error), name, status=1)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Who reads has enough, as `head` does; what Python would still flush at the end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    with stopped_by_signals() as received:
+        try:
+            command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
+            command(name, arguments)
+            sys.stdout.flush()
+        except (ConfigurationError, DataError) as error:
+            return _fail(str(error), name)
+        except (RunsFailed, TrainingError) as error:
+            return _fail(str(error), name, status=1)
+        except BrokenPipeError:
+            # Who reads has enough, as `head` does; what Python would still flush at the end goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except BaseException as error:
+            # Others may come of a signal: Lightning makes a SystemExit of it, a broken connection is an error.
+            if not received and not isinstance(error, KeyboardInterrupt):
+                raise
+            number = received[0] if received else signal.SIGINT
+            reached = str(error) if isinstance(error, Stopped) else ""
+            _say(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
+            return 128 + number
     return 0
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
-    print(f"{PROGRAM} {command}".rstrip() + f": error: {' '.join(message.split())}", file=sys.stderr)
+    _say(f"error: {message}", command)
     return status
+
+
+def _say(message: str, command: str) -> None:
+    print(f"{PROGRAM} {command}".rstrip() + f": {' '.join(message.split())}", file=sys.stderr)
 
 
 def _overview() -> str:
