@@ -9,11 +9,14 @@ from pathlib import Path
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
+from datamodules.audio import Channel, cancelled
 from datamodules.cache import CacheEntry, SpectrogramCache
 from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
+from datamodules.files import left_out_text
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
 from datamodules.loading import Loader, keep_if_wanted, load
@@ -42,6 +45,7 @@ class SpectrogramDataModule(LightningDataModule):
         reference_level: Level that becomes 0 in the spectrograms, dB. Hidden patches, the explainers' baselines and
             the padding of convolutions are 0, so choose it near the mean of the training clips; the planer's is
             near 0 already.
+        channel: Which channel of the recordings to take: its index from 0, or ``mix``, the mean of all channels.
         batch_size: Clips in a batch.
         val_fraction: Share of the training clips held out for the validation loss.
         labelled_validation: Share of the test clips held out for watching detection and explanation metrics
@@ -68,6 +72,7 @@ class SpectrogramDataModule(LightningDataModule):
         n_frames: int = 400,
         frontend: FrontEndSettings = PLANER_FRONT_END,
         reference_level: float = 0.0,
+        channel: Channel = "mix",
         batch_size: int = 32,
         val_fraction: float = 0.1,
         labelled_validation: float = 0.0,
@@ -83,6 +88,7 @@ class SpectrogramDataModule(LightningDataModule):
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
         _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
         _require(math.isfinite(reference_level), "reference_level", reference_level, "a level in dB")
+        _require(channel == "mix" or channel >= 0, "channel", channel, "the index of a channel from 0, or mix")
         _require(0 < val_fraction < 1, "val_fraction", val_fraction, "above 0 and below 1")
         _require(0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1")
         _require(num_workers >= 0, "num_workers", num_workers, "at least 0")
@@ -93,6 +99,7 @@ class SpectrogramDataModule(LightningDataModule):
         self.n_frames = n_frames
         self.frontend = frontend
         self.reference_level = reference_level
+        self.channel: Channel = channel
         self.batch_size = batch_size
         self.val_fraction = val_fraction
         self.labelled_validation = labelled_validation
@@ -108,7 +115,7 @@ class SpectrogramDataModule(LightningDataModule):
         """List the clips of the data set.
 
         Raises:
-            DataError: The root has not the data set's layout.
+            DataError: The root does not have the data set's layout.
         """
         raise NotImplementedError
 
@@ -211,11 +218,13 @@ class SpectrogramDataModule(LightningDataModule):
 
     @cached_property
     def _layout(self) -> Layout:
-        return self.scan()
+        layout = self.scan()
+        _warn(left_out_text(layout.left_out))
+        return layout
 
     @cached_property
     def _cache(self) -> SpectrogramCache:
-        return SpectrogramCache(self.cache_dir, self.frontend)
+        return SpectrogramCache(self.cache_dir, self.frontend, self.channel)
 
     @cached_property
     def _training_sets(self) -> tuple[SpectrogramDataset, SpectrogramDataset]:
@@ -239,8 +248,9 @@ class SpectrogramDataModule(LightningDataModule):
     def _predict_set(self) -> SpectrogramDataset:
         if self.predict_path is None:
             raise DataError("predict needs --data.predict_path, a clip or a folder of clips")
-        clips = scan_files(self.predict_path)
-        return self._dataset(clips, self._entries(clips))
+        layout = scan_files(self.predict_path)
+        _warn(left_out_text(layout.left_out))
+        return self._dataset(layout.test, self._entries(layout.test))
 
     def _entries(self, clips: Sequence[Clip]) -> dict[str, CacheEntry]:
         """Spectrograms of the clips by name, all of them long enough."""
@@ -252,6 +262,9 @@ class SpectrogramDataModule(LightningDataModule):
                     f"{clip.path} has {entry.n_frames} frames, fewer than --data.n_frames {self.n_frames}; "
                     f"--data.n_frames {shortest} crops every clip to the shortest"
                 )
+        infos = {clip.path: entry.info for clip, entry in zip(clips, entries, strict=True) if entry.info is not None}
+        _warn(cancelled(infos))
+        _warn(self._cache.frontend.upsampled([info.sample_rate for info in infos.values()]))
         return {clip.name: entry for clip, entry in zip(clips, entries, strict=True)}
 
     def _annotated(self, clips: tuple[Clip, ...], entries: dict[str, CacheEntry]) -> tuple[Clip, ...]:
@@ -266,6 +279,12 @@ class SpectrogramDataModule(LightningDataModule):
         return SpectrogramDataset(clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level)
 
 
-def _require(condition: bool, option: str, value: float, expected: str) -> None:
+def _warn(text: str) -> None:
+    """Warn once, whatever the number of processes, unless there is nothing to say."""
+    if text:
+        rank_zero_warn(text, stacklevel=3)
+
+
+def _require(condition: bool, option: str, value: float | str, expected: str) -> None:
     if not condition:
         raise DataError(f"--data.{option} is {value}; it must be {expected}")

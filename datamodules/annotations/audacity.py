@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from datamodules.annotations.rows import NUMBER, AnnotationRow, Complain, by_clip
 from datamodules.errors import DataError, quoted
+from datamodules.files import find_files
 
 SUFFIX = ".txt"
 
@@ -23,7 +24,7 @@ def read(path: Path, complain: Complain) -> Iterator[AnnotationRow]:
     Raises:
         DataError: The folder holds no label track, or a file cannot be read.
     """
-    tracks = sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    tracks = find_files(path, [SUFFIX])[0] if path.is_dir() else [path]
     if not tracks:
         raise DataError(f"{path} holds no label tracks (*{SUFFIX})")
     for track in tracks:

@@ -26,6 +26,7 @@ class ManifestRow:
         duration: Its length in seconds.
         clip_sha256: Checksum of the clip's file.
         source_sha256: Checksum of the recording's file.
+        channel: Which channel of the recording it is, or "mix".
     """
 
     clip: str
@@ -34,9 +35,12 @@ class ManifestRow:
     duration: int
     clip_sha256: str
     source_sha256: str
+    channel: str = "mix"
 
 
 COLUMNS = tuple(field.name for field in fields(ManifestRow))
+_COLUMNS_OF_MIXES = COLUMNS[:-1]
+"""What manifests had before there was a choice of channels."""
 
 
 class Manifest:
@@ -54,10 +58,12 @@ class Manifest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._columns: tuple[str, ...] = COLUMNS
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                if tuple(next(csv.reader(file), ())) != COLUMNS:
-                    raise DataError(f"{path} is no manifest of sliced clips; choose another --output")
+                self._columns = tuple(next(csv.reader(file), ()))
+            if self._columns not in (COLUMNS, _COLUMNS_OF_MIXES):
+                raise DataError(f"{path} is not a manifest of sliced clips; choose another --output")
 
     def rows(self) -> Iterator[ManifestRow]:
         """Rows that were written whole, one at a time; none where there is no file.
@@ -71,7 +77,7 @@ class Manifest:
             reader = csv.reader(file)
             next(reader)
             for cells in reader:
-                row = _parse(cells)
+                row = _parse(cells, len(self._columns))
                 if row is None:
                     if next(reader, None) is None and self.cut_off:
                         return
@@ -93,12 +99,13 @@ class Manifest:
         try:
             write_manifest(temporary, (row for row in self.rows() if row.source not in sources))
             temporary.replace(self.path)
+            self._columns = COLUMNS
         finally:
             temporary.unlink(missing_ok=True)
 
     def append(self, addition: Manifest) -> None:
         """Add the rows of another manifest."""
-        if not self.path.exists():
+        if not self.path.exists() or self._columns != COLUMNS:
             self.forget(())
         with self.path.open("ab") as file, addition.path.open("rb") as rows:
             rows.readline()
@@ -113,12 +120,13 @@ def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
         writer.writerows(astuple(row) for row in rows)
 
 
-def _parse(cells: list[str]) -> ManifestRow | None:
+def _parse(cells: list[str], columns: int) -> ManifestRow | None:
     try:
-        clip, source, offset, duration, clip_sha256, source_sha256 = cells
-        return ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256)
-    except ValueError:
+        clip, source, offset, duration, clip_sha256, source_sha256, *channel = cells
+        row = ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256, *channel)
+    except (ValueError, TypeError):
         return None
+    return row if len(cells) == columns and (row.channel == "mix" or row.channel.isdecimal()) else None
 
 
 def file_sha256(path: Path) -> str:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from datamodules.audio import cancelled
 from datamodules.description import Findings, Survey, SurveyedClip
 from datamodules.description.survey import NORMAL, TEST, TRAINING
+from datamodules.files import left_out_text
+from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings, LogMelFrontEnd
 from experiments.data_page.kinds import duration_text, format_of, kinds_of, media_of
 from experiments.data_page.tables import annotated_seconds
 from experiments.figures.style import readable
@@ -30,6 +33,7 @@ def summarise(survey: Survey, findings: Findings) -> list[str]:
     """Counts and formats, then what is wrong, then what to know."""
     found = [
         *_unusable(survey, findings),
+        *_recordings(survey),
         *_shared(findings),
         *_duplicates(findings),
         *_odd(findings),
@@ -79,6 +83,20 @@ def _unusable(survey: Survey, findings: Findings) -> list[str]:
     if survey.annotations_problem:
         sentences.append(f"The annotations cannot be used: {survey.annotations_problem}.")
     return sentences
+
+
+def _recordings(survey: Survey) -> list[str]:
+    """What is left out, cannot be tested, is mixed away or sampled too slowly, in the words of `fit`."""
+    sounds = {clip.clip.path: clip.measured for clip in survey.clips if clip.measured and clip.measured.sample_rate}
+    mixed = {path: sound.info for path, sound in sounds.items() if sound.info is not None}
+    front_end = DCASE_FRONT_END if survey.layout in ("dcase", "mimii") else FrontEndSettings()
+    texts = (
+        survey.test_problem,
+        left_out_text(survey.left_out),
+        cancelled(mixed),
+        LogMelFrontEnd(front_end).upsampled([sound.sample_rate for sound in sounds.values()]),
+    )
+    return [f"{text[0].upper()}{text[1:]}." for text in texts if text]
 
 
 def _shared(findings: Findings) -> list[str]:

@@ -8,12 +8,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import soundfile
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
-from datamodules.audio import read_audio
+from datamodules.audio import read_audio, sound_seconds
 from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES
 from experiments.results import ClipScores
@@ -117,9 +116,9 @@ def _audio(path: Path) -> wandb.Audio | None:
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         return None
     try:
-        if soundfile.info(path).duration > MAX_SECONDS:
+        if sound_seconds(path) > MAX_SECONDS:
             return None
         samples, sample_rate = read_audio(path)
-    except (soundfile.SoundFileError, DataError):
+    except DataError:
         return None
     return wandb.Audio(samples.numpy(), sample_rate=sample_rate, caption=path.name)

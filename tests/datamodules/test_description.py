@@ -50,7 +50,7 @@ def test_levels_of_a_sine_are_those_of_theory(tmp_path):
 
 @pytest.mark.parametrize("block", [1 << 16, 1000, 999, 331])
 def test_clipping_and_flat_stretches_are_counted_over_blocks(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("datamodules.description.measure._BLOCK", block)
+    monkeypatch.setattr("datamodules.audio.BLOCK_SAMPLES", block)
     samples = noise(0)
     samples[995:1002] = 1.0  # seven in a row, five of which have two before them
     samples[3000:3002] = -1.0  # too few
