@@ -282,7 +282,7 @@ class SpectrogramDataModule(LightningDataModule):
 def _warn(text: str) -> None:
     """Warn once, whatever the number of processes, unless there is nothing to say."""
     if text:
-        rank_zero_warn(text, stacklevel=3)
+        rank_zero_warn(text, stacklevel=5)
 
 
 def _require(condition: bool, option: str, value: float | str, expected: str) -> None:

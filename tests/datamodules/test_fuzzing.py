@@ -74,7 +74,14 @@ def load_archive(path):
     assert not any(file.is_symlink() for file in inner.rglob("*"))
 
 
-LOADERS = {"wav": load_clip, "pt": load_clip, "csv": load_annotations, "npy": load_cached, "zip": load_archive}
+LOADERS = {
+    "wav": load_clip,
+    "audio": load_clip,
+    "pt": load_clip,
+    "csv": load_annotations,
+    "npy": load_cached,
+    "zip": load_archive,
+}
 
 
 @pytest.fixture
