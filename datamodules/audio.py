@@ -134,8 +134,8 @@ def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
     level = "silent" if math.isinf(worst.mix_loss_db) else below
     return (
         f"channels cancel each other or average away in {len(lost):,} of {len(infos):,} recordings: in {path} the mix "
-        f"of {worst.channels} channels is {level}; --data.channel 0 takes the first channel alone, up to "
-        f"{worst.channels - 1} there"
+        f"of {worst.channels} channels is {level}; take one channel, as --data.channel 0 does (there are 0 to "
+        f"{worst.channels - 1})"
     )
 
 
@@ -155,8 +155,8 @@ def require_channel(path: Path, channels: int, channel: Channel) -> None:
         DataError: It has not.
     """
     if channel != "mix" and channel >= channels:
-        there = "1 channel, 0" if channels == 1 else f"{channels} channels, 0 to {channels - 1}"
-        raise DataError(f"{path} has {there}; --data.channel {channel} is not among them, choose another or mix")
+        there, choice = ("1 channel", "0") if channels == 1 else (f"{channels} channels", f"0 to {channels - 1}")
+        raise DataError(f"{path} has {there}, so --data.channel {channel} does not exist; choose {choice}, or mix")
 
 
 def sound_seconds(path: Path) -> float:
@@ -204,9 +204,11 @@ def open_sound(path: Path) -> soundfile.SoundFile:
         soundfile.SoundFileError: It cannot be read as audio.
         OSError: It cannot be opened.
     """
+    size = path.stat().st_size
     if not path.is_file():
-        path.stat()  # raises where nothing is there
         raise DataError(f"{path} is not a file")  # opening a pipe would wait for ever
+    if size == 0:
+        raise empty(path)
     with path.open("rb"):  # says why, where libsndfile only says "System error"
         pass
     file = _Sound(sized_source(path))
@@ -274,7 +276,7 @@ def unreadable(path: Path, error: Exception) -> DataError:
     """What to tell where a file cannot be opened, or libsndfile cannot decode it."""
     if isinstance(error, OSError) and error.strerror:
         return DataError(f"{path} cannot be read: {error.strerror}")
-    reason = " ".join(str(error).split()).removesuffix(":") or "its data are damaged or end too early"
+    reason = " ".join(getattr(error, "error_string", str(error)).split()) or "its data are damaged or end too early"
     return DataError(
         f"{path} cannot be read as audio, it is damaged or in a format that libsndfile does not know: {reason}"
     )

@@ -178,7 +178,7 @@ class LogMelFrontEnd(nn.Module):
         rates = ", ".join(f"{rate:,}" for rate in sorted(slow))
         return (
             f"the sample rate of {sum(slow.values()):,} of {len(sample_rates):,} recordings ({rates} Hz) is below the "
-            f"front end's {self.settings.sample_rate:,} Hz: the upper {empty[lowest]} of {self.settings.n_mels} bands hold "
-            f"no sound of theirs; --data.frontend.sample_rate {lowest}, or --data.frontend.f_max {lowest // 2}, "
+            f"front end's {self.settings.sample_rate:,} Hz: the upper {empty[lowest]} of {self.settings.n_mels} bands "
+            f"hold no sound of theirs; --data.frontend.sample_rate {lowest}, or --data.frontend.f_max {lowest // 2}, "
             "leaves such bands out"
         )

@@ -137,8 +137,8 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
         unlabelled = [clip.path for clip in clips if "label" not in _dcase_name(clip.path)]
         if unlabelled:
             raise DataError(
-                f"{len(unlabelled):,} test clips have no label in their names, as {unlabelled[0]}, so they cannot be "
-                f"tested on; score them with predict and --data.predict_path {unlabelled[0].parent}"
+                f"{len(unlabelled):,} of {len(clips):,} test clips have no label in their names, as {unlabelled[0]}, "
+                f"so they cannot be tested on; score them with predict and --data.predict_path {unlabelled[0].parent}"
             )
         return clips
 

@@ -53,7 +53,7 @@ def _counts(survey: Survey) -> str:
     types = [f"{len(kind.clips):,} {readable(kind.name)}" for kind in kinds_of(survey.clips) if kind.split == TEST]
     return (
         f"{len(survey.clips):,} clips ({duration_text(total)}) in the {survey.layout} layout: {training:,} normal ones "
-        f"to train on, {len(survey.clips) - training:,} to test on ({join(types)})."
+        f"to train on, {len(survey.clips) - training:,} to test on{f' ({join(types)})' if types else ''}."
     )
 
 
@@ -91,7 +91,7 @@ def _recordings(survey: Survey) -> list[str]:
     mixed = {path: sound.info for path, sound in sounds.items() if sound.info is not None}
     front_end = DCASE_FRONT_END if survey.layout in ("dcase", "mimii") else FrontEndSettings()
     texts = (
-        survey.test_problem,
+        f"nothing can be tested: {survey.test_problem}" if survey.test_problem else "",
         left_out_text(survey.left_out),
         cancelled(mixed),
         LogMelFrontEnd(front_end).upsampled([sound.sample_rate for sound in sounds.values()]),

@@ -126,7 +126,7 @@ def test_one_channel_of_several(tmp_path, refused):
     path = tmp_path / "three.wav"
     soundfile.write(path, samples, 8_000)
     assert [read_audio(path, channel)[0].tolist() for channel in (0, 1, 2)] == samples.T.tolist()
-    with refused(str(path), "3 channels, 0 to 2", "--data.channel 3"):
+    with refused(str(path), "3 channels", "--data.channel 3 does not exist; choose 0 to 2, or mix"):
         read_audio(path, 3)
 
 
@@ -181,6 +181,12 @@ def test_chunks_before_and_after_the_samples(tmp_path, write_noise, refused):
     path.write_bytes(content[:36] + odd + content[36:-1])
     with refused(str(path), "truncated: 39999 of 40000 bytes"):
         read_audio(path)
+
+
+def test_file_of_no_bytes(tmp_path, refused):
+    (tmp_path / "empty.wav").touch()
+    with refused("empty.wav holds no samples"):
+        read_audio(tmp_path / "empty.wav")
 
 
 def test_text_with_an_audio_suffix(tmp_path, refused):
