@@ -13,7 +13,7 @@ _format_warning = warnings.formatwarning
 def _format_own(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Our own warnings are for users, who look for no line of code."""
+    """Leave the line of code out of our own warnings, which are written for users."""
     if filename.startswith(_OWN):
         return f"warning: {message}\n"
     return _format_warning(message, category, filename, lineno, line)
