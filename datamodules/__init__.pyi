@@ -5,4 +5,5 @@ from .dcase import DCASEDataModule as DCASEDataModule
 from .errors import DataError as DataError
 from .frontend import FrontEndSettings as FrontEndSettings
 from .frontend import LogMelFrontEnd as LogMelFrontEnd
+from .mimii import MIMIIDataModule as MIMIIDataModule
 from .planer import PlanerDataModule as PlanerDataModule

@@ -1,47 +1,172 @@
-"""Reading WAV and FLAC files."""
+"""Reading recordings in every format that libsndfile reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.errors import DataError
+from datamodules.wav import UNKNOWN_LENGTH, is_placeholder, sized_source, truncated
 
-_RIFF_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-"""Sizes that programs which write to a pipe leave in a WAV header."""
+Channel = int | Literal["mix"]
+"""Index of a channel from 0, or the mean of all channels."""
 
-_MOST_CHUNKS = 10_000
-"""Chunks that are looked through for the samples; gigabytes of zeros would be as many chunks as they have bytes."""
+CANCELLED_DB = 10.0
+"""How far a mix lies below its loudest channel when channels cancel each other. Eight channels of equal level without
+any correlation lose 9 dB, two channels at most 6 dB unless their phases are opposed."""
+
+BLOCK_SAMPLES = 1 << 18
+"""Samples that are read at a time, over all channels."""
+
+_MISSING = re.compile(r"^ *(?:SSND|BODY|Data Size|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
+"""What libsndfile notes of AIFF, SVX, AU, W64 and RF64 files that are shorter than their header says."""
 
 
-def read_audio(path: Path) -> tuple[Tensor, int]:
-    """Read a recording and mix it down to one channel.
+@dataclass(frozen=True)
+class SoundInfo:
+    """What the warnings about a recording need.
+
+    Attributes:
+        sample_rate: In Hz.
+        channels: Number of channels.
+        mix_loss_db: How far the root mean square of the mix lies below that of the loudest channel; 0 where nothing
+            is mixed.
+    """
+
+    sample_rate: int
+    channels: int
+    mix_loss_db: float
+
+
+def read_audio(path: Path, channel: Channel = "mix") -> tuple[Tensor, int]:
+    """Read one channel of a recording, or the mix of all.
 
     Args:
-        path: A WAV or FLAC file.
+        path: A file in any format that libsndfile reads.
+        channel: Which channel.
 
     Returns:
-        The mean over channels, (samples,) float32 with full scale at 1, and the sample rate in Hz.
+        (samples,) float32 with full scale at 1, and the sample rate in Hz.
 
     Raises:
-        DataError: The file cannot be read as audio, is truncated, holds no samples, or holds NaN or infinity.
+        DataError: The file cannot be read as audio, is truncated, holds no samples, lacks the channel, or holds NaN
+            or infinity.
     """
     with open_audio(path) as file:
         sample_rate = file.samplerate
-        samples = file.read(dtype="float32", always_2d=True)
-    if samples.size == 0:
+        require_channel(path, file.channels, channel)
+        read = [mix_down(block, channel) for block in blocks(path, file)]
+        waveform = np.concatenate(read) if read else np.zeros(0, dtype=np.float32)
+    if waveform.size == 0:
         raise empty(path)
-    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
-        waveform = samples.mean(axis=1)
     if not np.isfinite(waveform).all():
         raise not_finite(path)
     return torch.from_numpy(waveform), sample_rate
+
+
+def inspect(path: Path, channel: Channel = "mix") -> SoundInfo:
+    """Look at the header of a recording and, where several channels are mixed, at how much of them the mix keeps.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with open_audio(path) as file:
+        if file.channels == 1 or channel != "mix":
+            return SoundInfo(file.samplerate, file.channels, 0.0)
+        tally = ChannelTally(file.channels)
+        for block in blocks(path, file):
+            tally.add(block, mix_down(block))
+        return tally.info(file.samplerate)
+
+
+class ChannelTally:
+    """Sums of squares of the channels of a recording, and of what is made of them.
+
+    Args:
+        channels: Number of channels.
+
+    Attributes:
+        channels: (channels,) sums of squares.
+        signal: Sum of squares of the mix, or of the channel that is taken.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.channels: NDArray[np.float64] = np.zeros(channels)
+        self.signal = 0.0
+
+    def add(self, block: NDArray[Any], signal: NDArray[Any]) -> None:
+        """Take the next samples (samples, channels), and what was made of them (samples,)."""
+        self.channels += np.square(block, dtype=np.float64).sum(axis=0)
+        self.signal += float(np.square(signal, dtype=np.float64).sum())
+
+    def info(self, sample_rate: int) -> SoundInfo:
+        """What the blocks add up to, where they were mixed.
+
+        Example:
+            >>> tally = ChannelTally(2)
+            >>> tally.add(np.array([[2.0, 1.0]]), np.array([0.2]))
+            >>> tally.info(16_000)
+            SoundInfo(sample_rate=16000, channels=2, mix_loss_db=20.0)
+        """
+        loudest = float(self.channels.max())
+        loss = 0.0 if loudest <= 0 else math.inf if self.signal <= 0 else 10 * math.log10(loudest / self.signal)
+        return SoundInfo(sample_rate, len(self.channels), loss)
+
+
+def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
+    """What to tell of recordings whose channels cancel each other in the mix; empty where there are none."""
+    lost = {path: info for path, info in infos.items() if info.mix_loss_db > CANCELLED_DB}
+    if not lost:
+        return ""
+    path, worst = max(lost.items(), key=lambda item: item[1].mix_loss_db)
+    below = f"{worst.mix_loss_db:.0f} dB below the loudest of them"
+    level = "silent" if math.isinf(worst.mix_loss_db) else below
+    return (
+        f"channels cancel each other or average away in {len(lost):,} of {len(infos):,} recordings: in {path} the mix "
+        f"of {worst.channels} channels is {level}; take one channel, as --data.channel 0 does (there are 0 to "
+        f"{worst.channels - 1})"
+    )
+
+
+def mix_down(block: NDArray[np.float32], channel: Channel = "mix") -> NDArray[np.float32]:
+    """One channel (samples,) of a block (samples, channels), or the mean of all."""
+    if channel != "mix":
+        return block[:, channel]
+    with np.errstate(over="ignore", invalid="ignore"):  # callers reject what comes of it
+        mean: NDArray[np.float32] = block.mean(axis=1)
+    return mean
+
+
+def require_channel(path: Path, channels: int, channel: Channel) -> None:
+    """Check that a recording has a channel.
+
+    Raises:
+        DataError: It has not.
+    """
+    if channel != "mix" and channel >= channels:
+        there, choice = ("1 channel", "0") if channels == 1 else (f"{channels} channels", f"0 to {channels - 1}")
+        raise DataError(f"{path} has {there}, so --data.channel {channel} does not exist; choose {choice}, or mix")
+
+
+def sound_seconds(path: Path) -> float:
+    """Duration of a recording in seconds.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with open_audio(path) as file:
+        return count_samples(path, file) / file.samplerate
 
 
 @contextmanager
@@ -52,8 +177,7 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         DataError: The file cannot be read as audio, or is truncated.
     """
     try:
-        refuse_truncated_wav(path)
-        with soundfile.SoundFile(path) as file:
+        with open_sound(path) as file:
             yield file
     except DataError:
         raise
@@ -62,41 +186,97 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         raise unreadable(path, error) from None
 
 
+class _Sound(soundfile.SoundFile):
+    """A file that is read from its beginning to its end.
+
+    soundfile moves a seekable file to where it is after each block, which fails in FLAC of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def open_sound(path: Path) -> soundfile.SoundFile:
+    """Open a recording to read it with :func:`blocks`, from its beginning on.
+
+    Raises:
+        DataError: The file is truncated.
+        soundfile.SoundFileError: It cannot be read as audio.
+        OSError: It cannot be opened.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        raise DataError(f"{path} is not a file")  # opening a pipe would wait for ever
+    if size == 0:
+        raise empty(path)
+    with path.open("rb"):  # says why, where libsndfile only says "System error"
+        pass
+    file = _Sound(sized_source(path))
+    for declared, present in _MISSING.findall(file.extra_info):
+        if int(present) < int(declared) and not is_placeholder(int(declared)):
+            file.close()
+            raise truncated(path, int(present), int(declared))
+    return file
+
+
+def blocks(
+    path: Path, file: soundfile.SoundFile, samples: int | None = None, dtype: str = "float32"
+) -> Iterator[NDArray[np.float32]]:
+    """Read on in a recording, block by block, whether or not its header says how long it is.
+
+    Args:
+        path: Its file, for messages.
+        file: What :func:`open_sound` or :func:`open_audio` gave.
+        samples: How many samples of each channel to read; to the end by default.
+        dtype: As soundfile names it.
+
+    Yields:
+        (samples, channels).
+
+    Raises:
+        DataError: The recording ends before its header says, or before as many samples.
+    """
+    promised = file.frames if samples is None and _is_promise(file) else samples
+    done, most = 0, max(1, BLOCK_SAMPLES // file.channels)
+    while promised is None or done < promised:
+        block = file.read(most if promised is None else min(most, promised - done), dtype=dtype, always_2d=True)
+        if len(block) == 0:
+            break
+        done += len(block)
+        yield block
+    if promised is not None and done < promised:
+        rate = file.samplerate
+        raise DataError(
+            f"{path} is truncated: it ends after {done / rate:.2f} of {promised / rate:.2f} s; copy it again, or "
+            "convert it anew if this is all there is"
+        )
+
+
+def count_samples(path: Path, file: soundfile.SoundFile) -> int:
+    """Samples of each channel; a recording whose header does not say so is read to its end."""
+    return file.frames if _is_promise(file) else sum(len(block) for block in blocks(path, file))
+
+
+def _is_promise(file: soundfile.SoundFile) -> bool:
+    """Whether the header's number of samples can be relied on; libmpg123 guesses where an MP3 does not say it."""
+    return file.frames < UNKNOWN_LENGTH and file.format != "MP3"
+
+
 def empty(path: Path) -> DataError:
     """What to raise of a recording without samples."""
-    return DataError(f"{path} holds no samples; remove it")
+    return DataError(f"{path} holds no samples; record or copy it again, or move it out of the data set")
 
 
 def not_finite(path: Path) -> DataError:
-    """What to raise of a recording with samples that are no numbers."""
-    return DataError(f"{path} holds NaN or infinite samples; remove or repair it")
+    """What to raise of a recording with samples that are not numbers."""
+    return DataError(f"{path} holds NaN or infinite samples; repair it or move it out of the data set")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
     """What to tell where a file cannot be opened, or libsndfile cannot decode it."""
     if isinstance(error, OSError) and error.strerror:
         return DataError(f"{path} cannot be read: {error.strerror}")
-    reason = " ".join(str(error).split())
-    return DataError(f"{path} cannot be read as audio, it is damaged or no WAV or FLAC file: {reason}")
-
-
-def refuse_truncated_wav(path: Path) -> None:
-    """Compare the declared size of the data with what is there; libsndfile reads what is there.
-
-    Raises:
-        DataError: Data are missing at the end of a WAV file.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header = file.read(12)
-        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
-            return
-        for _ in range(_MOST_CHUNKS):
-            if len(chunk := file.read(8)) < 8:
-                return
-            declared, present = int.from_bytes(chunk[4:], "little"), size - file.tell()
-            if chunk[:4] == b"data":
-                if declared > present and declared not in _RIFF_UNKNOWN_SIZES:
-                    raise DataError(f"{path} is truncated: {present} of {declared} bytes are there; copy it again")
-                return
-            file.seek(declared + declared % 2, 1)
+    reason = " ".join(getattr(error, "error_string", str(error)).split()) or "its data are damaged or end too early"
+    return DataError(
+        f"{path} cannot be read as audio, it is damaged or in a format that libsndfile does not know: {reason}"
+    )

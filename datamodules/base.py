@@ -1,7 +1,6 @@
 """The DataModule that every data set shares."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -13,9 +12,11 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, frame_mask, read_annotations
+from datamodules.audio import Channel, cancelled
 from datamodules.cache import CacheEntry, SpectrogramCache
 from datamodules.dataset import SpectrogramDataset
 from datamodules.errors import DataError
+from datamodules.files import left_out_text
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
 from datamodules.loading import Loader, keep_if_wanted, load
@@ -47,6 +48,7 @@ class SpectrogramDataModule(LightningDataModule):
         reference_level: Level that becomes 0 in the spectrograms, dB. Hidden patches, the explainers' baselines and
             the padding of convolutions are 0, so choose it near the mean of the training clips; the planer's is
             near 0 already.
+        channel: Which channel of the recordings to take: its index from 0, or ``mix``, the mean of all channels.
         batch_size: Clips in a batch.
         val_fraction: Share of the training clips held out for the validation loss.
         labelled_validation: Share of the test clips held out for watching detection and explanation metrics
@@ -75,6 +77,7 @@ class SpectrogramDataModule(LightningDataModule):
         n_frames: int = 400,
         frontend: FrontEndSettings = PLANER_FRONT_END,
         reference_level: float = 0.0,
+        channel: Channel = "mix",
         batch_size: int = 32,
         val_fraction: float = 0.1,
         labelled_validation: float = 0.0,
@@ -91,6 +94,7 @@ class SpectrogramDataModule(LightningDataModule):
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
         _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
         _require(math.isfinite(reference_level), "reference_level", reference_level, "a level in dB")
+        _require(channel == "mix" or channel >= 0, "channel", channel, "the index of a channel from 0, or mix")
         _require(0 < val_fraction < 1, "val_fraction", val_fraction, "above 0 and below 1")
         _require(0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1")
         _require(num_workers >= 0, "num_workers", num_workers, "at least 0")
@@ -101,6 +105,7 @@ class SpectrogramDataModule(LightningDataModule):
         self.n_frames = n_frames
         self.frontend = frontend
         self.reference_level = reference_level
+        self.channel: Channel = channel
         self.batch_size = batch_size
         self.val_fraction = val_fraction
         self.labelled_validation = labelled_validation
@@ -117,7 +122,7 @@ class SpectrogramDataModule(LightningDataModule):
         """List the clips of the data set.
 
         Raises:
-            DataError: The root has not the data set's layout.
+            DataError: The root does not have the data set's layout.
         """
         raise NotImplementedError
 
@@ -134,7 +139,7 @@ class SpectrogramDataModule(LightningDataModule):
         """
         frontend = asdict(self.frontend) | {"f_max": self.frontend.f_max or self.frontend.sample_rate / 2}
         settings = {f"frontend.{name}": value for name, value in frontend.items()}
-        return settings | {"reference_level": self.reference_level}
+        return settings | {"reference_level": self.reference_level, "channel": self.channel}
 
     @cached_property
     def provenance(self) -> Provenance | None:
@@ -236,7 +241,7 @@ class SpectrogramDataModule(LightningDataModule):
         advice = f"look at {self.root} with faithful-aad data describe"
         if len(silent) == len(clips):
             raise DataError(f"all {len(clips)} training clips are silent (they never change); {advice}")
-        rank_zero_warn(
+        _warn(
             f"silent training clips (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; a "
             f"model learns that silence is normal; {advice}"
         )
@@ -246,25 +251,23 @@ class SpectrogramDataModule(LightningDataModule):
         labels = {clip.label for clip in self.test_clips}
         if len(labels) == 1:
             missing = "anomalous" if labels == {0} else "normal"
-            rank_zero_warn(f"the test set has no {missing} clips: AUC and partial AUC are undefined")
+            _warn(f"the test set has no {missing} clips: AUC and partial AUC are undefined")
 
     def _warn_of_few(self) -> None:
         """Say where an epoch is a single step."""
         clips = len(self.train_clips)
         if clips < self.batch_size:
-            warnings.warn(
+            _warn(
                 f"the {clips} training clips are fewer than --data.batch_size {self.batch_size}: an epoch is one step",
-                stacklevel=2,
             )
 
     def _warn_of_level(self) -> None:
         """Say so where what hidden patches are set to is far from what is normal."""
         level = self._training_sets[0].mean_level()
         if abs(level) > _FAR_FROM_ZERO:
-            warnings.warn(
+            _warn(
                 f"the mean level of the training clips is {level:.1f} dB, but hidden patches and padding are 0; "
                 f"--data.reference_level {level + self.reference_level:.0f} makes the mean 0",
-                stacklevel=2,
             )
 
     def _warn_of_length(self, stage: str | None) -> None:
@@ -281,11 +284,10 @@ class SpectrogramDataModule(LightningDataModule):
             longer = self._longer(lengths)
             if longer:
                 left_out = sum(longer.values()) - len(longer) * self._clip_seconds
-                warnings.warn(
+                _warn(
                     f"{len(longer)} of {len(lengths)} {kind} are longer than the {self._clip_seconds:g} s of "
                     f"--data.n_frames {self.n_frames}: {left_out:.1f} of {sum(lengths.values()):.1f} s of audio are "
                     "left out; faithful-aad data slice cuts recordings into clips",
-                    stacklevel=3,
                 )
 
     @property
@@ -298,11 +300,13 @@ class SpectrogramDataModule(LightningDataModule):
 
     @cached_property
     def _layout(self) -> Layout:
-        return self.scan()
+        layout = self.scan()
+        _warn(left_out_text(layout.left_out))
+        return layout
 
     @cached_property
     def _cache(self) -> SpectrogramCache:
-        return SpectrogramCache(self.cache_dir, self.frontend)
+        return SpectrogramCache(self.cache_dir, self.frontend, self.channel)
 
     @cached_property
     def _training_sets(self) -> tuple[SpectrogramDataset, SpectrogramDataset]:
@@ -320,13 +324,15 @@ class SpectrogramDataModule(LightningDataModule):
         labelled_val: tuple[Clip, ...] = ()
         if self.labelled_validation:
             test, labelled_val = hold_out_stratified(test, self.labelled_validation, self.seed)
-        return self._dataset(test, entries, levels=True), self._dataset(labelled_val, entries)
+        return self._dataset(test, entries, self.channel), self._dataset(labelled_val, entries)
 
     @cached_property
     def _predict_set(self) -> SpectrogramDataset:
         if self.predict_path is None:
             raise DataError("predict needs --data.predict_path, a clip or a folder of clips")
-        clips = scan_files(self.predict_path)
+        layout = scan_files(self.predict_path)
+        _warn(left_out_text(layout.left_out))
+        clips = layout.test
         dataset = self._dataset(clips, self._entries(clips))
         longer = self._longer(dataset.seconds)
         if longer and not self.crop:
@@ -349,6 +355,9 @@ class SpectrogramDataModule(LightningDataModule):
                     f"{clip.path} has {entry.n_frames} frames, fewer than --data.n_frames {self.n_frames}; "
                     f"--data.n_frames {shortest} crops every clip to the shortest"
                 )
+        infos = {clip.path: entry.info for clip, entry in zip(clips, entries, strict=True) if entry.info is not None}
+        _warn(cancelled(infos))
+        _warn(self._cache.frontend.upsampled([info.sample_rate for info in infos.values()]))
         return {clip.name: entry for clip, entry in zip(clips, entries, strict=True)}
 
     def _annotated(self, clips: tuple[Clip, ...], entries: dict[str, CacheEntry]) -> tuple[Clip, ...]:
@@ -360,20 +369,27 @@ class SpectrogramDataModule(LightningDataModule):
         intervals = [interval for clip in annotated for interval in clip.intervals]
         late = sum(not frame_mask([interval], self.n_frames, self.frames_per_second).any() for interval in intervals)
         if late:
-            warnings.warn(
+            _warn(
                 f"{late} of {len(intervals)} intervals in {path} begin after the {self.n_frames} frames of a clip that "
                 "are used (--data.n_frames) and don't count",
-                stacklevel=2,
             )
         return annotated
 
     def _dataset(
-        self, clips: Sequence[Clip], entries: dict[str, CacheEntry], levels: bool = False
+        self, clips: Sequence[Clip], entries: dict[str, CacheEntry], level_of: Channel | None = None
     ) -> SpectrogramDataset:
         of_clips = [entries[clip.name] for clip in clips]
-        return SpectrogramDataset(clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level, levels)
+        return SpectrogramDataset(
+            clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level, level_of
+        )
 
 
-def _require(condition: bool, option: str, value: float, expected: str) -> None:
+def _warn(text: str) -> None:
+    """Warn once, whatever the number of processes, unless there is nothing to say."""
+    if text:
+        rank_zero_warn(text, stacklevel=5)
+
+
+def _require(condition: bool, option: str, value: float | str, expected: str) -> None:
     if not condition:
         raise DataError(f"--data.{option} is {value}; it must be {expected}")

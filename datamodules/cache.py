@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -17,12 +19,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from datamodules.audio import Channel, SoundInfo, inspect
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
-from datamodules.spectrograms import load_spectrogram
+from datamodules.spectrograms import TENSOR_SUFFIX, load_spectrogram
 
 _FORMAT = 1
 """Part of every entry's name: raise it when the same file and settings give other values."""
+
+_INFO = struct.Struct("<IId")
+"""What follows the spectrogram of a recording: the fields of its :class:`~datamodules.audio.SoundInfo`."""
 
 _WORKERS = min(4, os.cpu_count() or 1)
 _PROGRESS_FROM_CLIPS = 50
@@ -35,10 +41,12 @@ class CacheEntry:
     Attributes:
         path: Its file.
         n_frames: Number of its frames.
+        info: What warnings about the recording need; ``None`` of a published spectrogram.
     """
 
     path: Path
     n_frames: int
+    info: SoundInfo | None = None
 
     def open(self) -> NDArray[np.float32]:
         """Map it into memory: (F, T) in dB, read-only."""
@@ -48,19 +56,22 @@ class CacheEntry:
 class SpectrogramCache:
     """A folder of spectrograms, one ``.npy`` a clip.
 
-    An entry is named after the clip's bytes and the front end's settings: a renamed or moved clip is found
-    again, a changed one is computed anew. Entries are written under a temporary name first, so that several
+    An entry is named after the clip's bytes, the front end's settings and the channel: a renamed or moved clip is
+    found again, a changed one is computed anew. Entries are written under a temporary name first, so that several
     processes may share the folder. Nothing is ever deleted.
 
     Args:
         folder: Where the entries lie; the user's cache folder if ``None``.
         settings: The front end's settings.
+        channel: Which channel of recordings to take.
     """
 
-    def __init__(self, folder: Path | None, settings: FrontEndSettings) -> None:
+    def __init__(self, folder: Path | None, settings: FrontEndSettings, channel: Channel = "mix") -> None:
         self.folder = default_cache_folder() if folder is None else folder
-        self._frontend = LogMelFrontEnd(settings)
-        self._key = blake2b(json.dumps([_FORMAT, asdict(settings)]).encode()).digest()
+        self.frontend = LogMelFrontEnd(settings)
+        self._channel: Channel = channel
+        of_channel = [] if channel == "mix" else [channel]  # entries from before there was a choice stay valid
+        self._key = blake2b(json.dumps([_FORMAT, asdict(settings), *of_channel]).encode()).digest()
 
     def fill(self, paths: Sequence[Path]) -> list[CacheEntry]:
         """Make sure that every clip has a sound entry, computing those that are missing or damaged.
@@ -96,10 +107,10 @@ class SpectrogramCache:
         except OSError as error:
             raise DataError(f"{clip} cannot be read: {error.strerror}") from None
         path = self.folder / f"{digest}.npy"
-        return self._find(path) or self._compute(clip, path)
+        return self._find(clip, path) or self._compute(clip, path)
 
-    def _find(self, path: Path) -> CacheEntry | None:
-        """The entry, or ``None`` where there is none or one whose header is damaged."""
+    def _find(self, clip: Path, path: Path) -> CacheEntry | None:
+        """The entry, or ``None`` where there is none, or one that is damaged."""
         try:
             with np.errstate(over="ignore"):  # of a size beyond all bounds, which is refused
                 spectrogram = open_memmap(path, mode="r")
@@ -107,22 +118,39 @@ class SpectrogramCache:
         except Exception:  # the header is Python source: a damaged one raises whatever the tokenizer does
             return None
         bands, *frames = spectrogram.shape
+        end = spectrogram.offset + spectrogram.nbytes
         sound = (
             spectrogram.dtype == np.float32
             and spectrogram.flags.c_contiguous
-            and bands == self._frontend.settings.n_mels
+            and bands == self.frontend.settings.n_mels
             and len(frames) == 1
-            and size == spectrogram.offset + spectrogram.nbytes
+            and size in (end, end + _INFO.size)
         )
-        return CacheEntry(path, *frames) if sound else None
+        if not sound:
+            return None
+        if _is_tensor(clip):
+            return CacheEntry(path, frames[0])
+        if size == end:  # written before there was info
+            info = inspect(clip, self._channel)
+            with suppress(DataError):  # whoever may not write here can still read
+                self._write(path, spectrogram, info)
+        else:
+            with path.open("rb") as file:
+                file.seek(end)
+                info = SoundInfo(*_INFO.unpack(file.read(_INFO.size)))
+        return CacheEntry(path, frames[0], info)
 
     def _compute(self, clip: Path, path: Path) -> CacheEntry:
-        spectrogram = load_spectrogram(clip, self._frontend).contiguous().numpy()
+        spectrogram = load_spectrogram(clip, self.frontend, self._channel).contiguous().numpy()
+        info = None if _is_tensor(clip) else inspect(clip, self._channel)
+        self._write(path, spectrogram, info)
+        return CacheEntry(path, spectrogram.shape[1], info)
+
+    def _write(self, path: Path, spectrogram: NDArray[np.float32], info: SoundInfo | None) -> None:
         try:
-            _write_atomically(path, spectrogram)
+            _write_atomically(path, spectrogram, info)
         except OSError as error:
             raise self._unwritable(error) from None
-        return CacheEntry(path, spectrogram.shape[1])
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
@@ -136,11 +164,17 @@ def default_cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "faithful-aad" / "spectrograms"
 
 
-def _write_atomically(path: Path, spectrogram: NDArray[np.float32]) -> None:
+def _is_tensor(clip: Path) -> bool:
+    return clip.suffix.lower() == TENSOR_SUFFIX
+
+
+def _write_atomically(path: Path, spectrogram: NDArray[np.float32], info: SoundInfo | None) -> None:
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:
             np.save(file, spectrogram, allow_pickle=False)
+            if info is not None:
+                file.write(_INFO.pack(info.sample_rate, info.channels, info.mix_loss_db))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

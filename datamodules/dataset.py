@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.annotations import frame_mask
+from datamodules.audio import Channel
 from datamodules.cache import CacheEntry
 from datamodules.description.measure import level_db
 from datamodules.layouts import Clip
@@ -24,7 +25,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
     """The clips of one split, each cut to its first ``n_frames`` frames.
 
     Items have the keys of :class:`~datamodules.batch.ClipBatch`, which torch's default collation makes of
-    them. A clip whose annotated intervals all lie behind the cut counts as not annotated.
+    them. A clip whose annotated intervals all lie after the cut counts as not annotated.
 
     Args:
         clips: The clips, in the order of their indices.
@@ -32,7 +33,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: Number of frames T.
         frames_per_second: Frame rate of the spectrograms.
         reference_level: Level that becomes 0, dB.
-        levels: Whether items hold the level of their file, which is read for it.
+        level_of: Channel of the recordings whose level items hold, for which files are read; None for no level.
     """
 
     def __init__(
@@ -42,14 +43,14 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: int,
         frames_per_second: float,
         reference_level: float = 0.0,
-        levels: bool = False,
+        level_of: Channel | None = None,
     ) -> None:
         self.clips = tuple(clips)
         self._entries = tuple(entries)
         self._n_frames = n_frames
         self._frames_per_second = frames_per_second
         self._reference_level = reference_level
-        self._levels = levels
+        self._level_of = level_of
         self._device: torch.device | None = None
 
     @property
@@ -90,7 +91,9 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
             "name": clip.name,
             "anomaly_type": clip.anomaly_type,
         }
-        return {**item, "level": torch.tensor(level_db(clip.path))} if self._levels else item
+        if self._level_of is not None:
+            item["level"] = torch.tensor(level_db(clip.path, self._level_of))
+        return item
 
     def mean_level(self) -> float:
         """Mean of all cells of all clips, dB; reads every clip."""

@@ -1,21 +1,19 @@
-"""Development data of DCASE Task 2, from 2020 on."""
+"""DCASE Task 2, from 2020 on."""
 
 from typing import Any
 
 from datamodules.base import SpectrogramDataModule
-from datamodules.frontend import FrontEndSettings
+from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings
 from datamodules.layouts import Layout, scan_dcase
-
-DCASE_FRONT_END = FrontEndSettings(sample_rate=16_000, window=0.064, hop=0.032, n_mels=128)
 
 
 class DCASEDataModule(SpectrogramDataModule):
-    """One machine of DCASE Task 2 development data, with the bands and frames of the challenge's baseline.
+    """One machine of DCASE Task 2, with the bands and frames of the challenge's baseline.
 
     Args:
-        root: Folder that holds one folder a machine.
+        root: Folder that holds one folder per machine.
         machine: The machine, by the name of its folder.
-        section: Which of its sections: ``id_00`` (2020) or ``section_00`` (2022 and later); all of them by
+        section: Which of its sections: ``id_00`` (2020) or ``section_00`` (2021 and later); all of them by
             default.
         n_frames: Frames of a clip that are used; a 10 s clip has 313.
         frontend: Settings of the log-mel front end.
@@ -36,5 +34,5 @@ class DCASEDataModule(SpectrogramDataModule):
         self.section = section
 
     def scan(self) -> Layout:
-        """List the clips in ``<machine>/train/`` and ``<machine>/test/``."""
+        """List the clips in ``<machine>/train/`` and ``<machine>/test/`` (2021: ``source_test/``, ``target_test/``)."""
         return scan_dcase(self.root, self.machine, self.section)

@@ -1,16 +1,23 @@
 """From a waveform to a log-mel spectrogram in dB."""
 
-import math
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
+import torch
+from scipy.signal import resample_poly
 from torch import Tensor, nn
 
 from datamodules._torchaudio import torchaudio
 from datamodules.errors import DataError
 
 _MAX_RESAMPLING_TAPS = 20_000_000
-"""Most filter taps for a resampling (80 MB); only rates with hardly a common divisor need more."""
+"""Most filter taps of torchaudio's resampling (80 MB); only rates with hardly a common divisor need more."""
+
+_LARGEST_RATIO_TERM = 500_000
+"""Bounds the filter for such rates. Ratios of rates up to 500 kHz are exact, others within a millionth."""
 
 _RATES_HZ = range(1_000, 1_000_001)
 """Sample rates of real recordings; a rate outside them comes from a damaged header."""
@@ -90,6 +97,10 @@ def _require(condition: bool, option: str, value: float, expected: str) -> None:
         raise DataError(f"--data.frontend.{option} is {value}; it must be {expected}")
 
 
+DCASE_FRONT_END = FrontEndSettings(sample_rate=16_000, window=0.064, hop=0.032, n_mels=128)
+"""Settings of the baseline of DCASE Task 2."""
+
+
 class LogMelFrontEnd(nn.Module):
     """Log-mel power spectrogram in dB, with frames centred on multiples of the hop.
 
@@ -145,7 +156,7 @@ class LogMelFrontEnd(nn.Module):
             (..., F, T) in dB, with T = 1 + samples at the front end's rate // hop.
 
         Raises:
-            DataError: The rate is no rate of a recording, or cannot be converted to the front end's.
+            DataError: The rate is not the rate of a recording.
         """
         return self.to_decibel(self.mel(self._resample(waveform, sample_rate)))
 
@@ -153,9 +164,36 @@ class LogMelFrontEnd(nn.Module):
         target = self.settings.sample_rate
         if sample_rate == target:
             return waveform
-        common = math.gcd(sample_rate, target)
+        if sample_rate not in _RATES_HZ:
+            raise DataError(
+                f"a sample rate of {sample_rate} Hz is not one of a recording; correct the header, which must say "
+                f"{_RATES_HZ.start} to {_RATES_HZ.stop - 1} Hz"
+            )
+        ratio = Fraction(target, sample_rate)
         # torchaudio builds a filter for each phase of the target, at least as long as the source's period.
-        taps = (target // common) * (sample_rate // common)
-        if sample_rate not in _RATES_HZ or taps > _MAX_RESAMPLING_TAPS:
-            raise DataError(f"a sample rate of {sample_rate} Hz cannot be converted to {target} Hz")
-        return torchaudio.functional.resample(waveform, sample_rate, target)
+        if ratio.numerator * ratio.denominator <= _MAX_RESAMPLING_TAPS:
+            return torchaudio.functional.resample(waveform, sample_rate, target)
+        ratio = ratio.limit_denominator(_LARGEST_RATIO_TERM)
+        resampled = resample_poly(waveform.numpy(), ratio.numerator, ratio.denominator, axis=-1)
+        return torch.from_numpy(resampled).to(waveform.dtype)
+
+    def empty_bands(self, sample_rate: int) -> int:
+        """Number of mel bands that lie above all frequencies of a recording, whose sample rate is given in Hz."""
+        bank = self.mel.mel_scale.fb  # (frequencies, bands)
+        frequencies = torch.linspace(0, self.settings.sample_rate / 2, len(bank))
+        return int((bank[frequencies < sample_rate / 2] == 0).all(dim=0).sum())
+
+    def upsampled(self, sample_rates: Sequence[int]) -> str:
+        """What to tell of recordings that are sampled too slowly for some bands; empty where there are none."""
+        empty = {rate: self.empty_bands(rate) for rate in sorted(set(sample_rates))}
+        slow = Counter(rate for rate in sample_rates if empty[rate])
+        if not slow:
+            return ""
+        lowest = min(slow)
+        rates = ", ".join(f"{rate:,}" for rate in sorted(slow))
+        return (
+            f"the sample rate of {sum(slow.values()):,} of {len(sample_rates):,} recordings ({rates} Hz) is below the "
+            f"front end's {self.settings.sample_rate:,} Hz: the upper {empty[lowest]} of {self.settings.n_mels} bands "
+            f"hold no sound of theirs; --data.frontend.sample_rate {lowest}, or --data.frontend.f_max {lowest // 2}, "
+            "leaves such bands out"
+        )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+import torch
+
 from datamodules.errors import DataError
+from datamodules.files import find_files, left_out_text, walk
 from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
 CLIP_SUFFIXES = (TENSOR_SUFFIX, *AUDIO_SUFFIXES)
@@ -15,10 +19,17 @@ CLIP_SUFFIXES = (TENSOR_SUFFIX, *AUDIO_SUFFIXES)
 UNNAMED_ANOMALY = "anomaly"
 """Type of an anomalous clip whose data set does not name types."""
 
-_DCASE_2020_NAME = re.compile(r"(?P<label>normal|anomaly)_(?P<section>id_\d+)_\d+")
-_DCASE_2022_NAME = re.compile(
-    r"(?P<section>section_\d+)_(?:source|target)_(?:train|test)_(?P<label>normal|anomaly)_\d+(?:_.*)?"
+_DCASE_NAMES = (
+    re.compile(r"(?P<label>normal|anomaly)_(?P<section>id_\d+)_\d+"),  # 2020
+    re.compile(r"(?P<section>section_\d+)_(?:source|target)_(?:train|test)_(?P<label>normal|anomaly)_\d+(?:_.*)?"),
+    # Evaluation data: 2020, then 2021 and later.
+    re.compile(r"(?P<section>id_\d+)_\d+"),
+    re.compile(r"(?P<section>section_\d+)(?:_(?:source|target))?(?:_test)?_\d+(?:_.*)?"),
 )
+"""Names of DCASE Task 2 clips; those of the challenge's evaluation data have no label."""
+
+_DCASE_TEST_FOLDERS = ("test", "source_test", "target_test")
+"""2021 keeps the two domains of the test clips apart."""
 
 
 @dataclass(frozen=True)
@@ -42,88 +53,214 @@ class Clip:
 
 @dataclass(frozen=True)
 class Layout:
-    """The clips of a data set: normal ones to train on, and both kinds to test on."""
+    """The clips of a data set: normal ones to train on, and both kinds to test on.
+
+    Attributes:
+        training: Normal clips.
+        labelled: Normal and anomalous clips.
+        test_problem: Why nothing can be tested, empty where it can.
+        left_out: Files in the folders of clips that cannot be read as clips.
+    """
 
     training: tuple[Clip, ...]
-    test: tuple[Clip, ...]
+    labelled: tuple[Clip, ...] = ()
+    test_problem: str = ""
+    left_out: tuple[Path, ...] = ()
+
+    @property
+    def test(self) -> tuple[Clip, ...]:
+        """Normal and anomalous clips to test on.
+
+        Raises:
+            DataError: There are none, or their labels are not known.
+        """
+        if self.test_problem:
+            raise DataError(self.test_problem)
+        return self.labelled
 
 
 def scan_planer(root: Path) -> Layout:
-    """Scan the published planer layout, holding spectrograms (``.pt``) or recordings (``.wav``, ``.flac``).
+    """Scan the published planer layout, holding spectrograms (``.pt``) or recordings.
 
-    Clips lie in ``training/`` at any depth, ``evaluation/normal/`` and ``evaluation/anomalies/<type>/``.
+    Clips lie in ``training/`` at any depth, ``evaluation/normal/`` and ``evaluation/anomalies/<type>/``; only what is
+    tested needs the latter two.
 
     Raises:
-        DataError: A folder is missing or empty, or a clip is there twice.
+        DataError: ``training/`` is missing or empty, or a clip is there twice.
     """
-    training, normal, anomalies = _require_folders(
-        root, "training", "evaluation/normal", "evaluation/anomalies", data_set="planer"
-    )
-    return Layout(
-        training=_clips(root, _files(training)),
-        test=_clips(root, _files(normal)) + _typed_anomalies(root, anomalies),
-    )
+    return _scan_labelled_folders(root, "planer", "training", "evaluation/normal", "evaluation/anomalies")
 
 
 def scan_audio_folder(root: Path) -> Layout:
-    """Scan a folder with ``train/``, ``test/normal/`` and ``test/anomaly/``.
+    """Scan a folder with ``train/``, ``test/normal/`` and ``test/anomaly/``; only what is tested needs the latter two.
 
     Folders inside ``test/anomaly/``, if any, name the types of anomaly.
 
     Raises:
-        DataError: A folder is missing or empty, or a clip is there twice.
+        DataError: ``train/`` is missing or empty, or a clip is there twice.
     """
-    training, normal, anomaly = _require_folders(root, "train", "test/normal", "test/anomaly", data_set="audio folder")
-    return Layout(
-        training=_clips(root, _files(training)),
-        test=_clips(root, _files(normal)) + _typed_anomalies(root, anomaly),
-    )
+    return _scan_labelled_folders(root, "audio folder", "train", "test/normal", "test/anomaly")
 
 
 def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
-    """Scan one machine of DCASE Task 2 development data: ``<machine>/train/`` and ``<machine>/test/``.
+    """Scan one machine of DCASE Task 2 data: ``<machine>/train/`` and ``<machine>/test/``.
 
-    File names are those of 2020 (``normal_id_00_00000000.wav``) or of 2022 and later
-    (``section_00_source_test_anomaly_0001_<attributes>.wav``).
+    File names are those of 2020 (``normal_id_00_00000000.wav``) or of 2021 and later
+    (``section_00_source_test_anomaly_0001_<attributes>.wav``), whose test clips may lie in ``source_test/`` and
+    ``target_test/``. Test clips without a label in their names (evaluation data of the challenge) can be trained
+    beside, but not tested on.
 
     Args:
-        root: Folder that holds one folder a machine.
+        root: Folder that holds one folder per machine.
         machine: Name of the machine's folder.
         section: ``id_00`` or ``section_00``, or ``None`` for all of the machine.
 
     Raises:
-        DataError: A folder is missing or empty, the machine or section does not exist, or a file name is of
+        DataError: ``train/`` is missing or empty, the machine or section does not exist, or a file name is of
             another form.
     """
     _require_folder(root)
     machines = sorted(folder.name for folder in root.iterdir() if (folder / "train").is_dir())
-    if machine not in machines:
-        found = f"there are: {', '.join(machines)}" if machines else "no folder there has a train/ inside"
-        raise DataError(f"--data.machine {machine} is not in --data.root {root}; {found}")
-    training, test = _require_folders(root, f"{machine}/train", f"{machine}/test", data_set="DCASE")
-    layout = Layout(
-        training=_dcase_clips(root, _files(training), section),
-        test=_dcase_clips(root, _files(test), section),
-    )
-    anomalous = next((clip for clip in layout.training if clip.label == 1), None)
+    _require_named("machine", machine, machines, root, "no folder there has a train/ inside")
+    search = _Search()
+    training = _dcase_clips(root, search.clips(root / machine / "train"), section)
+    anomalous = next((clip for clip in training if clip.label == 1), None)
     if anomalous is not None:
         raise DataError(f"{anomalous.path} is anomalous by its name, yet lies among the training clips")
-    return layout
+
+    def test_clips() -> tuple[Clip, ...]:
+        folders = [folder for name in _DCASE_TEST_FOLDERS if (folder := root / machine / name).is_dir()]
+        if not folders:
+            _require_folders(root, f"{machine}/train", f"{machine}/test", data_set="DCASE")
+        files = list(chain.from_iterable(map(search.clips, folders)))
+        clips = _dcase_clips(root, files, section)
+        unlabelled = [clip.path for clip in clips if "label" not in _dcase_name(clip.path)]
+        if unlabelled:
+            raise DataError(
+                f"{len(unlabelled):,} of {len(clips):,} test clips have no label in their names, as {unlabelled[0]}, "
+                f"so they cannot be tested on; score them with predict and --data.predict_path {unlabelled[0].parent}"
+            )
+        return clips
+
+    return search.layout(training, test_clips)
 
 
-def scan_files(path: Path) -> tuple[Clip, ...]:
-    """List a single file, or all clips in a folder at any depth, as unlabelled (normal) clips.
+def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int = 0) -> Layout:
+    """Scan one machine of MIMII: ``<machine>/<id>/normal/`` and ``<machine>/<id>/abnormal/``.
+
+    Of each id, all abnormal and as many normal clips, drawn at random, are the test set; the other normal clips are
+    trained on.
+
+    Args:
+        root: Folder that holds one folder per machine.
+        machine: Name of the machine's folder.
+        section: Which id, as in ``id_00``, or ``None`` for all of the machine.
+        seed: Seed of the draw.
+
+    Raises:
+        DataError: The machine or id does not exist, a folder is empty, or an id has too few normal clips.
+    """
+    _require_folder(root)
+    machines = sorted(folder.name for folder in root.iterdir() if mimii_sections(folder))
+    _require_named("machine", machine, machines, root, "no folder there has an id_00/normal/ inside")
+    sections = mimii_sections(root / machine)
+    if section is not None:
+        _require_named("section", section, sections, root / machine, "")
+        sections = [section]
+    search = _Search()
+    training: list[Clip] = []
+    test: list[Clip] = []
+    lacking = [f"{machine}/{name}/abnormal" for name in sections if not (root / machine / name / "abnormal").is_dir()]
+    for name in sections:
+        folder = root / machine / name
+        normal = _clips(root, search.clips(folder / "normal"))
+        abnormal = [] if lacking else search.clips(folder / "abnormal")
+        if len(abnormal) >= len(normal):
+            raise DataError(
+                f"{folder} holds {len(normal)} normal and {len(abnormal)} abnormal clips; as many normal as abnormal "
+                "ones are tested on, which leaves none to train on"
+            )
+        order = torch.randperm(len(normal), generator=torch.Generator().manual_seed(seed)).tolist()
+        drawn = set(order[: len(abnormal)])
+        training += [clip for position, clip in enumerate(normal) if position not in drawn]
+        test += [clip for position, clip in enumerate(normal) if position in drawn]
+        test += [Clip(path, _name(root, path), label=1, anomaly_type=UNNAMED_ANOMALY) for path in abnormal]
+    problem = f"--data.root {root} cannot be tested on: {_folder_list(lacking)} not found" if lacking else ""
+    return Layout(tuple(training), tuple(test), problem, tuple(search.left_out))
+
+
+def mimii_sections(machine: Path) -> list[str]:
+    """Ids of a machine in the MIMII layout; none where a folder is none."""
+    if not machine.is_dir():
+        return []
+    return sorted(folder.name for folder in machine.glob("id_*") if (folder / "normal").is_dir())
+
+
+def scan_files(path: Path) -> Layout:
+    """List a single file, or all clips in a folder at any depth, as clips to test on that count as normal.
 
     Raises:
         DataError: Nothing there, or no clip.
     """
     if path.is_file():
         if path.suffix.lower() not in CLIP_SUFFIXES:
-            raise DataError(f"{path} is no clip: its suffix is none of {', '.join(CLIP_SUFFIXES)}")
-        return _clips(path.parent, [path])
+            raise DataError(f"{path} is not a clip: its suffix is none of {', '.join(CLIP_SUFFIXES)}")
+        return Layout((), _clips(path.parent, [path]))
     if not path.is_dir():
         raise DataError(f"--data.predict_path {path} does not exist; name a recording or a folder of recordings")
-    return _clips(path, _files(path))
+    search = _Search()
+    return Layout((), _clips(path, search.clips(path)), left_out=tuple(search.left_out))
+
+
+def looks_like_dcase(folder: Path) -> bool:
+    """Whether the clips in a folder, if any, are named as those of DCASE Task 2."""
+    named = [path for path in walk(folder) if path.suffix.lower() in CLIP_SUFFIXES]
+    return all(any(name.fullmatch(path.stem) for name in _DCASE_NAMES) for path in named)
+
+
+class _Search:
+    """Looks for clips in several folders and keeps what it leaves out."""
+
+    def __init__(self) -> None:
+        self.left_out: list[Path] = []
+
+    def clips(self, folder: Path) -> list[Path]:
+        """All clips in a folder; one clip in two formats is rejected."""
+        files, others = find_files(folder, CLIP_SUFFIXES)
+        if not files:
+            reason = f": {left_out_text(others)}" if others else ""
+            raise DataError(f"{folder} holds no clips ({TENSOR_SUFFIX}, .wav, .flac, .ogg, .mp3, …){reason}")
+        self.left_out += others
+        seen: dict[Path, Path] = {}
+        for path in files:
+            twin = seen.setdefault(path.with_suffix(""), path)
+            if twin is not path:
+                raise DataError(
+                    f"{path} and {twin.name} beside it are one clip in two formats; move one of them elsewhere"
+                )
+        return files
+
+    def layout(self, training: tuple[Clip, ...], test: Callable[[], tuple[Clip, ...]]) -> Layout:
+        """The clips, and why there are none to test on where that raises."""
+        try:
+            labelled, problem = test(), ""
+        except DataError as error:
+            labelled, problem = (), str(error)
+        return Layout(training, labelled, problem, tuple(self.left_out))
+
+
+def _scan_labelled_folders(root: Path, data_set: str, training: str, normal: str, anomalies: str) -> Layout:
+    _require_folder(root)
+    if not (root / training).is_dir():
+        _require_folders(root, training, normal, anomalies, data_set=data_set)
+    search = _Search()
+
+    def test_clips() -> tuple[Clip, ...]:
+        _require_folders(root, training, normal, anomalies, data_set=data_set)
+        typed = _typed_anomalies(root, root / anomalies, search.clips(root / anomalies))
+        return _clips(root, search.clips(root / normal)) + typed
+
+    return search.layout(_clips(root, search.clips(root / training)), test_clips)
 
 
 def _require_folder(root: Path) -> None:
@@ -131,72 +268,66 @@ def _require_folder(root: Path) -> None:
         raise DataError(f"--data.root {root} is not a folder")
 
 
-def _require_folders(root: Path, *names: str, data_set: str) -> list[Path]:
-    _require_folder(root)
+def _require_named(option: str, name: str, names: Sequence[str], folder: Path, nothing: str) -> None:
+    if name not in names:
+        found = f"there are: {', '.join(names)}" if names else nothing
+        raise DataError(f"--data.{option} {name} is not in {folder}; {found}")
+
+
+def _require_folders(root: Path, *names: str, data_set: str) -> None:
     missing = [name for name in names if not (root / name).is_dir()]
     if missing:
         raise DataError(
-            f"--data.root {root} has not the {data_set} layout: "
+            f"--data.root {root} does not have the {data_set} layout: "
             f"looked for {_folder_list(names)}, of which {_folder_list(missing)} not found"
         )
-    return [root / name for name in names]
 
 
 def _folder_list(names: Iterable[str]) -> str:
     return ", ".join(f"{name}/" for name in names)
 
 
-def _files(folder: Path) -> list[Path]:
-    """All clips at any depth, in the order of their names; one clip in two formats is refused.
-
-    A link to nothing is a clip too: who reads it says so, instead of going on with fewer clips.
-    """
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in CLIP_SUFFIXES
-        and (path.is_file() or not path.exists())
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not files:
-        raise DataError(f"{folder} holds no clips ({', '.join(CLIP_SUFFIXES)})")
-    seen: dict[Path, Path] = {}
-    for path in files:
-        twin = seen.setdefault(path.with_suffix(""), path)
-        if twin is not path:
-            raise DataError(f"{path} and {twin.name} beside it are one clip in two formats; remove one")
-    return files
+def _name(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _clips(root: Path, files: Sequence[Path]) -> tuple[Clip, ...]:
-    return tuple(Clip(path, path.relative_to(root).as_posix(), label=0) for path in files)
+    return tuple(Clip(path, _name(root, path), label=0) for path in files)
 
 
-def _typed_anomalies(root: Path, folder: Path) -> tuple[Clip, ...]:
+def _typed_anomalies(root: Path, folder: Path, files: Sequence[Path]) -> tuple[Clip, ...]:
     return tuple(
         Clip(
             path,
-            path.relative_to(root).as_posix(),
+            _name(root, path),
             label=1,
             anomaly_type=UNNAMED_ANOMALY if path.parent == folder else path.relative_to(folder).parts[0],
         )
-        for path in _files(folder)
+        for path in files
     )
 
 
+def _dcase_name(path: Path) -> dict[str, str]:
+    """Section and, if there is one, label that a file's name says.
+
+    Raises:
+        DataError: The name is not one of DCASE Task 2.
+    """
+    for form in _DCASE_NAMES:
+        if match := form.fullmatch(path.stem):
+            return match.groupdict()
+    raise DataError(f"{path} is not named as clips of DCASE Task 2 are (2020, or 2021 and later)")
+
+
 def _dcase_clips(root: Path, files: Sequence[Path], section: str | None) -> tuple[Clip, ...]:
-    clips, sections = [], set()
-    for path in files:
-        match = _DCASE_2020_NAME.fullmatch(path.stem) or _DCASE_2022_NAME.fullmatch(path.stem)
-        if match is None:
-            raise DataError(f"{path} has no file name of DCASE Task 2 development data (2020, or 2022 and later)")
-        sections.add(match["section"])
-        if section in (None, match["section"]):
-            label = int(match["label"] == "anomaly")
-            name = path.relative_to(root).as_posix()
-            clips.append(Clip(path, name, label, anomaly_type=UNNAMED_ANOMALY if label else ""))
+    """The clips of a section; those without a label in their names count as normal."""
+    named = [(path, _dcase_name(path)) for path in files]
+    clips = []
+    for path, parts in named:
+        if section in (None, parts["section"]):
+            label = int(parts.get("label") == "anomaly")
+            clips.append(Clip(path, _name(root, path), label, anomaly_type=UNNAMED_ANOMALY if label else ""))
     if not clips:
-        raise DataError(
-            f"--data.section {section} is not in {files[0].parent}; there are: {', '.join(sorted(sections))}"
-        )
+        sections = sorted({parts["section"] for _, parts in named})
+        raise DataError(f"--data.section {section} is not in {files[0].parent}; there are: {', '.join(sections)}")
     return tuple(clips)

@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 from typing import TypeGuard
 
+import soundfile
 import torch
 from torch import Tensor
 
-from datamodules.audio import read_audio
+from datamodules.audio import Channel, read_audio
 from datamodules.errors import DataError
 from datamodules.frontend import LogMelFrontEnd
 
@@ -18,16 +19,39 @@ from datamodules.frontend import LogMelFrontEnd
 for _message in ("Detected pickle protocol", "TypedStorage is deprecated"):
     warnings.filterwarnings("ignore", message=_message, category=UserWarning)
 
-AUDIO_SUFFIXES = (".wav", ".flac")
+# Formats whose files do not say their sample rate (RAW), or that mostly hold something else (MAT), are left out.
+_SUFFIXES = {
+    "WAV": (".wav", ".wave", ".bwf"),
+    "RF64": (".rf64",),
+    "W64": (".w64",),
+    "FLAC": (".flac",),
+    "OGG": (".ogg", ".oga", ".opus"),
+    "MP3": (".mp3",),
+    "AIFF": (".aiff", ".aif", ".aifc"),
+    "AU": (".au", ".snd"),
+    "CAF": (".caf",),
+    "VOC": (".voc",),
+    "NIST": (".sph", ".nist"),
+    "SVX": (".8svx", ".iff"),
+    "IRCAM": (".sf",),
+    "AVR": (".avr",),
+    "PAF": (".paf",),
+    "PVF": (".pvf",),
+    "WVE": (".wve",),
+}
+AUDIO_SUFFIXES = tuple(suffix for name in soundfile.available_formats() for suffix in _SUFFIXES.get(name, ()))
+"""Suffixes of the recordings that this libsndfile reads."""
+
 TENSOR_SUFFIX = ".pt"
 
 
-def load_spectrogram(path: Path, frontend: LogMelFrontEnd) -> Tensor:
+def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> Tensor:
     """Load one clip.
 
     Args:
-        path: A ``.pt`` file holding a log-mel spectrogram in dB, or a WAV or FLAC file.
+        path: A ``.pt`` file holding a log-mel spectrogram in dB, or a recording.
         frontend: Turns a recording into a spectrogram, and says how many bands to expect.
+        channel: Which channel of a recording to take.
 
     Returns:
         (F, T) float32 in dB, all frames of the clip.
@@ -37,7 +61,7 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd) -> Tensor:
     """
     if path.suffix.lower() == TENSOR_SUFFIX:
         return _load_tensor(path, frontend.settings.n_mels)
-    return _load_recording(path, frontend)
+    return _load_recording(path, frontend, channel)
 
 
 def read_tensor(path: Path) -> Tensor:
@@ -88,8 +112,8 @@ def _describe(content: object) -> str:
     return f"a {type(content).__name__}"
 
 
-def _load_recording(path: Path, frontend: LogMelFrontEnd) -> Tensor:
-    waveform, sample_rate = read_audio(path)
+def _load_recording(path: Path, frontend: LogMelFrontEnd, channel: Channel) -> Tensor:
+    waveform, sample_rate = read_audio(path, channel)
     seconds, window = len(waveform) / sample_rate, frontend.settings.window
     if seconds < window:
         raise DataError(f"{path} lasts {seconds:.3f} s, less than one --data.frontend.window of {window} s")
@@ -102,5 +126,5 @@ def _load_recording(path: Path, frontend: LogMelFrontEnd) -> Tensor:
 
 def _finite(spectrogram: Tensor, path: Path) -> Tensor:
     if not spectrogram.isfinite().all():
-        raise DataError(f"{path} holds NaN or infinite values; remove or repair it")
+        raise DataError(f"{path} holds NaN or infinite values; repair it or move it out of the data set")
     return spectrogram

@@ -167,4 +167,4 @@ def _show_clips(trainer: Trainer, key: str, stage: Path, examples: Sequence[Exam
     recordings = {clip.name: clip.path for clip in clips}
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            log_clips(logger, key, examples, scores, recordings)
+            log_clips(logger, key, examples, scores, recordings, getattr(data, "channel", "mix"))

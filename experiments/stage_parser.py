@@ -5,14 +5,14 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule
+from datamodules import AudioFolderDataModule, DCASEDataModule, MIMIIDataModule, PlanerDataModule
 from experiments.parser import OneLineErrors
 from lightning_modules import Autoencoder, MaskedAutoencoder
 
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
 CHOICES = {
     "model": (Autoencoder, MaskedAutoencoder),
-    "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule),
+    "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule, MIMIIDataModule),
 }
 
 

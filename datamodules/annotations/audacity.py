@@ -9,7 +9,6 @@ https://manual.audacityteam.org/man/importing_and_exporting_labels.html
 from __future__ import annotations
 
 import io
-import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from datamodules.annotations.rows import AnnotationRow, Complain, by_clip, parse_number, some_of
 from datamodules.annotations.table import read_text
 from datamodules.errors import DataError, quoted
+from datamodules.files import walk
 
 SUFFIX = ".txt"
 _LINE_ENDS = r"[\r\n]+"
@@ -35,7 +35,7 @@ def read(path: Path, complain: Complain) -> Iterator[AnnotationRow]:
     if not path.is_dir():
         yield from _read_track(path, path.stem, complain)
         return
-    files = sorted(_visible_files(path))
+    files = sorted(walk(path))
     tracks = [file for file in files if file.suffix.lower() == SUFFIX]
     if not tracks:
         raise DataError(f"{path} holds no label tracks (*{SUFFIX})")
@@ -70,23 +70,6 @@ def write(folder: Path, rows: Iterable[AnnotationRow]) -> None:
             labels = [(0.0, 0.0, f"{_UNANNOTATED} {of_clip[0].anomaly_type}")]
         lines = (f"{start:.6f}\t{end:.6f}\t{' '.join(re.split(_LINE_ENDS, label))}\n" for start, end, label in labels)
         track.write_text("".join(lines), "utf-8")
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    """All files at any depth, linked folders too, but not what begins with a dot, as macOS's ``._a.txt`` does."""
-
-    def unreadable(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}")
-
-    for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        visible = (name for name in folders if name[0] != "." and name != "__MACOSX")
-        folders[:] = [name for name in visible if not _leads_back(Path(parent, name))]
-        yield from (Path(parent, name) for name in files if name[0] != ".")
-
-
-def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one that it lies in."""
-    return folder.is_symlink() and any(folder.samefile(parent) for parent in folder.absolute().parents)
 
 
 def _read_track(path: Path, clip: str, complain: Complain) -> Iterator[AnnotationRow]:

@@ -12,7 +12,17 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from datamodules.audio import empty, not_finite, open_audio
+from datamodules.audio import (
+    Channel,
+    ChannelTally,
+    SoundInfo,
+    blocks,
+    empty,
+    mix_down,
+    not_finite,
+    open_audio,
+    require_channel,
+)
 from datamodules.frontend import FrontEndSettings
 from datamodules.spectrograms import TENSOR_SUFFIX, read_tensor
 
@@ -27,7 +37,6 @@ CLIPPING_RUN = 3
 FLOOR_DB = -200.0
 """What stands for the level of nothing but zeros."""
 
-_BLOCK = 1 << 16
 _FFT = 4096
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
@@ -41,13 +50,15 @@ class Measured:
         seconds: Duration in s; that of a spectrogram follows from the published hop of 25 ms.
         sample_rate: In Hz, 0 for a spectrogram.
         channels: Of sound, 0 for a spectrogram.
-        level_db: Root mean square over samples and channels; the mean of a spectrogram.
-        peak_db: Largest magnitude; the largest value of a spectrogram.
-        clipped: Samples at full scale whose two predecessors are too, over all channels.
+        level_db: Root mean square of the mix, or of the channel that is taken; the mean of a spectrogram.
+        peak_db: Largest magnitude of the same; the largest value of a spectrogram.
+        clipped: Samples at full scale whose two predecessors are too, over all channels that are taken.
         flat_seconds: Longest stretch in which nothing changes: zeros of a dropped connection, a stuck converter.
         content: Digest of the samples as numbers, the same whatever the header, the container and the sample rate say.
         spectrum: (bands,) level in dB in third octaves (NaN without a frequency of the transform), or of each band of
             a spectrogram.
+        channel_levels_db: Root mean square of each channel of sound.
+        info: What the warnings about a recording need, where its channels are mixed.
     """
 
     form: str
@@ -60,41 +71,48 @@ class Measured:
     flat_seconds: float
     content: str
     spectrum: Floats
+    channel_levels_db: tuple[float, ...] = ()
+    info: SoundInfo | None = None
 
 
-def measure(path: Path) -> Measured:
+def measure(path: Path, channel: Channel = "mix") -> Measured:
     """Read a file once, a block at a time.
 
+    Args:
+        path: A recording or a spectrogram.
+        channel: Which channel of a recording is trained on.
+
     Raises:
-        DataError: It cannot be read, is truncated, empty, or holds NaN or infinity.
+        DataError: It cannot be read, is truncated, empty, lacks the channel, or holds NaN or infinity.
     """
-    return _measure_spectrogram(path) if path.suffix.lower() == TENSOR_SUFFIX else _measure_sound(path)
+    return _measure_spectrogram(path) if path.suffix.lower() == TENSOR_SUFFIX else _measure_sound(path, channel)
 
 
-def level_db(path: Path) -> float:
+def level_db(path: Path, channel: Channel = "mix") -> float:
     """The level of a clip as `Measured.level_db` has it, without measuring anything else.
 
     Raises:
-        DataError: The file cannot be read, is truncated, empty, or holds NaN or infinity.
+        DataError: As `measure`.
     """
     if path.suffix.lower() == TENSOR_SUFFIX:
         return _mean(read_tensor(path).contiguous().numpy())
     squares, samples = 0.0, 0
     with open_audio(path) as file:
-        for block in _blocks(file, path):
-            squares += _sum_of_squares(block)
-            samples += block.size
+        require_channel(path, file.channels, channel)
+        for block in _finite_blocks(path, file):
+            squares += float(np.square(mix_down(block, channel), dtype=np.float64).sum())
+            samples += len(block)
     return _decibel(squares / samples)
 
 
-def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Floats]:
+def _finite_blocks(path: Path, file: soundfile.SoundFile) -> Iterator[Floats]:
     """Samples (samples, channels), a block at a time.
 
     Raises:
         DataError: There are none, or some are NaN or infinite.
     """
     read = False
-    for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+    for block in blocks(path, file):
         if not np.isfinite(block).all():
             raise not_finite(path)
         read = True
@@ -103,10 +121,11 @@ def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Floats]:
         raise empty(path)
 
 
-def _measure_sound(path: Path) -> Measured:
+def _measure_sound(path: Path, channel: Channel) -> Measured:
     with open_audio(path) as file:
-        tally = _Tally(full_scale(file.subtype), file.channels)
-        for block in _blocks(file, path):
+        require_channel(path, file.channels, channel)
+        tally = _Tally(full_scale(file.subtype), file.channels, channel)
+        for block in _finite_blocks(path, file):
             tally.add(block)
         return tally.result(file)
 
@@ -144,11 +163,14 @@ def full_scale(subtype: str) -> float:
 class _Tally:
     """Sums over the blocks of a recording."""
 
-    def __init__(self, full_scale: float, channels: int) -> None:
+    def __init__(self, full_scale: float, channels: int, channel: Channel) -> None:
         self.samples = 0
+        self._channel: Channel = channel
         self._full_scale = np.float32(full_scale)
-        self._at_full_scale = np.zeros((CLIPPING_RUN - 1, channels), dtype=bool)  # of the last samples before a block
-        self._squares, self._peak, self._clipped = 0.0, 0.0, 0
+        taken = channels if channel == "mix" else 1
+        self._at_full_scale = np.zeros((CLIPPING_RUN - 1, taken), dtype=bool)  # of the last samples before a block
+        self._levels = ChannelTally(channels)
+        self._peak, self._clipped = 0.0, 0
         self._run = _LongestRun()
         self._digest = blake2b(bytes([channels % 256]), digest_size=16)
         self._window = np.hanning(_FFT).astype(np.float32)
@@ -158,16 +180,17 @@ class _Tally:
     def add(self, block: Floats) -> None:
         """Take the next samples, (samples, channels)."""
         self.samples += len(block)
-        magnitude = np.abs(block)
-        self._squares += _sum_of_squares(block)
-        self._peak = max(self._peak, float(magnitude.max()))
-        flags = np.concatenate([self._at_full_scale, magnitude >= self._full_scale])
+        signal = mix_down(block, self._channel)
+        self._levels.add(block, signal)
+        self._peak = max(self._peak, float(np.abs(signal).max()))
+        taken = block if self._channel == "mix" else signal[:, None]
+        flags = np.concatenate([self._at_full_scale, np.abs(taken) >= self._full_scale])
         self._clipped += int((flags[2:] & flags[1:-1] & flags[:-2]).sum())
         self._at_full_scale = flags[-(CLIPPING_RUN - 1) :]
-        self._run.add(block)
+        self._run.add(signal[:, None])
         self._digest.update(block.astype("<f4").tobytes())
         whole = len(block) // _FFT * _FFT
-        frames = block[:whole].mean(axis=1).reshape(-1, _FFT) * self._window
+        frames = signal[:whole].reshape(-1, _FFT) * self._window
         self._power += np.square(np.abs(np.fft.rfft(frames)), dtype=np.float64).sum(axis=0)
         self._spectra += len(frames)
 
@@ -179,12 +202,14 @@ class _Tally:
             seconds=self.samples / rate,
             sample_rate=rate,
             channels=file.channels,
-            level_db=_decibel(self._squares / (self.samples * file.channels)),
+            level_db=_decibel(self._levels.signal / self.samples),
             peak_db=_decibel(self._peak**2),
             clipped=self._clipped,
             flat_seconds=self._run.longest / rate if self._run.longest > 1 else 0.0,
             content=self._digest.hexdigest(),
             spectrum=self._third_octaves(rate),
+            channel_levels_db=tuple(_decibel(squares / self.samples) for squares in self._levels.channels),
+            info=self._levels.info(rate) if self._channel == "mix" else None,
         )
 
     def _third_octaves(self, rate: int) -> Floats:
@@ -219,10 +244,6 @@ class _LongestRun:
         lengths[0] += self._current - (self._last is not None)
         self.longest = max(self.longest, int(lengths.max()))
         self._current, self._last = int(lengths[-1]), rows[-1:]
-
-
-def _sum_of_squares(block: Floats) -> float:
-    return float(np.square(block, dtype=np.float64).sum())
 
 
 def _mean(spectrogram: Floats) -> float:

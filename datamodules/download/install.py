@@ -229,9 +229,9 @@ def _root_within(staged: Path, data_set: DataSet, archive: Path) -> Path:
 def _checked_counts(data_set: DataSet, root: Path, archive: Path, annotations: Path | None) -> ClipCounts:
     try:
         layout = data_set.scan(root)
+        counts = _count(layout)
     except DataError as error:
         raise DataError(f"{archive} is not {data_set.title}: {error}") from None
-    counts = _count(layout)
     if data_set.counts not in (None, counts):
         raise DataError(f"{archive} holds {counts}, {data_set.title} has {data_set.counts}")
     if annotations is not None:

@@ -26,6 +26,7 @@ class ManifestRow:
         duration: Its length in seconds.
         clip_sha256: Checksum of the clip's file.
         source_sha256: Checksum of the recording's file.
+        channel: Which channel of the recording it is, or "mix".
     """
 
     clip: str
@@ -34,9 +35,12 @@ class ManifestRow:
     duration: int
     clip_sha256: str
     source_sha256: str
+    channel: str = "mix"
 
 
 COLUMNS = tuple(field.name for field in fields(ManifestRow))
+_COLUMNS_OF_MIXES = COLUMNS[:-1]
+"""What manifests had before there was a choice of channels."""
 
 
 class Manifest:
@@ -55,8 +59,11 @@ class Manifest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and tuple(next(self._records(), ())) != COLUMNS:
-            raise DataError(f"{path} is not a manifest as slicing writes it; choose another --output")
+        self._columns: tuple[str, ...] = COLUMNS
+        if path.exists():
+            self._columns = tuple(next(self._records(), ()))
+            if self._columns not in (COLUMNS, _COLUMNS_OF_MIXES):
+                raise DataError(f"{path} is not a manifest as slicing writes it; choose another --output")
 
     def rows(self) -> Iterator[ManifestRow]:
         """Rows that were written whole, one at a time; none where there is no file.
@@ -69,7 +76,7 @@ class Manifest:
         records = self._records()
         next(records)
         for cells in records:
-            row = _parse(cells)
+            row = _parse(cells, len(self._columns))
             if row is None:
                 if next(records, None) is None and self.cut_off:
                     return
@@ -99,12 +106,13 @@ class Manifest:
         try:
             write_manifest(temporary, (row for row in self.rows() if row.source not in sources))
             temporary.replace(self.path)
+            self._columns = COLUMNS
         finally:
             temporary.unlink(missing_ok=True)
 
     def append(self, addition: Manifest) -> None:
         """Add the rows of another manifest."""
-        if not self.path.exists():
+        if not self.path.exists() or self._columns != COLUMNS:
             self.forget(())
         with self.path.open("ab") as file, addition.path.open("rb") as rows:
             rows.readline()
@@ -119,12 +127,13 @@ def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
         writer.writerows(astuple(row) for row in rows)
 
 
-def _parse(cells: list[str]) -> ManifestRow | None:
+def _parse(cells: list[str], columns: int) -> ManifestRow | None:
     try:
-        clip, source, offset, duration, clip_sha256, source_sha256 = cells
-        return ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256)
-    except ValueError:
+        clip, source, offset, duration, clip_sha256, source_sha256, *channel = cells
+        row = ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256, *channel)
+    except (ValueError, TypeError):
         return None
+    return row if len(cells) == columns and (row.channel == "mix" or row.channel.isdecimal()) else None
 
 
 def file_sha256(path: Path) -> str:

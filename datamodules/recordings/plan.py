@@ -9,15 +9,13 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-import soundfile
-
-from datamodules.audio import empty, refuse_truncated_wav, unreadable
+from datamodules.audio import Channel, count_samples, empty, open_audio, require_channel
 from datamodules.errors import DataError
+from datamodules.files import find_files, left_out_text
 from datamodules.recordings.names import PLANER_PREFIX, RecordingName
 from datamodules.spectrograms import AUDIO_SUFFIXES
 
 SECONDS_A_MINUTE = 60
-_UNKNOWN_LENGTH = 2**62  # libsndfile's own value is the largest int64
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,11 @@ class Recording:
 
 
 def plan_recordings(
-    sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None
-) -> list[Recording]:
-    """Look at every recording's header and name its clips; nothing is decoded or written.
+    sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None, channel: Channel = "mix"
+) -> tuple[list[Recording], list[Path]]:
+    """Look at every recording's header and name its clips; nothing is written.
+
+    Only recordings whose headers do not say how long they are get decoded, to count their samples.
 
     Args:
         sources: Recordings, and folders to search for them at any depth.
@@ -86,47 +86,54 @@ def plan_recordings(
         suffix: Suffix of the clips.
         start: Minute at which the first of those recordings begins whose names say no time; each of the others
             begins at the full minute after the one before.
+        channel: Which channel is wanted.
+
+    Returns:
+        The recordings, and the files in the folders that cannot be read as recordings.
 
     Raises:
-        DataError: A source is missing, damaged or of unknown length, or two would give clips of one name.
+        DataError: A source is missing or damaged, lacks the channel, or two would give clips of one name.
     """
     recordings = []
+    found, left_out = _files(sources)
     coming = None if start is None else RecordingName(PLANER_PREFIX, 1, start)
-    for path, source in _files(sources):
-        recording = _inspect(path, source, clip_seconds, suffix, coming)
+    for path, source in found:
+        recording = _inspect(path, source, clip_seconds, suffix, coming, channel)
         if coming is not None and recording.name is coming:
             coming = coming.after(recording.minutes)
         recordings.append(recording)
     _refuse_same_names(recordings)
-    return recordings
+    return recordings, left_out
 
 
-def _files(sources: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]:
+    """Recordings with their names in the manifest, and the files that are left out."""
+    found: list[tuple[Path, str]] = []
+    left_out: list[Path] = []
     for source in sources:
         if source.is_file():
-            yield source, source.name
+            found.append((source, source.name))
             continue
         if not source.is_dir():
             raise DataError(f"{source} does not exist; name recordings or folders of recordings")
-        found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES]
-        visible = [path for path in found if not any(part[0] == "." for part in path.relative_to(source).parts)]
-        if not visible:
-            raise DataError(f"{source} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
-        for path in visible:
-            yield path, path.relative_to(source).as_posix()
+        inside, others = find_files(source, AUDIO_SUFFIXES)
+        if not inside:
+            reason = f": {left_out_text(others)}" if others else ""
+            raise DataError(f"{source} holds no recordings (.wav, .flac, .ogg, .mp3, …){reason}")
+        found += [(path, path.relative_to(source).as_posix()) for path in inside]
+        left_out += others
+    return found, left_out
 
 
-def _inspect(path: Path, source: str, clip_seconds: int, suffix: str, coming: RecordingName | None) -> Recording:
-    try:
-        refuse_truncated_wav(path)
-        with soundfile.SoundFile(path) as file:
-            sample_rate, frames, channels, subtype = file.samplerate, file.frames, file.channels, file.subtype
-    except (soundfile.SoundFileError, OSError) as error:
-        raise unreadable(path, error) from None
+def _inspect(
+    path: Path, source: str, clip_seconds: int, suffix: str, coming: RecordingName | None, channel: Channel
+) -> Recording:
+    with open_audio(path) as file:
+        require_channel(path, file.channels, channel)
+        sample_rate, channels, subtype = file.samplerate, file.channels, file.subtype
+        frames = count_samples(path, file)
     if frames == 0:
         raise empty(path)
-    if frames >= _UNKNOWN_LENGTH:
-        raise DataError(f"{path} does not say how long it is, as if it was cut off or piped; encode it anew")
     name = RecordingName.of(path.stem)
     if name.start is None and coming is not None:
         name = coming

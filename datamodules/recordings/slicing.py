@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,7 @@ import soundfile
 from rich.console import Console
 from rich.progress import Progress
 
-from datamodules.audio import unreadable
+from datamodules.audio import Channel, ChannelTally, SoundInfo, unreadable
 from datamodules.errors import DataError
 from datamodules.recordings.cutting import FORMATS, clip_subtype, cut
 from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256, write_manifest
@@ -32,11 +32,15 @@ class SliceSummary:
         written: Clips that were written.
         kept: Clips that a run before had written.
         left_over: Seconds behind the last whole clip of each recording that has any, by the recording's name.
+        left_out: Files in the source folders that cannot be read as recordings.
+        mixed: What was found about the channels of each recording that was mixed down, by its file.
     """
 
     written: int
     kept: int
     left_over: dict[str, float]
+    left_out: list[Path] = field(default_factory=list)
+    mixed: dict[Path, SoundInfo] = field(default_factory=dict)
 
 
 def slice_recordings(
@@ -45,24 +49,26 @@ def slice_recordings(
     clip_seconds: int = 10,
     audio_format: str = "wav",
     start: datetime | None = None,
+    channel: Channel = "mix",
 ) -> SliceSummary:
     """Cut recordings into clips of one length, with the planer's names, and list them in a manifest.
 
     Samples go through unchanged, block by block, so that memory does not depend on a recording's length;
-    several channels are mixed down to their mean. Folders below a source folder are kept. Every header is
-    looked at before anything is written. A recording's clips, and its rows in the manifest, take their place
-    when it has been read to its end; so a run that was interrupted goes on where it was, and a damaged
-    recording leaves nothing.
+    several channels are mixed down to their mean, or one of them is taken. Folders below a source folder are
+    kept. Every header is looked at before anything is written. A recording's clips, and its rows in the
+    manifest, take their place when it has been read to its end; so a run that was interrupted goes on where it
+    was, and a damaged recording leaves nothing.
 
     Args:
-        sources: WAV or FLAC files, and folders of them.
+        sources: Recordings, and folders of them.
         output: Folder to write, one run at a time. Other files may lie there; none is overwritten.
         clip_seconds: Length of a clip in seconds, a divisor of 60.
         audio_format: ``wav`` or ``flac``.
         start: See :func:`~datamodules.recordings.plan.plan_recordings`.
+        channel: Index of a channel from 0, or ``mix``.
 
     Returns:
-        Numbers of clips, and what was left over.
+        Numbers of clips, and what was left over, left out and mixed.
 
     Raises:
         DataError: An option is out of range, a recording is missing or damaged, a name is taken, or ``output``
@@ -72,26 +78,31 @@ def slice_recordings(
         raise DataError(f"--seconds is {clip_seconds}; it must divide a minute, as 10 does")
     if audio_format not in FORMATS:
         raise DataError(f"--format is {audio_format}; choose {' or '.join(FORMATS)}")
+    if channel != "mix" and channel < 0:
+        raise DataError(f"--channel is {channel}; it must be the index of a channel from 0, or mix")
     for source in sources:
         if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
             raise DataError(f"--output {output} lies inside {source}, where clips would be taken for recordings")
-    recordings = plan_recordings(sources, clip_seconds, f".{audio_format}", start)
+    recordings, left_out = plan_recordings(sources, clip_seconds, f".{audio_format}", start, channel)
     for recording in recordings:
         clip_subtype(recording)
-    written = _slice_all([recording for recording in recordings if recording.n_clips], output)
+    mixed: dict[Path, SoundInfo] = {}
+    written = _slice_all([recording for recording in recordings if recording.n_clips], output, channel, mixed)
     return SliceSummary(
         written=written,
         kept=sum(recording.n_clips for recording in recordings) - written,
         left_over={
             recording.source: recording.seconds_left_over for recording in recordings if recording.seconds_left_over
         },
+        left_out=left_out,
+        mixed=mixed,
     )
 
 
-def _slice_all(recordings: Sequence[Recording], output: Path) -> int:
-    """Slice what is not sliced yet; returns the number of clips written."""
+def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, mixed: dict[Path, SoundInfo]) -> int:
+    """Slice what is not sliced yet, noting what was mixed; returns the number of clips written."""
     manifest = Manifest(output / MANIFEST_FILE)
-    finished = _finished(recordings, manifest)
+    finished = _finished(recordings, manifest, channel)
     written = 0
     with _folder(output) as unfinished, Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Slicing", total=sum(recording.n_clips for recording in recordings))
@@ -105,8 +116,11 @@ def _slice_all(recordings: Sequence[Recording], output: Path) -> int:
                     raise _taken(manifest.path, f"another {recording.source} than {recording.path}")
                 progress.advance(task, recording.n_clips)
                 continue
-            rows = cut(recording, checksum, unfinished)
+            tally = ChannelTally(recording.channels)
+            rows = cut(recording, checksum, unfinished, channel, tally)
             write_manifest(unfinished / MANIFEST_FILE, _each(rows, lambda: progress.advance(task)))
+            if channel == "mix":
+                mixed[recording.path] = tally.info(recording.sample_rate)
             _take_place(unfinished, output, manifest)
             written += recording.n_clips
     return written
@@ -118,7 +132,7 @@ def _each(rows: Iterator[ManifestRow], then: Callable[[], None]) -> Iterator[Man
         then()
 
 
-def _finished(recordings: Sequence[Recording], manifest: Manifest) -> dict[str, str]:
+def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Channel) -> dict[str, str]:
     """Checksums, by name, of the recordings whose clips are all there; rows of half finished ones are forgotten."""
     planned = {recording.source: recording for recording in recordings}
     owners = {next(recording.clips()): recording.source for recording in recordings}
@@ -132,6 +146,8 @@ def _finished(recordings: Sequence[Recording], manifest: Manifest) -> dict[str, 
             continue
         if row.duration != recording.clip_seconds or PurePosixPath(row.clip).suffix != recording.suffix:
             raise _taken(manifest.path, f"clips of {row.source} with another --seconds or --format")
+        if row.channel != str(channel):
+            raise _taken(manifest.path, f"clips of {row.source} from --channel {row.channel}, not {channel}")
         counts[row.source] = counts.get(row.source, 0) + 1
         checksums[row.source] = row.source_sha256
     root = manifest.path.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.dcase import DCASE_FRONT_END
+from datamodules.frontend import DCASE_FRONT_END
 
 Array = NDArray[np.float32]
 

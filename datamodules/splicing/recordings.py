@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from datamodules.audio import read_audio
+from datamodules.audio import cancelled, inspect, read_audio
 from datamodules.errors import DataError
+from datamodules.files import left_out_text
 from datamodules.frontend import LogMelFrontEnd
 from datamodules.layouts import Clip, Layout, scan_audio_folder, scan_dcase
 from datamodules.splicing.background import FRONT_END, Array, background
@@ -42,10 +44,14 @@ def scan(source: Path, machine: str | None, section: str | None) -> Layout:
         DataError: As the layouts raise it, in the words of the splice command.
     """
     try:
-        return scan_audio_folder(source) if machine is None else scan_dcase(source, machine, section)
+        layout = scan_audio_folder(source) if machine is None else scan_dcase(source, machine, section)
+        layout.test  # noqa: B018  raises where there is nothing to splice
     except DataError as error:
         hint = "; name a --machine if this is DCASE data" if machine is None and source.is_dir() else ""
         raise DataError(str(error).replace("--data.root ", "").replace("--data.", "--") + hint) from None
+    if layout.left_out:
+        warnings.warn(left_out_text(layout.left_out), stacklevel=2)
+    return layout
 
 
 def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
@@ -55,13 +61,16 @@ def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
         DataError: A clip cannot be read or is too short.
     """
     front_end = LogMelFrontEnd(FRONT_END)
-    recordings = []
+    recordings, infos = [], {}
     for clip in track(clips, description, console=Console(stderr=True), transient=True):
         waveform, sample_rate = read_audio(clip.path)
         if len(waveform) < FRONT_END.window * sample_rate:
-            raise DataError(f"{clip.path} lasts less than {FRONT_END.window} s; remove it")
+            raise DataError(f"{clip.path} lasts less than {FRONT_END.window} s; move it out of the data set")
         spectrogram = front_end(waveform, sample_rate).numpy()
         recordings.append(Recording(clip, spectrogram, background(spectrogram), len(waveform), sample_rate))
+        infos[clip.path] = inspect(clip.path)
+    if text := cancelled(infos):
+        warnings.warn(text.partition("; --")[0] + "; splice recordings of one channel", stacklevel=2)
     return recordings
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, frame_mask
 from datamodules.annotations.rows import by_clip
-from datamodules.audio import open_audio
+from datamodules.audio import sound_seconds
 from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import AUDIO_SUFFIXES
@@ -87,7 +87,7 @@ class _DataSet:
             raise DataError(f"--root {root} is not a folder; name the folder of the data set")
         if not (root / "evaluation").is_dir() and not (root / "test").is_dir():
             # No folder says what is normal, so any clip may be annotated.
-            clips = [replace(clip, label=1, anomaly_type=UNNAMED_ANOMALY) for clip in scan_files(root)]
+            clips = [replace(clip, label=1, anomaly_type=UNNAMED_ANOMALY) for clip in scan_files(root).test]
             return cls(clips, None, None, _lengths(clips, clip_seconds))
         layout = scan_planer(root) if (root / "evaluation").is_dir() else scan_audio_folder(root)
         normal = sum(clip.label == 0 for clip in layout.test)
@@ -96,15 +96,10 @@ class _DataSet:
 
 def _lengths(clips: Sequence[Clip], clip_seconds: float) -> dict[str, float]:
     return {
-        clip.name: _duration(clip.path) if clip.path.suffix.lower() in AUDIO_SUFFIXES else clip_seconds
+        clip.name: sound_seconds(clip.path) if clip.path.suffix.lower() in AUDIO_SUFFIXES else clip_seconds
         for clip in clips
         if clip.label
     }
-
-
-def _duration(path: Path) -> float:
-    with open_audio(path) as file:
-        return file.frames / file.samplerate
 
 
 def _known_types(path: Path, data: _DataSet | None) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -11,7 +12,7 @@ from datamodules.errors import DataError
 from experiments.data_page.page import build_page
 from experiments.data_page.problems import problem_tables
 from experiments.data_page.rows import to_csv
-from experiments.data_page.tables import annotations_table, clips_table, formats_table, level_tables
+from experiments.data_page.tables import annotations_table, channels_table, clips_table, formats_table, level_tables
 from experiments.data_page.words import summarise
 from experiments.files import write_atomically
 from experiments.report.terminal import print_table
@@ -23,15 +24,17 @@ def describe(
     annotations: str | None = None,
     output: str = "data.html",
     workers: int | None = None,
+    channel: int | Literal["mix"] = "mix",
 ) -> None:
     """Describe a data set in tables, in words and on one self-contained HTML page, with a CSV of all clips beside it.
 
     Args:
-        folder: Folder of the data set; of DCASE data the folder of all machines, or of one.
-        layout: How the clips lie there: planer, dcase or folder; found out by default.
+        folder: Folder of the data set; of DCASE and MIMII the folder of all machines, or of one.
+        layout: How the clips lie there: planer, dcase, mimii or folder; found out by default.
         annotations: CSV of annotated intervals; `annotations.csv` in the folder by default, if there.
         output: The HTML file to write; an older one, and the CSV beside it, is replaced.
-        workers: Clips read at a time, one a core by default.
+        workers: Clips read at a time, one per core by default.
+        channel: Which channel of the recordings is trained on: its index from 0, or mix, the mean of all channels.
 
     Raises:
         DataError: If the folder has none of the layouts, or a file cannot be written.
@@ -41,7 +44,7 @@ def describe(
         raise DataError(f"{output} is a folder; --output has to name the HTML file to write")
     if annotations is not None and not Path(annotations).is_file():
         raise DataError(f"--annotations {annotations} is not a file; name a CSV file of annotations")
-    surveyed = survey(Path(folder), layout, None if annotations is None else Path(annotations), workers)
+    surveyed = survey(Path(folder), layout, None if annotations is None else Path(annotations), workers, channel)
     findings = find(surveyed)
     _print(surveyed, findings)
     rows = page.with_suffix(".csv")
@@ -58,9 +61,9 @@ def describe(
 
 def _print(surveyed: Survey, findings: Findings) -> None:
     console = Console(highlight=False)
-    annotated = annotations_table(surveyed)
     tables = [clips_table(surveyed), formats_table(surveyed), *level_tables(surveyed, findings)]
-    for table in [*tables, *problem_tables(surveyed, findings), *([annotated] if annotated else [])]:
-        print_table(console, table)
+    for table in [*tables, channels_table(surveyed), *problem_tables(surveyed, findings), annotations_table(surveyed)]:
+        if table is not None:
+            print_table(console, table)
     for sentence in summarise(surveyed, findings):
         console.print(f"\n{sentence}", markup=False)

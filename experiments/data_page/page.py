@@ -6,7 +6,14 @@ from datamodules.description import Findings, Survey
 from experiments.data_page.figures import annotation_figure, duration_figure, level_figure, spectrum_figure
 from experiments.data_page.kinds import SOUND, media_of, medium_of
 from experiments.data_page.problems import problem_tables
-from experiments.data_page.tables import annotations_table, clips_table, folders_table, formats_table, level_tables
+from experiments.data_page.tables import (
+    annotations_table,
+    channels_table,
+    clips_table,
+    folders_table,
+    formats_table,
+    level_tables,
+)
 from experiments.data_page.words import summarise
 from experiments.report.fragments import Section, bullets, figure_html, folded, paragraph, table_html
 from experiments.report.shell import frame_page
@@ -56,7 +63,8 @@ def _level_section(survey: Survey, findings: Findings) -> Section | None:
         caption = "Each dot is a clip that is not silent, each bar the median of its kind."
         figure = level_figure(survey, medium)
         parts += [*([figure_html(figure, caption)] if figure else []), table_html(table)]
-    return Section("Levels", "".join(parts))
+    channels = channels_table(survey)
+    return Section("Levels", "".join([*parts, *([table_html(channels)] if channels else [])]))
 
 
 def _spectrum_section(survey: Survey) -> Section | None:

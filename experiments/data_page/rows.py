@@ -12,7 +12,7 @@ from experiments.data_page.tables import annotated_seconds
 
 _HEADER = (
     "name", "split", "type", "format", "seconds", "sample_rate", "channels", "level_db", "peak_db", "clipped_samples",
-    "flat_seconds", "intervals", "annotated_seconds", "same_samples_as", "findings", "problem",
+    "flat_seconds", "channel_levels_db", "intervals", "annotated_seconds", "same_samples_as", "findings", "problem",
 )  # fmt: skip
 
 
@@ -34,12 +34,13 @@ def to_csv(survey: Survey, findings: Findings) -> str:
 
 def _row(clip: SurveyedClip, twins: Mapping[str, str], notes: Mapping[str, list[str]]) -> list[object]:
     found, name = clip.measured, clip.clip.name
-    measured: list[object] = [""] * 8
+    measured: list[object] = [""] * 9
     if found is not None:
         levels = [f"{number:.2f}" for number in (found.level_db, found.peak_db)]
         rate = [found.sample_rate or "", found.channels or ""]
         flat = f"{found.flat_seconds:.6g}"
-        measured = [format_of(found), f"{found.seconds:.6g}", *rate, *levels, found.clipped, flat]
+        of_channels = " ".join(f"{level:.2f}" for level in found.channel_levels_db)
+        measured = [format_of(found), f"{found.seconds:.6g}", *rate, *levels, found.clipped, flat, of_channels]
     marked = [len(clip.clip.intervals), f"{annotated_seconds(clip):.6g}" if clip.clip.intervals else ""]
     return [
         name, clip.split, clip.kind, *measured, *marked, twins.get(name, ""), " ".join(notes.get(name, [])),

@@ -28,8 +28,9 @@ _SPREAD = (5, 50, 95)
 
 _FLAT = f"Interrupted: {FLAT_SECONDS:g} s or more without any change."
 _NOTES = {
-    SOUND: "RMS and peak over all samples; a sine at full scale has −3 dBFS RMS. Silent: RMS below "
-    f"−{abs(SILENT_DBFS):g} dBFS, or one value. {_FLAT} Clipped: three or more samples in a row at full scale.",
+    SOUND: "RMS and peak of the mix of all channels, or of --channel; a sine at full scale has −3 dBFS RMS. Silent: "
+    f"RMS below −{abs(SILENT_DBFS):g} dBFS, or one value. {_FLAT} Clipped: three samples or more in a row at full "
+    "scale.",
     SPECTROGRAMS: f"Mean over all values. Silent: one value all over. {_FLAT}",
 }
 
@@ -85,6 +86,31 @@ def formats_table(survey: Survey) -> Table:
 def level_tables(survey: Survey, findings: Findings) -> list[Table]:
     """Levels by split and type, one table for recordings and one for spectrograms."""
     return [_level_table(survey, findings, medium) for medium in media_of(survey)]
+
+
+def channels_table(survey: Survey) -> Table | None:
+    """Levels of each channel, of recordings that have as many; nothing where all are mono."""
+    measured = [clip.measured for clip in survey.clips if clip.measured and len(clip.measured.channel_levels_db) > 1]
+    groups = []
+    for channels in sorted({len(one.channel_levels_db) for one in measured}):
+        levels = np.array([one.channel_levels_db for one in measured if len(one.channel_levels_db) == channels])
+        percentiles = np.percentile(levels, _SPREAD, axis=0).T
+        groups.append(
+            tuple(
+                (Cell(f"{channel} of 0 to {channels - 1}"), _count(len(levels)), *map(_level, of_channel))
+                for channel, of_channel in enumerate(percentiles)
+            )
+        )
+    if not groups:
+        return None
+    return Table(
+        title="Levels of channels (dBFS)",
+        note="Percentiles over the clips with as many channels. The mean of all is trained on unless --data.channel "
+        "takes one.",
+        header=("Channel", "Clips", *(f"RMS {share} %" for share in _SPREAD)),
+        groups=tuple(groups),
+        names=1,
+    )
 
 
 def annotations_table(survey: Survey) -> Table | None:
@@ -151,7 +177,11 @@ def _level_table(survey: Survey, findings: Findings, medium: str) -> Table:
 
 def _spread(kind: Kind, number: Callable[[Measured], float], medium: str) -> list[Cell]:
     percentiles = np.percentile(kind.values(number, medium), _SPREAD)
-    return [Cell(f"{value:.1f}".replace("-", "−"), numbers=(("", float(value)),)) for value in percentiles]
+    return [_level(float(value)) for value in percentiles]
+
+
+def _level(decibels: float) -> Cell:
+    return Cell(f"{decibels:.1f}".replace("-", "−"), numbers=(("", float(decibels)),))
 
 
 def _in_kind(clips: Sequence[SurveyedClip], kind: Kind, medium: str) -> int:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from datamodules.audio import cancelled
 from datamodules.description import Findings, Survey, SurveyedClip
 from datamodules.description.survey import NORMAL, TEST, TRAINING
+from datamodules.files import left_out_text
+from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings, LogMelFrontEnd
 from experiments.data_page.confounds import LEVEL, confounds
 from experiments.data_page.kinds import duration_text, format_of, kinds_of, media_of
 from experiments.data_page.tables import annotated_seconds
@@ -26,6 +29,7 @@ def summarise(survey: Survey, findings: Findings) -> list[str]:
     of_files = confounds(survey)
     problems = [
         *_unusable(survey, findings),
+        *_recordings(survey),
         *_shared(findings),
         *_duplicates(findings),
         *_odd(findings, test),
@@ -49,7 +53,7 @@ def _counts(survey: Survey) -> str:
     types = [f"{len(kind.clips):,} {readable(kind.name)}" for kind in kinds_of(survey.clips) if kind.split == TEST]
     return (
         f"{len(survey.clips):,} clips ({duration_text(total)}) in the {survey.layout} layout: {training:,} normal ones "
-        f"to train on, {len(survey.clips) - training:,} to test on ({join(types)})."
+        f"to train on, {len(survey.clips) - training:,} to test on{f' ({join(types)})' if types else ''}."
     )
 
 
@@ -79,6 +83,20 @@ def _unusable(survey: Survey, findings: Findings) -> list[str]:
     if survey.annotations_problem:
         sentences.append(f"The annotations cannot be used: {survey.annotations_problem}.")
     return sentences
+
+
+def _recordings(survey: Survey) -> list[str]:
+    """What is left out, cannot be tested, is mixed away or sampled too slowly, in the words of `fit`."""
+    sounds = {clip.clip.path: clip.measured for clip in survey.clips if clip.measured and clip.measured.sample_rate}
+    mixed = {path: sound.info for path, sound in sounds.items() if sound.info is not None}
+    front_end = DCASE_FRONT_END if survey.layout in ("dcase", "mimii") else FrontEndSettings()
+    texts = (
+        f"nothing can be tested: {survey.test_problem}" if survey.test_problem else "",
+        left_out_text(survey.left_out),
+        cancelled(mixed),
+        LogMelFrontEnd(front_end).upsampled([sound.sample_rate for sound in sounds.values()]),
+    )
+    return [f"{text[0].upper()}{text[1:]}." for text in texts if text]
 
 
 def _shared(findings: Findings) -> list[str]:

@@ -8,12 +8,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import soundfile
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
-from datamodules.audio import read_audio
+from datamodules.audio import Channel, read_audio, sound_seconds
 from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES
 from experiments.results import ClipScores
@@ -34,6 +33,7 @@ def log_clips(
     examples: Sequence[Example],
     scores: ClipScores | None,
     recordings: Mapping[str, Path],
+    channel: Channel = "mix",
 ) -> None:
     """Log the table ``{stage}/clips`` with a row a clip.
 
@@ -47,12 +47,13 @@ def log_clips(
         examples: Explained clips; the first `MAX_CLIPS` are taken.
         scores: Labels and masked scores, if they are known.
         recordings: File of each clip by name.
+        channel: Which channel of the recordings was scored.
     """
     chosen = examples[:MAX_CLIPS]
     if not chosen:
         return
     known = {} if scores is None else {name: row for row, name in enumerate(scores.names)}
-    rows = [_row(example, scores, known.get(example.name), recordings.get(example.name)) for example in chosen]
+    rows = [_row(example, scores, known.get(example.name), recordings.get(example.name), channel) for example in chosen]
     # A column that no clip fills is left out; all clips have the same maps.
     columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
     logger.log_table(f"{stage}/clips", columns, [[row[column] for column in columns] for row in rows])
@@ -91,7 +92,9 @@ def _paint(
     return np.concatenate([image, np.tile(marks, (_ANNOTATION_ROWS, 1, 1))])
 
 
-def _row(example: Example, scores: ClipScores | None, position: int | None, recording: Path | None) -> dict[str, Any]:
+def _row(
+    example: Example, scores: ClipScores | None, position: int | None, recording: Path | None, channel: Channel
+) -> dict[str, Any]:
     label = masked_score = None
     if scores is not None and position is not None:
         label = "anomalous" if scores.labels[position] else "normal"
@@ -103,7 +106,7 @@ def _row(example: Example, scores: ClipScores | None, position: int | None, reco
         "label": label,
         "score": example.score,
         "masked_score": masked_score,
-        "recording": None if recording is None else _audio(recording),
+        "recording": None if recording is None else _audio(recording, channel),
         "spectrogram": wandb.Image(spectrogram_image(example.spectrogram, example.annotation)),
         **{
             name: wandb.Image(map_image(attribution, example.annotation))
@@ -112,14 +115,14 @@ def _row(example: Example, scores: ClipScores | None, position: int | None, reco
     }
 
 
-def _audio(path: Path) -> wandb.Audio | None:
+def _audio(path: Path, channel: Channel) -> wandb.Audio | None:
     """A short recording as one channel of WAV; None for what is none, or has gone since it was scored."""
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         return None
     try:
-        if soundfile.info(path).duration > MAX_SECONDS:
+        if sound_seconds(path) > MAX_SECONDS:
             return None
-        samples, sample_rate = read_audio(path)
-    except (soundfile.SoundFileError, DataError):
+        samples, sample_rate = read_audio(path, channel)
+    except DataError:
         return None
     return wandb.Audio(samples.numpy(), sample_rate=sample_rate, caption=path.name)

@@ -18,7 +18,8 @@ import torch
 
 RATE = 20_000
 TAGS = (0, 1, 2, 3, 6, 7, 0x11, 0x31, 0x55, 0x161, 0xFFFE, 0xFFFF)
-EDGES = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF)
+EDGES = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0,
+         0xFFFFFFFF)  # fmt: skip
 ODD_NUMBERS = (float("nan"), float("inf"), float("-inf"), 1e38, -1e38, 1e-45)
 
 TEXTS = (
@@ -38,6 +39,12 @@ class Payload:
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return self.call
+
+
+def audio(draw: random.Random, marker: Path) -> bytes:
+    """A recording in any other format, damaged or with numbers in its header that are not true."""
+    content = _recording(draw, draw.choice(("AIFF", "AU", "CAF", "W64", "RF64", "OGG", "WAVEX", "MP3")))
+    return damaged(draw, content) if draw.random() < 0.5 else _lie_about_a_number(draw, content)
 
 
 def wav(draw: random.Random, marker: Path) -> bytes:
@@ -210,11 +217,13 @@ _DAMAGES = (_flip_bits, _flip_bits, _truncate, _insert, _remove, _repeat, _blank
 
 def _recording(draw: random.Random, container: str) -> bytes:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (2_000, draw.choice((1, 2)))).astype(np.float32)
-    subtype = "PCM_16" if container == "FLAC" else draw.choice(("PCM_16", "PCM_24", "FLOAT", "IMA_ADPCM", "PCM_U8"))
+    chosen = draw.choice(("PCM_16", "PCM_24", "FLOAT", "IMA_ADPCM", "PCM_U8"))
+    subtype = chosen if container == "WAV" else soundfile.default_subtype(container)
     if subtype == "FLOAT" and draw.random() < 0.7:
         samples[draw.randrange(2_000)] = draw.choice(ODD_NUMBERS)
     file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format=container, subtype=subtype)
+    rate = 24_000 if container == "MP3" else RATE
+    soundfile.write(file, samples, rate, format=container, subtype=subtype)
     return file.getvalue()
 
 
@@ -313,6 +322,7 @@ def _bad_names(marker: Path) -> tuple[str, ...]:
 
 MUTATIONS: dict[str, Callable[[random.Random, Path], bytes]] = {
     "wav": wav,
+    "audio": audio,
     "pt": tensor,
     "csv": annotations,
     "txt": label_track,

@@ -1,17 +1,22 @@
 """Spectrograms on disk: found again, computed anew, never half-written."""
 
 import io
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
+from hashlib import blake2b
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from datamodules.audio import SoundInfo
 from datamodules.cache import SpectrogramCache, default_cache_folder
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.spectrograms import load_spectrogram
@@ -62,6 +67,36 @@ def test_other_settings_have_other_entries(tmp_path, cache, write_noise):
     assert cache.fill([clip])[0].n_frames == 41
     assert other.fill([clip])[0].n_frames == 81
     assert len(entries(cache)) == 2
+
+
+def test_each_channel_has_its_own_entry(tmp_path, cache, write_noise, refused):
+    clip = write_noise(tmp_path / "a.wav", channels=2)
+    caches = [cache, *(SpectrogramCache(cache.folder, FrontEndSettings(), channel) for channel in (0, 1))]
+    mix, left, right = (of_channel.fill([clip])[0].open() for of_channel in caches)
+    assert not np.array_equal(left, right)
+    assert not np.array_equal(left, mix)
+    with refused(str(clip), "--data.channel 2"):
+        SpectrogramCache(cache.folder, FrontEndSettings(), 2).fill([clip])
+
+
+def test_what_warnings_need_is_kept_with_the_entry(tmp_path, cache, write_noise):
+    clip = tmp_path / "a.wav"
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, 20_000).astype(np.int16)
+    soundfile.write(clip, np.stack([noise, -noise], axis=1), 20_000)
+    expected = SoundInfo(20_000, 2, np.inf)
+    assert [cache.fill([clip])[0].info for _ in range(2)] == [expected] * 2
+
+
+def test_entry_of_an_older_version_stays(tmp_path, cache, write_noise):
+    clip = write_noise(tmp_path / "a.wav", channels=2)
+    (entry,) = cache.fill([clip])
+    # Its name then: the clip's bytes under a key of format and settings.
+    key = blake2b(json.dumps([1, asdict(FrontEndSettings())]).encode()).digest()
+    assert entry.path.stem == blake2b(clip.read_bytes(), key=key, digest_size=20).hexdigest()
+    marked = np.full((80, entry.n_frames), 7, dtype=np.float32)
+    entry.path.write_bytes(npy(marked))
+    assert cache.fill([clip]) == [entry]
+    assert (entry.open() == 7).all()
 
 
 def npy(array):

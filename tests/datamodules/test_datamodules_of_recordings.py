@@ -1,8 +1,11 @@
 """From recordings in each of the layouts to batches."""
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 
-from datamodules import AudioFolderDataModule, DCASEDataModule, PlanerDataModule
+from datamodules import AudioFolderDataModule, DCASEDataModule, MIMIIDataModule, PlanerDataModule
 
 
 def test_recordings_in_the_planer_layout(tmp_path, write_noise, write_published_csv):
@@ -64,3 +67,91 @@ def test_real_slide_rail_on_the_planer_front_end(shared, tmp_path):
     (batch,) = datamodule.predict_dataloader()
     assert batch["spectrogram"].shape == (1, 80, 400)
     assert batch["spectrogram"].isfinite().all()
+
+
+@pytest.fixture
+def saw(tmp_path, write_noise):
+    """An audio folder of four training clips of 2 s, and a DataModule over it."""
+    for number in range(4):
+        write_noise(tmp_path / f"saw/train/{number}.wav", seconds=2, seed=number)
+
+    def build(**settings):
+        return AudioFolderDataModule(str(tmp_path / "saw"), n_frames=80, cache_dir=str(tmp_path / "cache"), **settings)
+
+    return tmp_path / "saw", build
+
+
+def test_training_clips_are_enough_to_fit_but_not_to_test(saw, refused):
+    root, build = saw
+    build().setup("fit")
+    with refused(f"--data.root {root}", "of which test/normal/, test/anomaly/ not found"):
+        build().setup("test")
+    with refused("test/normal/"):
+        build(labelled_validation=0.5).setup("fit")
+
+
+def test_what_is_left_out_is_told_once(saw, recwarn):
+    root, build = saw
+    (root / "train/take.m4a").touch()
+    data = build(predict_path=str(root))
+    data.setup("fit")
+    data.setup("fit")
+    assert [str(one.message)[:40] for one in recwarn] == ["left out 1 file that cannot be read (1 ."]
+    recwarn.clear()
+    data.setup("predict")
+    assert [str(one.message)[:40] for one in recwarn] == ["left out 1 file that cannot be read (1 ."]
+
+
+def test_channels_that_cancel_each_other_are_told_every_time(saw, recwarn):
+    root, build = saw
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, 40_000).astype(np.int16)
+    soundfile.write(root / "train/4.wav", np.stack([noise, -noise], axis=1), 20_000)
+    for _ in range(2):  # the second time the spectrograms are in the cache
+        build().setup("fit")
+        (warning,) = recwarn.list
+        assert "1 of 5 recordings" in str(warning.message)
+        assert "4.wav the mix of 2 channels is silent; take one channel, as --data.channel 0" in str(warning.message)
+        recwarn.clear()
+
+
+def test_a_channel_is_what_is_trained_on(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 40_000, 2))
+    for number, samples in enumerate(noise):
+        (tmp_path / "array/train").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "single/train").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / f"array/train/{number}.wav", samples, 20_000, subtype="DOUBLE")
+        soundfile.write(tmp_path / f"single/train/{number}.wav", samples[:, 1], 20_000, subtype="DOUBLE")
+    batches = [
+        next(iter(AudioFolderDataModule(str(tmp_path / name), 80, channel=1 if name == "array" else "mix",
+                                        cache_dir=str(tmp_path / "cache")).val_dataloader()[0]))
+        for name in ("array", "single")
+    ]  # fmt: skip
+    assert torch.equal(batches[0]["spectrogram"], batches[1]["spectrogram"])
+
+
+def test_a_channel_that_cannot_be(saw, refused):
+    root, build = saw
+    with refused("--data.channel is -1", "from 0, or mix"):
+        build(channel=-1)
+    with refused(str(root / "train/0.wav"), "1 channel,", "--data.channel 1 does not exist; choose 0, or mix"):
+        build(channel=1).setup("fit")
+
+
+def test_slow_recordings_are_told(saw, write_noise, recwarn):
+    root, build = saw
+    write_noise(root / "train/slow.wav", seconds=2, sample_rate=16_000)
+    build().setup("fit")
+    (warning,) = recwarn.list
+    assert "the sample rate of 1 of 5 recordings (16,000 Hz)" in str(warning.message)
+    assert "--data.frontend.sample_rate 16000" in str(warning.message)
+
+
+def test_mimii_has_the_baselines_front_end(tmp_path, write_noise):
+    for number in range(5):
+        write_noise(tmp_path / f"fan/id_00/normal/{number}.wav", 10, 16_000, channels=8, seed=number)
+    write_noise(tmp_path / "fan/id_00/abnormal/0.wav", 10, 16_000, channels=8)
+    data = MIMIIDataModule(str(tmp_path), "fan", "id_00", channel=7, cache_dir=str(tmp_path / "cache"))
+    (batch,) = data.test_dataloader()
+    assert batch["spectrogram"].shape == (2, 128, 312)
+    assert sorted(batch["label"].tolist()) == [0, 1]
+    assert len(data.train_clips) + len(data.val_clips) == 4

@@ -50,7 +50,7 @@ def test_levels_of_a_sine_are_those_of_theory(tmp_path):
 
 @pytest.mark.parametrize("block", [1 << 16, 1000, 999, 331])
 def test_clipping_and_flat_stretches_are_counted_over_blocks(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("datamodules.description.measure._BLOCK", block)
+    monkeypatch.setattr("datamodules.audio.BLOCK_SAMPLES", block)
     samples = noise(0)
     samples[995:1002] = 1.0  # seven in a row, five of which have two before them
     samples[3000:3002] = -1.0  # too few
@@ -71,6 +71,41 @@ def test_spectrogram(tmp_path):
     assert found.peak_db == 80
     assert found.flat_seconds == pytest.approx(11 * 0.025)  # frame 110 is even, so the same as 109
     np.testing.assert_allclose(found.spectrum, values.mean(1), rtol=1e-6)
+
+
+def test_what_is_trained_on_is_measured_and_each_channel_beside_it(tmp_path, refused):
+    left = noise(0)
+    path = write(tmp_path / "opposed.wav", np.stack([left, -left, 0.5 * left], axis=1), subtype="FLOAT")
+    rms = 20 * np.log10(np.sqrt(np.mean(left**2)))
+    mix, third = measure(path), measure(path, 2)
+    assert mix.level_db == pytest.approx(rms - 20 * np.log10(6), abs=1e-3)  # a sixth of the first is left
+    assert mix.peak_db == pytest.approx(20 * np.log10(np.abs(left).max() / 6), abs=1e-3)
+    assert third.level_db == pytest.approx(rms - 20 * np.log10(2), abs=1e-3)
+    for found in (mix, third):
+        assert found.channel_levels_db == pytest.approx((rms, rms, rms - 20 * np.log10(2)), abs=1e-3)
+    assert mix.content == third.content
+    with refused(str(path), "3 channels", "choose 0 to 2"):
+        measure(path, 3)
+
+
+def test_files_left_out_and_missing_test_clips_are_part_of_the_survey(tmp_path):
+    write(tmp_path / "train/a.wav", noise(0))
+    (tmp_path / "train/b.m4a").touch()
+    described = survey(tmp_path)
+    assert (described.layout, names(described.clips)) == ("folder", ["train/a.wav"])
+    assert described.left_out == (tmp_path / "train/b.m4a",)
+    assert "test/normal/, test/anomaly/ not found" in described.test_problem
+
+
+@pytest.mark.parametrize("inside", ["", "fan"])
+def test_mimii_by_the_folder_of_all_machines_or_of_one(tmp_path, inside):
+    for seed, name in enumerate(("normal/0", "normal/1", "normal/2", "abnormal/0")):
+        write(tmp_path / f"fan/id_00/{name}.wav", noise(seed))
+    described = survey(tmp_path / inside)
+    assert described.layout == "mimii"
+    assert [(clip.split, clip.kind) for clip in described.clips] == [
+        ("training", "normal"), ("training", "normal"), ("test", "normal"), ("test", "anomaly"),
+    ]  # fmt: skip
 
 
 def test_a_sound_set_has_no_findings(folder_root):
@@ -170,16 +205,20 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path, refused):
         survey(tmp_path, layout="planer")
     with refused("DCASE layout"):
         survey(tmp_path, layout="dcase")
+    with refused("MIMII layout"):
+        survey(tmp_path, layout="mimii")
     with refused("--workers is 0"):
         survey(tmp_path, workers=0)
+    with refused("--channel is -1"):
+        survey(tmp_path, channel=-1)
 
 
 @pytest.mark.parametrize("block", [1 << 16, 331])
 def test_the_level_alone_is_that_of_a_whole_measurement(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("datamodules.description.measure._BLOCK", block)
+    monkeypatch.setattr("datamodules.audio.BLOCK_SAMPLES", block)
     sound = write(tmp_path / "clip.wav", np.stack([noise(3), 0.1 * noise(4)], axis=1), subtype="FLOAT")
     samples, _ = soundfile.read(sound)
-    assert level_db(sound) == pytest.approx(10 * np.log10(np.mean(samples**2)), abs=1e-9)
+    assert level_db(sound) == pytest.approx(10 * np.log10(np.mean(samples.mean(axis=1) ** 2)), abs=1e-9)
     torch.save(torch.arange(12.0).reshape(3, 4), tmp_path / "clip.pt")
     assert level_db(tmp_path / "clip.pt") == 5.5
     for path in (sound, tmp_path / "clip.pt"):

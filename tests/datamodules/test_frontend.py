@@ -42,7 +42,7 @@ def test_frames_per_second():
     assert DCASE.frames_per_second == 31.25
 
 
-@pytest.mark.parametrize("sample_rate", [8_000, 16_000, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("sample_rate", [8_000, 16_000, 19_999, 24_414, 44_100, 44_101, 48_000, 96_000])
 def test_another_sample_rate_gives_the_same_picture_of_a_tone(sample_rate):
     frontend = LogMelFrontEnd(PLANER)
     pictures = [
@@ -56,10 +56,25 @@ def test_another_sample_rate_gives_the_same_picture_of_a_tone(sample_rate):
     torch.testing.assert_close(pictures[0][loudest[0], inner], pictures[1][loudest[0], inner], atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("sample_rate", [1, 19_999, 4_000_000_000])
+@pytest.mark.parametrize("sample_rate", [1, 999, 1_000_001, 4_000_000_000])
 def test_absurd_sample_rate_is_refused_before_it_fills_the_memory(sample_rate, refused):
-    with refused(f"{sample_rate} Hz", "20000 Hz"):
+    with refused(f"{sample_rate} Hz", "correct the header"):
         LogMelFrontEnd(PLANER)(torch.zeros(20_000), sample_rate)
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 11_025, 16_000, 18_000, 19_000, 20_000, 44_100])
+def test_bands_above_a_recordings_frequencies(sample_rate):
+    # HTK's mel scale, and the 501 frequencies of the Fourier transform, 20 Hz apart.
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 10_000 / 700), 82) / 2595) - 1)
+    heard = np.arange(501) * 20
+    heard = heard[heard < sample_rate / 2]
+    empty = sum(not ((heard > low) & (heard < high)).any() for low, high in zip(edges[:-2], edges[2:], strict=True))
+    frontend = LogMelFrontEnd(PLANER)
+    assert frontend.empty_bands(sample_rate) == empty
+    text = frontend.upsampled([44_100, sample_rate, sample_rate])
+    assert bool(text) == (empty > 0)
+    if text:
+        assert all(part in text for part in ("2 of 3", f"upper {empty} of 80", f"sample_rate {sample_rate}"))
 
 
 @pytest.mark.parametrize(

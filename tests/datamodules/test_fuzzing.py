@@ -91,8 +91,15 @@ def load_archive(path):
     assert not any(file.is_symlink() for file in inner.rglob("*"))
 
 
-LOADERS = {"wav": load_clip, "pt": load_clip, "csv": load_annotations, "txt": load_annotations, "npy": load_cached}
-LOADERS |= {"zip": load_archive}
+LOADERS = {
+    "wav": load_clip,
+    "audio": load_clip,
+    "pt": load_clip,
+    "csv": load_annotations,
+    "txt": load_annotations,
+    "npy": load_cached,
+    "zip": load_archive,
+}
 
 
 @pytest.fixture

@@ -101,9 +101,9 @@ def test_recording_that_lasts_just_one_window(tmp_path, frontend, write_noise):
     assert load_spectrogram(path, frontend).shape == (80, 3)
 
 
-def test_recording_at_a_rate_that_cannot_be_converted(tmp_path, frontend, write_noise, refused):
-    path = write_noise(tmp_path / "odd.wav", sample_rate=19_997)
-    with refused(str(path), "19997 Hz"):
+def test_recording_at_a_rate_that_cannot_be(tmp_path, frontend, write_noise, refused):
+    path = write_noise(tmp_path / "odd.wav", sample_rate=500)
+    with refused(str(path), "500 Hz"):
         load_spectrogram(path, frontend)
 
 

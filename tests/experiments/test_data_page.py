@@ -102,6 +102,30 @@ def test_spectrograms_and_a_level_that_gives_anomalies_away(tmp_path, capsys):
     assert "whether parts of one recording are in both splits cannot be told" in printed
 
 
+def test_what_training_would_warn_of_is_said_too(tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, (3, 8_000)).astype(np.int16)
+    (tmp_path / "set/train").mkdir(parents=True)
+    soundfile.write(tmp_path / "set/train/a.wav", np.stack([noise[0], -noise[0]], axis=1), 20_000)
+    soundfile.write(tmp_path / "set/train/b.flac", noise[1:].T, 16_000)
+    (tmp_path / "set/train/c.m4a").touch()
+    page = tmp_path / "data.html"
+    printed = describe(tmp_path / "set", page, capsys)
+    assert "2 clips (0.9 s) in the folder layout: 2 normal ones to train on, 0 to test on." in printed
+    assert "Nothing can be tested: " in printed
+    assert "Left out 1 file that cannot be read (1 .m4a)" in printed
+    assert "Channels cancel each other or average away in 1 of 2 recordings" in printed
+    assert "The sample rate of 1 of 2 recordings (16,000 Hz) is below the front end's 20,000 Hz" in printed
+    assert "Levels of channels (dBFS)" in printed
+    assert rows(page)["train/a.wav"]["level_db"] == "-200.00"
+    levels = [20 * np.log10(np.sqrt(np.mean((channel / 32_768) ** 2))) for channel in noise[1:]]
+    found = [float(level) for level in rows(page)["train/b.flac"]["channel_levels_db"].split()]
+    assert found == pytest.approx(levels, abs=0.006)
+
+    printed = describe(tmp_path / "set", page, capsys, "--channel", "1")
+    assert "Channels cancel" not in printed
+    assert float(rows(page)["train/b.flac"]["level_db"]) == pytest.approx(levels[1], abs=0.006)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -1,11 +1,15 @@
-"""`data slice` and `annotations check | convert` from the command line."""
+"""Recordings of any kind on the command line: `data slice`, `annotations check | convert`, and what `fit` needs."""
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
+import datamodules
 from experiments.main import main
+from experiments.quiet import quieten
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared/planer/annotations.csv"
 
@@ -64,6 +68,60 @@ def test_slicing_mistakes_are_one_line(status, tmp_path, recording, monkeypatch,
     assert len(error) == 1
     assert message in error[0]
     assert not (tmp_path / "clips").exists()
+
+
+def test_slicing_tells_what_is_left_out_and_what_cancels(status, tmp_path):
+    tone = (9_000 * np.sin(np.arange(5_000))).astype(np.int16)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", np.stack([tone, -tone], axis=1), 500)
+    (folder / "b.m4a").touch()
+    code, _, error = status("data", "slice", folder, "--output", tmp_path / "clips")
+    assert code == 0
+    assert [line for line in error if line] == [
+        f"warning: left out 1 file that cannot be read (1 .m4a), as {folder / 'b.m4a'}; convert recordings to WAV or "
+        "FLAC",
+        f"warning: channels cancel each other or average away in 1 of 1 recordings: in {folder / 'a.wav'} the mix of 2 "
+        "channels is silent; take one channel, as --channel 0 does (there are 0 to 1)",
+    ]
+    code, _, error = status("data", "slice", folder, "--output", tmp_path / "left", "--channel", "0")
+    assert (code, len([line for line in error if line])) == (0, 1)
+    assert soundfile.read(tmp_path / "left/a_00001_1.wav", dtype="int16")[0].tolist() == tone.tolist()
+    code, _, error = status("data", "slice", folder, "--output", tmp_path / "third", "--channel", "2")
+    assert (code, len(error)) == (2, 1)
+    assert "2 channels, so --channel 2 does not exist; choose 0 to 1, or mix" in error[0]
+
+
+def test_evaluation_data_can_be_trained_beside_and_predicted(status, tmp_path):
+    draw = np.random.default_rng(0)
+    names = [f"train/section_00_source_train_normal_{number:04}_noAttribute" for number in range(3)]
+    for name in (*names, "test/section_00_0000"):
+        path = tmp_path / "data/fan" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * draw.standard_normal(20_000), 16_000)
+    (tmp_path / "data/fan/train/more.m4a").touch()
+    run = ["--run", tmp_path / "run"]
+    options = ["--data", "DCASEDataModule", "--data.root", tmp_path / "data", "--data.machine", "fan"]
+    options += ["--data.n_frames", "32", "--data.cache_dir", tmp_path / "cache"]
+    options += ["--model", "Autoencoder", "--model.backbone", "cae", "--wandb.mode", "disabled"]
+    options += ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+    with pytest.warns(UserWarning, match="left out 1 file that cannot be read"):
+        assert status("fit", *run, *options)[0] == 0
+    code, _, error = status("test", *run)
+    assert (code, len(error)) == (2, 1)
+    assert "1 of 1 test clips have no label in their names" in error[0]
+    assert f"predict and --data.predict_path {tmp_path / 'data/fan/test'}" in error[0]
+    assert status("predict", *run, "--data.predict_path", tmp_path / "data/fan/test")[0] == 0
+    code, _, error = status("fit", "--run", tmp_path / "other", *options, "--data.channel", "1")
+    assert (code, len(error)) == (2, 1)
+    assert "1 channel, so --data.channel 1 does not exist" in error[0]
+
+
+def test_own_warnings_take_a_line(monkeypatch):
+    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
+    quieten()
+    assert warnings.formatwarning("x", UserWarning, datamodules.__file__, 1) == "warning: x\n"
+    assert "pytest" in warnings.formatwarning("x", UserWarning, pytest.__file__, 1)
 
 
 def test_simulated_annotations_fit_their_clips(status, simulated, tmp_path):

@@ -249,6 +249,16 @@ def test_clips_say_what_is_known_of_them(logger, example, tmp_path):
     assert [row["masked_score"] for row in rows] == [0.25, None, None, None, None]
 
 
+def test_what_was_scored_is_what_can_be_heard(logger, example, tmp_path):
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, (2_000, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", noise, 20_000)
+    log_clips(logger, "test", [example(0, "a.wav")], None, {"a.wav": tmp_path / "a.wav"}, channel=1)
+    wandb.finish()
+    (run,) = offline_runs(tmp_path / "run")
+    _, (row,), media = table(run, "test/clips")
+    np.testing.assert_allclose(soundfile.read(media[row["recording"]["path"]])[0], noise[:, 1] / 32_768, atol=1e-4)
+
+
 def test_columns_without_a_value_are_left_out(logger, example, tmp_path):
     log_clips(logger, "predict", [example(index, f"new/{index}.pt") for index in range(MAX_CLIPS + 1)], None, {})
     wandb.finish()
