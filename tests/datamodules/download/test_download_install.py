@@ -20,7 +20,7 @@ TYPES = ("Uneven_thick_wood", "board_stuck", "broken_board")
 
 def clip_file(frames: int) -> bytes:
     buffer = io.BytesIO()
-    torch.save(torch.randn(80, 1).repeat(1, frames), buffer)
+    torch.save(torch.randn(80, 2).repeat(1, frames)[:, :frames].clone(), buffer)
     return buffer.getvalue()
 
 
