@@ -102,7 +102,7 @@ def test_evaluation_data_can_be_trained_beside_and_predicted(status, tmp_path):
     (tmp_path / "data/fan/train/more.m4a").touch()
     run = ["--run", tmp_path / "run"]
     options = ["--data", "DCASEDataModule", "--data.root", tmp_path / "data", "--data.machine", "fan"]
-    options += ["--data.n_frames", "32", "--data.cache_dir", tmp_path / "cache"]
+    options += ["--data.n_frames", "40", "--data.cache_dir", tmp_path / "cache"]
     options += ["--model", "Autoencoder", "--model.backbone", "cae", "--wandb.mode", "disabled"]
     options += ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     with pytest.warns(UserWarning, match="left out 1 file that cannot be read"):
