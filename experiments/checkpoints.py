@@ -14,6 +14,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from experiments.exceptions import first_line
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import whole_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,14 +26,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write a checkpoint; an older one stays until the new one is complete."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # the reason, which torch leaves out of its message
+                    raise error.__context__ from None
+                raise
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -34,6 +37,29 @@ _COMMANDS = {
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 
+# What tables and sentences hold beyond ASCII, for terminals that can't show it.
+_TRANSLITERATED = str.maketrans(
+    {"—": "-", "–": "-", "−": "-", "×": "x", "·": ".", "…": "...", "•": "*", "▪": "*", "±": "+/-", "≥": ">=", "≤": "<="}
+)
+
+_DISK_ADVICE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder, then give the same command again"
+    ),
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f) or choose another folder",
+    errno.EROFS: "choose a folder on a disk that can be written",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the rights to it or choose another"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files with ulimit -n"),
+    errno.ENOMEM: "give the machine more memory, or the command less to do",
+}
+
+# What libraries say, in a RuntimeError, about a machine that has too little of something.
+_SHORTAGES = (
+    (("DataLoader worker", "shared memory"), "the workers that load clips ended; give --data.num_workers 0"),
+    (("can't allocate memory", "out of memory", "Cannot allocate memory"), "not enough memory; give a smaller batch"),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
@@ -44,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where runs of a study failed, or 2 after a mistake of the user's; both are told in a line.
     """
+    _prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
@@ -58,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    try:
+        os.getcwd()  # noqa: PTH109  libraries look it up while they are imported
+    except OSError:
+        return _fail("the current folder does not exist any more; change to one that does", name)
     from datamodules.errors import DataError  # noqa: PLC0415
     from experiments.study.errors import RunsFailed  # noqa: PLC0415
     from lightning_modules.errors import ConfigurationError  # noqa: PLC0415
@@ -74,15 +105,83 @@ def _run(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Who reads has enough, as `head` does; what Python would still flush at the end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # who reads has enough, as `head` does
         return 1
+    except OSError as error:
+        return _fail(_disk_mistake(error), name)
+    except UnicodeEncodeError as error:
+        return _fail(
+            f"{error.object[:200]!a} can't be written in {error.encoding}; rename what is called so, "
+            "or set PYTHONUTF8=1 if the name is right",
+            name,
+        )
+    except (MemoryError, RuntimeError) as error:
+        shortage = _shortage(error)
+        if not shortage:
+            raise
+        return _fail(shortage, name)
     return 0
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
-    print(f"{PROGRAM} {command}".rstrip() + f": error: {' '.join(message.split())}", file=sys.stderr)
+    line = f"{PROGRAM} {command}".rstrip() + f": error: {' '.join(message.split())}"
+    try:
+        sys.stdout.flush()
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # a terminal that went away, or a log on a full disk
+        _drop_output()
     return status
+
+
+def _disk_mistake(error: OSError) -> str:
+    """Which file couldn't be read or written, why, and what to do."""
+    what = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    advice = _DISK_ADVICE.get(error.errno or 0)
+    return f"{what}{error.strerror or error}" + (f"; {advice}" if advice else "")
+
+
+def _shortage(error: MemoryError | RuntimeError) -> str:
+    """What the machine is short of, and what to do; "" where an error means something else."""
+    said = str(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory{said and f' ({said})'}; give a smaller batch or fewer clips"
+    return next((advice for signs, advice in _SHORTAGES if any(sign in said for sign in signs)), "")
+
+
+def _prepare_streams() -> None:
+    """Make sure that standard streams are there, and that no character stops what is printed."""
+    # A file opened later would take the place of a closed stream, and get what is meant for that.
+    while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(lowest)
+    codecs.register_error(PROGRAM, _transliterate)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123  as long as the process lives
+            setattr(sys, name, stream)
+        if mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=PROGRAM)
+
+
+def _transliterate(error: UnicodeError) -> tuple[str, int]:
+    """Plain characters that look alike, "?" where there are none; a codec's error handler."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_TRANSLITERATED)
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return plain.encode("ascii", "replace").decode("ascii"), error.end
+
+
+def _drop_output() -> None:
+    """Let what Python still flushes at its end go nowhere, instead of failing again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _overview() -> str:

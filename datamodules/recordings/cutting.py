@@ -13,6 +13,7 @@ from datamodules.audio import not_finite, unreadable
 from datamodules.errors import DataError
 from datamodules.recordings.manifest import ManifestRow, file_sha256
 from datamodules.recordings.plan import Recording
+from datamodules.writing import new_recording
 
 FORMATS = ("wav", "flac")
 
@@ -58,7 +59,7 @@ def cut(recording: Recording, source_sha256: str, folder: Path) -> Iterator[Mani
         for index, name in enumerate(recording.clips()):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with soundfile.SoundFile(path, "w", recording.sample_rate, channels=1, subtype=subtype) as clip:
+            with new_recording(path, recording.sample_rate, subtype) as clip:
                 for block in _blocks(file, recording, recording.clip_frames):
                     clip.write(block)
             seconds = recording.clip_seconds
