@@ -2,10 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
@@ -25,6 +26,9 @@ PLANER_FRONT_END = FrontEndSettings()
 
 _FAR_FROM_ZERO = 6.0
 """dB; the planer's mean is about -3."""
+
+_LEFT_OUT_S = 0.1
+"""Seconds at the end of a clip that don't count as left out; front ends differ by a frame or two."""
 
 
 class SpectrogramDataModule(LightningDataModule):
@@ -54,6 +58,8 @@ class SpectrogramDataModule(LightningDataModule):
         cache_dir: Folder for computed spectrograms; one in the user's cache folder when ``None``.
         num_workers: Processes that load batches; 0 loads in the main one.
         pin_memory: Whether batches are put into pinned memory; when ``None``, if there is a CUDA device.
+        crop: Whether `predict` takes recordings that are longer than ``n_frames``, of which it sees only the start;
+            the other stages take them with a warning.
         resident: Whether the training clips are kept on the device that trains, so that no batch is loaded or sent;
             when ``None``, on a CUDA device of whose free memory they take at most a quarter.
 
@@ -78,6 +84,7 @@ class SpectrogramDataModule(LightningDataModule):
         num_workers: int = 0,
         pin_memory: bool | None = None,
         resident: bool | None = None,
+        crop: bool = False,
     ) -> None:
         super().__init__()
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
@@ -102,6 +109,7 @@ class SpectrogramDataModule(LightningDataModule):
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.num_workers = num_workers
         self.resident = resident
+        self.crop = crop
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
 
     def scan(self) -> Layout:
@@ -116,6 +124,16 @@ class SpectrogramDataModule(LightningDataModule):
     def frames_per_second(self) -> float:
         """Frame rate of the spectrograms."""
         return self.frontend.frames_per_second
+
+    @property
+    def signal_settings(self) -> dict[str, Any]:
+        """What the numbers of a spectrogram depend on besides the recording, by the names of the options.
+
+        Checkpoints carry it, and weights are not used with spectrograms that were made otherwise.
+        """
+        frontend = asdict(self.frontend) | {"f_max": self.frontend.f_max or self.frontend.sample_rate / 2}
+        settings = {f"frontend.{name}": value for name, value in frontend.items()}
+        return settings | {"reference_level": self.reference_level}
 
     @cached_property
     def provenance(self) -> Provenance | None:
@@ -153,6 +171,7 @@ class SpectrogramDataModule(LightningDataModule):
         self.setup(stage)
         if stage == "fit":
             self._warn_of_level()
+        self._warn_of_length(stage)
 
     def setup(self, stage: str | None = None) -> None:
         """Build the datasets of a stage: fit, validate, test or predict; of fit and test if ``None``."""
@@ -209,6 +228,35 @@ class SpectrogramDataModule(LightningDataModule):
                 stacklevel=2,
             )
 
+    def _warn_of_length(self, stage: str | None) -> None:
+        """Say how much of each kind of clips that a stage uses is left out, because they are longer than `n_frames`."""
+        sets: dict[str, tuple[SpectrogramDataset, ...]] = {}
+        if stage in ("fit", "validate", None):
+            sets["training clips"] = self._training_sets
+        if stage in ("test", None) or (self.labelled_validation and stage != "predict"):
+            sets["test clips"] = self._test_sets
+        if stage == "predict":
+            sets["recordings"] = (self._predict_set,)
+        for kind, datasets in sets.items():
+            lengths = {name: length for dataset in datasets for name, length in dataset.seconds.items()}
+            longer = self._longer(lengths)
+            if longer:
+                left_out = sum(longer.values()) - len(longer) * self._clip_seconds
+                warnings.warn(
+                    f"of {len(longer)} of {len(lengths)} {kind} only the first {self._clip_seconds:g} s are "
+                    f"used (--data.n_frames {self.n_frames}): {left_out:.1f} of {sum(lengths.values()):.1f} s are left "
+                    "out; faithful-aad data slice cuts recordings into clips",
+                    stacklevel=3,
+                )
+
+    @property
+    def _clip_seconds(self) -> float:
+        return self.n_frames / self.frames_per_second
+
+    def _longer(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Those of the clips, by name, of which a part that counts is left out, s."""
+        return {name: length for name, length in seconds.items() if length > self._clip_seconds + _LEFT_OUT_S}
+
     @cached_property
     def _layout(self) -> Layout:
         return self.scan()
@@ -240,7 +288,17 @@ class SpectrogramDataModule(LightningDataModule):
         if self.predict_path is None:
             raise DataError("predict needs --data.predict_path, a clip or a folder of clips")
         clips = scan_files(self.predict_path)
-        return self._dataset(clips, self._entries(clips))
+        dataset = self._dataset(clips, self._entries(clips))
+        longer = self._longer(dataset.seconds)
+        if longer and not self.crop:
+            name = max(longer, key=longer.__getitem__)
+            raise DataError(
+                f"--data.predict_path {self.predict_path}: {len(longer)} of {len(clips)} recordings are longer than "
+                f"the {self._clip_seconds:g} s of a clip (--data.n_frames {self.n_frames}), the longest is {name} with "
+                f"{longer[name]:.1f} s; cut them into clips with faithful-aad data slice, or give --data.crop true to "
+                "score only the start of each"
+            )
+        return dataset
 
     def _entries(self, clips: Sequence[Clip]) -> dict[str, CacheEntry]:
         """Spectrograms of the clips by name, all of them long enough."""

@@ -52,6 +52,12 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         return len(self) * cells * np.dtype(np.float32).itemsize
 
     @property
+    def seconds(self) -> dict[str, float]:
+        """Length of each whole clip by its name, s."""
+        lengths = (entry.n_frames / self._frames_per_second for entry in self._entries)
+        return {clip.name: length for clip, length in zip(self.clips, lengths, strict=True)}
+
+    @property
     def is_resident(self) -> bool:
         """Whether items lie on a device already."""
         return self._device is not None

@@ -1,8 +1,9 @@
-"""Checkpoint files that are there as a whole or not at all, and what can be used of those that are damaged."""
+"""The checkpoints of a run: which are kept, how they are written and read, and what is to be known of them."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -10,11 +11,90 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from experiments.exceptions import first_line
+from experiments.run_folder import RunFolder
+from lightning_modules.base import is_finite
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import whole_file
+
+_NAMES = ("best", "last")
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Keeps ``best.ckpt``, by validation loss, or ``last.ckpt``, whatever other ModelCheckpoints keep beside them.
+
+    Both are written when an epoch is over, so that a resumed training begins with the next one.
+
+    Args:
+        filename: `best` or `last`.
+    """
+
+    def __init__(self, filename: str) -> None:
+        super().__init__(
+            filename=filename,
+            monitor="val/loss" if filename == "best" else None,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    @property
+    def state_key(self) -> str:
+        """Key of this callback in a checkpoint, unlike that of any other ModelCheckpoint."""
+        return f"{self.filename}.ckpt"
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best so far, also in a folder that was moved; from nothing where its file is gone."""
+        path = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
+        if not path.is_file():
+            return
+        scores = dict.fromkeys([str(path)], state_dict["best_model_score"]) if state_dict["best_k_models"] else {}
+        here = {"dirpath": self.dirpath, "best_k_models": scores, "best_model_path": str(path)}
+        super().load_state_dict(state_dict | here | {"kth_best_model_path": str(path) if scores else ""})
+
+
+def run_checkpoints(others: Iterable[Any], folder: RunFolder) -> list[RunCheckpoint]:
+    """What keeps the checkpoints of a run.
+
+    Args:
+        others: The trainer's own callbacks.
+        folder: The run.
+
+    Raises:
+        ConfigurationError: If one of them would write over a checkpoint of the run.
+    """
+    kept = folder.last_checkpoint.parent.resolve()
+    for other in others:
+        if isinstance(other, ModelCheckpoint) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
+            names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
+            if names & set(_NAMES):
+                raise ConfigurationError(
+                    "a ModelCheckpoint of trainer.callbacks would write over best.ckpt or last.ckpt; give "
+                    "it another filename and no save_last, or a dirpath"
+                )
+    return [RunCheckpoint(name) for name in _NAMES]
+
+
+def complete_best(folder: RunFolder) -> None:
+    """Make the last checkpoint the best one of a training without a validation, and say so."""
+    best, last = (folder.checkpoint(name) for name in _NAMES)
+    if best.is_file() or not last.is_file():
+        return
+    temporary = best.with_name(f".{best.name}.tmp")
+    shutil.copyfile(last, temporary)
+    temporary.replace(best)
+    print(f"warning: there was no validation to tell the best epoch, so {best} is the last one", file=sys.stderr)
+
+
+def unfinished_training(path: Path, checkpoint: Mapping[str, Any]) -> str:
+    """That a checkpoint is of a training that has not ended, in words; "" where it has, or nothing is known of it."""
+    fit = path.resolve().parent.parent
+    run = RunFolder(fit.parent)
+    if run.fit_config != fit / run.fit_config.name or not run.fit_config.is_file() or run.is_finished("fit"):
+        return ""
+    return f"training unfinished: epoch {checkpoint['epoch'] + 1}"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -50,22 +130,29 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except IsADirectoryError:
+        raise ConfigurationError(
+            f"{path} is a folder; name a checkpoint, such as fit/checkpoints/best.ckpt of a run"
+        ) from None
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path} does not exist; run faithful-aad fit first, or name a checkpoint with --ckpt_path"
         ) from None
     except Exception as error:  # unpickling raises whatever it likes
         raise ConfigurationError(f"{path} is not a checkpoint of `fit`, or damaged ({first_line(error)})") from error
-    if not isinstance(checkpoint, dict) or "hyper_parameters" not in checkpoint:
-        raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it holds no hyperparameters")
+    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
+        raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it holds no weights with their hyperparameters")
+    if not is_finite(checkpoint["state_dict"].values()):
+        raise ConfigurationError(f"{path} has weights that are NaN or infinite; name another checkpoint")
     return checkpoint
 
 
-def first_intact(paths: Iterable[Path]) -> tuple[Path, Mapping[str, Any]] | None:
-    """The first of some checkpoints that can be used, and what it holds; the others are told on standard error."""
+def intact(paths: Iterable[Path]) -> dict[Path, Mapping[str, Any]]:
+    """Those of some checkpoints that can be used, and what they hold; the others are told on standard error."""
+    found = {}
     for path in paths:
         try:
-            return path, read_checkpoint(path)
-        except ConfigurationError as error:  # noqa: PERF203  there are two or three
+            found[path] = read_checkpoint(path)
+        except ConfigurationError as error:  # noqa: PERF203  there are two
             print(f"warning: {error}", file=sys.stderr)
-    return None
+    return found

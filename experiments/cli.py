@@ -1,14 +1,17 @@
 """The Lightning command line of the four stages: fit, validate, test and predict."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import wandb
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -16,10 +19,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import SpectrogramDataModule
-from experiments.arguments import complete
-from experiments.checkpoints import AtomicCheckpointIO, first_intact, read_checkpoint
+from experiments.arguments import complete, require_work
+from experiments.checkpoints import (
+    AtomicCheckpointIO,
+    complete_best,
+    intact,
+    read_checkpoint,
+    run_checkpoints,
+    unfinished_training,
+)
 from experiments.csv_log import CheckpointedScalars, take_up
-from experiments.exceptions import refusals_are_mistakes
+from experiments.exceptions import Stopped, refusals_are_mistakes
 from experiments.main import PROGRAM
 from experiments.predictions import Predictions
 from experiments.quiet import quieten
@@ -32,6 +42,7 @@ from experiments.tracking import WandbSettings, build_loggers
 from explainers import AttributionMaps, SanityChecks
 from lightning_modules import ConfigurationError, ReconstructionModule
 from lightning_modules.base import check_checkpoint
+from lightning_modules.errors import TrainingError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
 
@@ -65,6 +76,12 @@ class ExperimentCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: ExperimentParser) -> None:
         """Add the run's folder, its tracking, and the callbacks that evaluate."""
         parser.add_argument("--run", type=str, required=True, help="Folder of the run; all stages write into it.")
+        parser.add_argument(
+            "--init_from",
+            type=str,
+            default=None,
+            help="Checkpoint whose weights a new training begins with; of fit only.",
+        )
         parser.add_class_arguments(WandbSettings, "wandb")
         parser.add_lightning_class_args(AttributionMaps, "attributions")
         parser.add_lightning_class_args(DetectionAUC, "detection")
@@ -98,35 +115,89 @@ class ExperimentCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
-        chosen = self._get(self.config_init, "trainer")["logger"]
-        logger = False if chosen is None or chosen is True else chosen
-        return super().instantiate_trainer(logger=logger, default_root_dir=self._run, **kwargs)
+        config = self._get(self.config_init, "trainer")
+        logger = False if config["logger"] is None or config["logger"] is True else config["logger"]
+        folder = self._run
+        if config["fast_dev_run"]:
+            # What callbacks write goes where nobody looks, and then away.
+            self._scratch = TemporaryDirectory(prefix=PROGRAM)
+            folder = Path(self._scratch.name)
+        elif self.subcommand == "fit":
+            if config["enable_checkpointing"] is False:
+                raise ConfigurationError(
+                    "--trainer.enable_checkpointing false would leave nothing to test; leave it out, or try a training "
+                    "out with --trainer.fast_dev_run true"
+                )
+            own = config["callbacks"] or []
+            own = own if isinstance(own, list) else [own]
+            config["callbacks"] = [*own, *run_checkpoints(own, RunFolder(folder))]
+        return super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Check run, checkpoint, explainers and data before a logger makes the first folder."""
+        """Check run, checkpoint, explainers, data and the trainer's limits before anything is written."""
         stage = str(self.subcommand)
-        run = RunFolder(self._get(self.config, "run"))
+        run = RunFolder(self._run)
         config = self.config_init[stage]
-        resumed = self._take_up(run) if stage == "fit" else None
-        if stage != "fit" or config.ckpt_path:
+        self._resumed: Mapping[str, Any] | None = None
+        self._caution = ""
+        if stage != "fit":
             path = run.checkpoint(config.ckpt_path)
-            check_checkpoint(read_checkpoint(path), self.model, str(path))
+            self._caution = unfinished_training(path, self._read_checkpoint(path))
             config.ckpt_path = str(path)
+        elif config.ckpt_path:
+            raise ConfigurationError(
+                "fit takes no --ckpt_path: the command of an interrupted training, given again, goes on by itself, and "
+                "--init_from CHECKPOINT begins a new training from the weights of another"
+            )
+        elif not self._is_trial:
+            self._resumed = self._take_up(run)
+        if stage == "fit" and self._resumed is None and config.init_from:
+            self.model.load_state_dict(self._read_checkpoint(Path(config.init_from))["state_dict"])
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, AttributionMaps):
                 callback.check(self.model, stage)
+            if isinstance(callback, SaveRunConfig):
+                callback.caution = self._caution
         self.datamodule.setup(stage)
-        if resumed is None:
-            rank_zero_only(run.clear)(stage)
-        else:
-            rank_zero_only(take_up)(run.path / stage / "metrics.csv", resumed)
-        if stage == "fit":
-            self.trainer.callbacks.append(CheckpointedScalars())  # type: ignore[attr-defined]
-        self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-        try:
-            self.trainer.loggers = build_loggers(self._run, stage, config.wandb) + self.trainer.loggers
-        except OSError as error:
-            raise ConfigurationError(f"--run {self._run} can't be written ({error.strerror}); name another") from error
+        require_work(stage, self.trainer, self.datamodule)
+
+    def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
+        """Read a checkpoint that fits the configuration."""
+        checkpoint = read_checkpoint(path)
+        check_checkpoint(checkpoint, self.model, str(path), self.datamodule.signal_settings)
+        return checkpoint
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Make the run's folder ready for the stage, which no other process may be at work on, and close the stage."""
+        stage, run = str(self.subcommand), RunFolder(self._run)
+        if self._caution:
+            rank_zero_only(print)(f"caution: {self._caution}; {run.path / stage} is of that network", file=sys.stderr)
+        if self._is_trial:
+            with self._scratch:
+                yield
+            return
+        with run.alone(stage) if self.trainer.is_global_zero else nullcontext():
+            if self._resumed is None:
+                rank_zero_only(run.clear)(stage)
+            else:
+                rank_zero_only(take_up)(run.path / stage / "metrics.csv", self._resumed)
+            self.trainer.callbacks.append(_Interruptions())  # type: ignore[attr-defined]
+            if stage == "fit":
+                self.trainer.callbacks.append(CheckpointedScalars())  # type: ignore[attr-defined]
+            self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+            try:
+                wandb_settings = self.config_init[stage].wandb
+                self.trainer.loggers = build_loggers(self._run, stage, wandb_settings) + self.trainer.loggers
+            except OSError as error:
+                raise ConfigurationError(
+                    f"--run {self._run} can't be written ({error.strerror}); name another"
+                ) from error
+            yield
+            if self.trainer.is_global_zero and stage in ("fit", "test"):
+                run.mark_finished(stage)
+        if self.trainer.is_global_zero:
+            print(run.path / stage)
 
     def _take_up(self, run: RunFolder) -> Mapping[str, Any] | None:
         """Go on with an interrupted training, from its last checkpoint or, where that is damaged, from its best.
@@ -141,16 +212,20 @@ class ExperimentCLI(LightningCLI):
         if not saved:
             return None
         run.require_same_fit(self._saved_config())
-        found = first_intact(saved)
-        if found is None:
+        found = intact(saved)
+        if not found:
             return None
-        path, checkpoint = found
+        path, checkpoint = next(iter(found.items()))
         self.config_init["fit"].ckpt_path = str(path)
-        for damaged in saved[: saved.index(path)]:
-            # Lightning would keep the file and write later checkpoints under other names.
+        for damaged in set(saved) - found.keys():
             rank_zero_only(damaged.replace)(damaged.with_suffix(".damaged"))
             rank_zero_only(print)(f"going on from {path}", file=sys.stderr)
         return checkpoint
+
+    @property
+    def _is_trial(self) -> bool:
+        """Whether nothing is to be written, as `fast_dev_run` says."""
+        return bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]
 
     @property
     def _run(self) -> Path:
@@ -163,38 +238,65 @@ class ExperimentCLI(LightningCLI):
         saved: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(text), resolve=True)  # type: ignore[assignment]
         return saved
 
-    def after_fit(self) -> None:
-        """Note that the training ran to its end, so that it is not taken up again."""
-        self._mark_finished()
-
-    def after_test(self) -> None:
-        """Note that all results are there."""
-        self._mark_finished()
-
-    def _mark_finished(self) -> None:
-        if self.trainer.is_global_zero:
-            RunFolder(self._run).mark_finished(str(self.subcommand))
+    def fit(self, **kwargs: Any) -> None:
+        """Train; what stops the training says whether the same command goes on with it."""
+        with self._at_work():
+            last = RunFolder(self._run).last_checkpoint
+            try:
+                self.trainer.fit(**kwargs)
+            except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the first of the second
+                begins = "goes on after the last whole epoch" if last.is_file() else "begins it again"
+                raise Stopped(f" in epoch {self.trainer.current_epoch + 1}; the same command {begins}") from stop
+            except TrainingError as error:
+                kept = f", and {last.parent} has the epochs before; name another --run" if last.is_file() else ""
+                raise TrainingError(f"{error}. The same options would fail again{kept}") from error
+            if self._resumed is None and self.trainer.global_step == 0:
+                raise ConfigurationError("the training made no step; look at the limits given with --trainer")
+            if not self._is_trial:
+                rank_zero_only(complete_best)(RunFolder(self._run))
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results lie in the run's folder."""
-        self.trainer.validate(verbose=False, **kwargs)
-        self._tell_folder()
+        with self._at_work():
+            self.trainer.validate(verbose=False, **kwargs)
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate the test clips and print the run's tables instead of Lightning's one of a thousand rows."""
-        self.trainer.test(verbose=False, **kwargs)
-        if self.trainer.is_global_zero:
-            print_comparison(load_comparison([self._run]))
-        self._tell_folder()
+        with self._at_work():
+            self.trainer.test(verbose=False, **kwargs)
+            if self.trainer.is_global_zero and not self._is_trial:
+                print_comparison(load_comparison([self._run]))
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""
-        self.trainer.predict(return_predictions=False, **kwargs)
-        self._tell_folder()
+        with self._at_work():
+            self.trainer.predict(return_predictions=False, **kwargs)
 
-    def _tell_folder(self) -> None:
-        if self.trainer.is_global_zero:
-            print(self._run / str(self.subcommand))
+
+class _Interruptions(Callback):
+    """Lets a signal stop a stage at once, and a training that had stopped early stay so when it is gone on with.
+
+    Lightning waits for the end of a batch and leaves with status 0 after SIGTERM; where there are several processes
+    it first exchanges messages with them, for which one that is in the middle of a step can't answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the handler back that Lightning has put its own before."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _restore
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Train no further epoch where the last one stopped early."""
+        self._restore(trainer, pl_module)
+        stopping = [callback for callback in trainer.early_stopping_callbacks if callback.wait_count]
+        if any(callback.wait_count >= callback.patience for callback in stopping):
+            trainer.should_stop = True
 
 
 def run_stage(name: str, arguments: list[str]) -> None:
@@ -216,6 +318,10 @@ def one_line_errors() -> Iterator[None]:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
     except MisconfigurationException as error:
+        raise ConfigurationError(str(error)) from error
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
+            raise
         raise ConfigurationError(str(error)) from error
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import os
+import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -42,24 +42,6 @@ _TRANSLITERATED = str.maketrans(
     {"—": "-", "–": "-", "−": "-", "×": "x", "·": ".", "…": "...", "•": "*", "▪": "*", "±": "+/-", "≥": ">=", "≤": "<="}
 )
 
-_DISK_ADVICE = {
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder, then give the same command again"
-    ),
-    errno.EFBIG: "raise the limit of file sizes (ulimit -f) or choose another folder",
-    errno.EROFS: "choose a folder on a disk that can be written",
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the rights to it or choose another"),
-    errno.ENAMETOOLONG: "choose a shorter name",
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files with ulimit -n"),
-    errno.ENOMEM: "give the machine more memory, or the command less to do",
-}
-
-# What libraries say, in a RuntimeError, about a machine that has too little of something.
-_SHORTAGES = (
-    (("DataLoader worker", "shared memory"), "the workers that load clips ended; give --data.num_workers 0"),
-    (("can't allocate memory", "out of memory", "Cannot allocate memory"), "not enough memory; give a smaller batch"),
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
@@ -68,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; those of this process by default.
 
     Returns:
-        The exit status: 0, 1 where runs of a study failed, or 2 after a mistake of the user's; both are told in a line.
+        The exit status: 0, 1 where a training or runs of a study failed, 2 after a mistake of the user's, 143 after
+        SIGTERM and 130 after Ctrl-C; all but 0 are told in a line.
     """
     _prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -90,62 +73,48 @@ def _run(name: str, arguments: list[str]) -> int:
     except OSError:
         return _fail("the current folder does not exist any more; change to one that does", name)
     from datamodules.errors import DataError  # noqa: PLC0415
+    from experiments.exceptions import Stopped, machine_mistake, stopped_by_signals  # noqa: PLC0415
     from experiments.study.errors import RunsFailed  # noqa: PLC0415
-    from lightning_modules.errors import ConfigurationError  # noqa: PLC0415
+    from lightning_modules.errors import ConfigurationError, TrainingError  # noqa: PLC0415
 
     module, function, _ = _COMMANDS[name]
-    command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
-    try:
-        command(name, arguments)
-        sys.stdout.flush()
-    except (ConfigurationError, DataError) as error:
-        return _fail(str(error), name)
-    except RunsFailed as error:
-        return _fail(str(error), name, status=1)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _drop_output()  # who reads has enough, as `head` does
-        return 1
-    except OSError as error:
-        return _fail(_disk_mistake(error), name)
-    except UnicodeEncodeError as error:
-        return _fail(
-            f"{error.object[:200]!a} can't be written in {error.encoding}; rename what is called so, "
-            "or set PYTHONUTF8=1 if the name is right",
-            name,
-        )
-    except (MemoryError, RuntimeError) as error:
-        shortage = _shortage(error)
-        if not shortage:
-            raise
-        return _fail(shortage, name)
+    with stopped_by_signals() as received:
+        try:
+            command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
+            command(name, arguments)
+            sys.stdout.flush()
+        except (ConfigurationError, DataError) as error:
+            return _fail(str(error), name)
+        except (RunsFailed, TrainingError) as error:
+            return _fail(str(error), name, status=1)
+        except BrokenPipeError:
+            _drop_output()  # who reads has enough, as `head` does
+            return 1
+        except BaseException as error:
+            # Others may come of a signal: Lightning makes a SystemExit of it, a broken connection is an error.
+            if not received and not isinstance(error, KeyboardInterrupt):
+                mistake = machine_mistake(error)
+                if not mistake:
+                    raise
+                return _fail(mistake, name)
+            number = received[0] if received else signal.SIGINT
+            reached = str(error) if isinstance(error, Stopped) else ""
+            _say(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
+            return 128 + number
     return 0
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
-    line = f"{PROGRAM} {command}".rstrip() + f": error: {' '.join(message.split())}"
-    try:
-        sys.stdout.flush()
-        print(line, file=sys.stderr, flush=True)
-    except OSError:  # a terminal that went away, or a log on a full disk
-        _drop_output()
+    _say(f"error: {message}", command)
     return status
 
 
-def _disk_mistake(error: OSError) -> str:
-    """Which file couldn't be read or written, why, and what to do."""
-    what = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-    advice = _DISK_ADVICE.get(error.errno or 0)
-    return f"{what}{error.strerror or error}" + (f"; {advice}" if advice else "")
-
-
-def _shortage(error: MemoryError | RuntimeError) -> str:
-    """What the machine is short of, and what to do; "" where an error means something else."""
-    said = str(error)
-    if isinstance(error, MemoryError):
-        return f"not enough memory{said and f' ({said})'}; give a smaller batch or fewer clips"
-    return next((advice for signs, advice in _SHORTAGES if any(sign in said for sign in signs)), "")
+def _say(message: str, command: str) -> None:
+    try:
+        sys.stdout.flush()
+        print(f"{PROGRAM} {command}".rstrip() + f": {' '.join(message.split())}", file=sys.stderr, flush=True)
+    except OSError:  # a terminal that went away, or a log on a full disk
+        _drop_output()
 
 
 def _prepare_streams() -> None:

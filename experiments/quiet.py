@@ -14,6 +14,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available.*")
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
+    # Of epochs without a validation.
+    warnings.filterwarnings("ignore", ".*ModelCheckpoint.monitor='val/loss'.. could not find.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)

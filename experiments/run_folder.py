@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
 
 CONFIG_FILE = "config.yaml"
+CAUTION_FILE = "caution.txt"
+"""In a stage's folder, what is to be known of the network whose results these are; absent where it is nothing."""
 STUDY_FILE = "study.json"
 
 
@@ -28,6 +33,10 @@ class RunFolder:
         if not str(path).strip():
             raise ConfigurationError("--run is empty; name the folder of the run")
         self.path = Path(path)
+        if self.path.suffix == ".ckpt" and self.path.is_file():
+            raise ConfigurationError(
+                f"--run {path} is a checkpoint; name the folder of its run, or give the checkpoint with --ckpt_path"
+            )
         for place in (self.path, *self.path.parents):
             if place.exists() and not place.is_dir():
                 raise ConfigurationError(f"--run {path} can't be a folder: {place} is a file; name another")
@@ -102,6 +111,32 @@ class RunFolder:
             return self.last_checkpoint.with_name(f"{chosen or 'best'}.ckpt")
         return Path(str(chosen))
 
+    @contextmanager
+    def alone(self, stage: str) -> Iterator[None]:
+        """Keep other processes from working on a stage meanwhile; the system lifts the lock when this process ends.
+
+        Raises:
+            ConfigurationError: If one is at work already, or the folder can't be written.
+        """
+        lock = FileLock(self.path / f".{stage}.lock")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigurationError(
+                f"another process is at work on {stage} in --run {self.path}; wait for it, or name another folder"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"--run {self.path} can't be written ({error.strerror}); name another") from error
+        except NotImplementedError:  # a file system without locks
+            yield
+            return
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
     def clear(self, stage: str) -> None:
         """Delete what an earlier run of a stage left, so that no old result passes for a new one."""
         shutil.rmtree(self.path / stage, ignore_errors=True)
@@ -109,7 +144,9 @@ class RunFolder:
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a training depends on, by dotted names."""
-    settings = _flat({section: config.get(section) for section in ("seed_everything", "data", "model", "trainer")})
+    settings = _flat(
+        {section: config.get(section) for section in ("seed_everything", "init_from", "data", "model", "trainer")}
+    )
     return {key: value for key, value in settings.items() if not key.startswith("trainer.enable_")}
 
 

@@ -7,14 +7,20 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 from datamodules.provenance import write_provenance
 from experiments.files import write_atomically
-from experiments.run_folder import CONFIG_FILE
+from experiments.run_folder import CAUTION_FILE, CONFIG_FILE
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes the stage's whole configuration into its folder, complete or not at all, and how its data came about."""
+    """Writes the stage's whole configuration into its folder, complete or not at all, and how its data came about.
+
+    Attributes:
+        caution: What is to be known of the network that the stage uses, written beside it; "" for nothing.
+    """
+
+    caution: str = ""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml`` and, of constructed data, ``provenance.json``; called on global rank zero."""
+        """Write ``config.yaml``, and what there is to write of data and network; called on global rank zero."""
         folder = Path(str(trainer.loggers[0].log_dir))
         # Without the folder's own path, which would win over a `--run` that stands before `--config`.
         config = self.config.clone()
@@ -24,3 +30,5 @@ class SaveRunConfig(SaveConfigCallback):
         provenance = trainer.datamodule.provenance  # type: ignore[attr-defined]
         if provenance is not None and stage != "predict":  # which is about other recordings
             write_provenance(folder, provenance)
+        if self.caution:
+            write_atomically(folder / CAUTION_FILE, f"{self.caution}\n".encode())

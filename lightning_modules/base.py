@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from lightning_modules.backbones import build_backbone
 from lightning_modules.distributed import mean_over_clips
-from lightning_modules.errors import ConfigurationError
+from lightning_modules.errors import ConfigurationError, TrainingError
 from lightning_modules.masked_prediction import complementary_masks, masked_prediction, patch_size_of
 
 _SHAPING_SETTINGS = ("backbone", "n_mels", "n_frames", "num_heads")
-_OBJECTIVE = "objective"  # key of the class's name in a checkpoint
+# Keys of a checkpoint: the class's name, what the DataModule says of its spectrograms, and the package's version.
+_OBJECTIVE, _SIGNAL, _VERSION = "objective", "signal_settings", "package_version"
 
 
 class EvaluationOutputs(TypedDict):
@@ -40,26 +44,62 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     return (reconstruction - x).square()
 
 
-def check_checkpoint(checkpoint: Mapping[str, Any], module: LightningModule, source: str) -> None:
-    """Refuse weights of another objective, or of a network of other dimensions.
+def is_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no tensor holds NaN or infinity; reads one number from the device where they lie."""
+    found = [tensor.detach().isfinite().all() for tensor in tensors if tensor.is_floating_point()]
+    return not found or bool(torch.stack(found).all())
+
+
+def check_checkpoint(
+    checkpoint: Mapping[str, Any], module: LightningModule, source: str, signal: Mapping[str, Any] | None = None
+) -> None:
+    """Reject weights of another objective, of a network of other dimensions, or trained on other spectrograms.
+
+    Warns where the checkpoint is of another version of the package, or doesn't say what it was trained on.
 
     Args:
         checkpoint: What was saved.
         module: The module that is to take the weights.
         source: What the message calls the checkpoint, a path where there is one.
+        signal: What the DataModule says of the spectrograms, by the names of its options; None if nothing is known.
 
     Raises:
-        ConfigurationError: If the objective or a setting that shapes the network differs.
+        ConfigurationError: If the objective, a setting that shapes the network or one of the spectrograms differs.
     """
     objective = type(module).__name__
     if checkpoint.get(_OBJECTIVE, objective) != objective:
         raise ConfigurationError(f"{source} is of a {checkpoint[_OBJECTIVE]}, but the configuration says {objective}")
-    saved, current = checkpoint.get("hyper_parameters", {}), module.hparams
-    differing = [key for key in _SHAPING_SETTINGS if key in saved and saved[key] != current[key]]
+    saved = checkpoint.get("hyper_parameters", {})
+    _require_same(source, {key: saved[key] for key in _SHAPING_SETTINGS if key in saved}, module.hparams)
+    if signal is not None and _SIGNAL in checkpoint:
+        _require_same(
+            source,
+            {f"data.{key}": value for key, value in checkpoint[_SIGNAL].items() if key in signal},
+            {f"data.{key}": value for key, value in signal.items()},
+        )
+    elif signal is not None:
+        rank_zero_warn(
+            f"{source} doesn't say which front end and reference level it was trained with, as it is of an older "
+            "version; give those of the training"
+        )
+    if checkpoint.get(_VERSION, _version()) != _version():
+        rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {_version()}")
+
+
+def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    differing = [key for key in saved if saved[key] != current[key]]
     if differing:
         was = ", ".join(f"{key}={saved[key]}" for key in differing)
         now = ", ".join(f"{key}={current[key]}" for key in differing)
         raise ConfigurationError(f"{source} was trained with {was}, but the configuration says {now}")
+
+
+def _version() -> str:
+    """The package's version, "unknown" of a checkout that is not installed."""
+    try:
+        return version("faithful-aad")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 class ReconstructionModule(LightningModule):
@@ -110,6 +150,7 @@ class ReconstructionModule(LightningModule):
         self.backbone = build_backbone(backbone, n_mels, n_frames, num_heads)
         self.example_input_array = torch.zeros(1, n_mels, n_frames)
         self._seed = 0
+        self._bad_step: Tensor | None = None  # the first step of the epoch whose loss is not finite, -1 for none
         self._val_losses: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,6 +192,7 @@ class ReconstructionModule(LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Begin each epoch with random numbers of its own, which a resumed training draws again."""
         if batch_idx == 0:
+            self._bad_step = torch.tensor(-1, device=self.device)
             entropy = (self._seed, self.current_epoch, self.global_rank)
             torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
@@ -158,6 +200,10 @@ class ReconstructionModule(LightningModule):
         """Log and return the loss of a batch of normal clips."""
         x = batch["spectrogram"]
         loss = self.training_loss(x)
+        if self._bad_step is not None:
+            # Noted on the device and read when the epoch is over: to look at every loss would hold the device up.
+            is_first = ~loss.detach().isfinite() & (self._bad_step < 0)
+            self._bad_step = torch.where(is_first, self.global_step, self._bad_step)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x), sync_dist=True)
         return loss
 
@@ -179,6 +225,30 @@ class ReconstructionModule(LightningModule):
         loss = mean_over_clips(self._val_losses)
         if not math.isnan(loss) or self._val_losses:
             self.log("val/loss", loss, prog_bar=True)
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                self._require_training(math.isfinite(loss), f"the validation loss is {loss}")
+
+    def on_train_epoch_end(self) -> None:
+        """Stop a training whose loss is not finite, before a checkpoint is written."""
+        loss = self.trainer.callback_metrics.get("train/loss")
+        if loss is not None:
+            self._require_training(bool(loss.isfinite()), f"the training loss is {loss.item()}")
+
+    def _require_training(self, holds: bool, otherwise: str) -> None:
+        """Stop the training on all processes if a condition does not hold on one.
+
+        Raises:
+            TrainingError: If it does not.
+        """
+        if self.trainer.strategy.reduce_boolean_decision(holds, all=True):
+            return
+        bad = -1 if self._bad_step is None else int(self._bad_step)
+        since = f" (the training loss is not finite since step {bad + 1})" if bad >= 0 else ""
+        raise TrainingError(
+            f"{otherwise} in epoch {self.current_epoch + 1}, after {self.global_step} steps{since}; try a lower "
+            f"learning_rate (now {self.hparams['learning_rate']:g}), precision 32 (now {self.trainer.precision}), "
+            "gradient_clip_val 1, or a reference_level that makes the mean of the spectrograms 0"
+        )
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> ScoringOutputs:
         """Evaluate a batch of test clips, with both anomaly scores."""
@@ -207,7 +277,10 @@ class ReconstructionModule(LightningModule):
         callbacks: list[Callback] = []
         if not any(isinstance(callback, EarlyStopping) for callback in own):
             callbacks.append(
-                EarlyStopping("val/loss", patience=self.hparams["patience"], min_delta=self.hparams["min_delta"])
+                # Not strict, as an epoch may pass without a validation.
+                EarlyStopping(
+                    "val/loss", patience=self.hparams["patience"], min_delta=self.hparams["min_delta"], strict=False
+                )
             )
         checkpoints = [callback for callback in own if isinstance(callback, ModelCheckpoint)]
         # The trainer's default checkpoint monitors nothing; without one, checkpointing was switched off.
@@ -219,9 +292,23 @@ class ReconstructionModule(LightningModule):
         return callbacks
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which objective the weights belong to; the networks are the same."""
+        """Note what the weights belong to: the objective, whose networks are the same, and the spectrograms.
+
+        Raises:
+            TrainingError: If a weight is not finite; an earlier checkpoint stays.
+        """
+        self._require_training(is_finite(checkpoint["state_dict"].values()), "weights are NaN or infinite")
         checkpoint[_OBJECTIVE] = type(self).__name__
+        checkpoint[_VERSION] = _version()
+        signal = self._signal_settings()
+        if signal is not None:
+            checkpoint[_SIGNAL] = dict(signal)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint that does not fit in one line instead of a list of tensor shapes."""
-        check_checkpoint(checkpoint, self, "the checkpoint")
+        """Reject a checkpoint that does not fit in one line instead of a list of tensor shapes."""
+        check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
+
+    def _signal_settings(self) -> Mapping[str, Any] | None:
+        """What the trainer's DataModule says of its spectrograms, None without one that says it."""
+        trainer = self._trainer
+        return None if trainer is None else getattr(trainer.datamodule, "signal_settings", None)  # type: ignore[attr-defined]
