@@ -25,6 +25,13 @@ _SYSTEM_ADVICE = {
     errno.ENOMEM: "give a smaller batch or fewer clips",
 }
 
+SCHEDULER_NUMBERS = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT"),
+    *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"),
+    "JSM_NAMESPACE_RANK",
+)
+"""Variables from which Lightning takes which of a job's processes this one is."""
+
 # What libraries say, in a RuntimeError, about a machine that has too little of something.
 _SHORTAGES = (
     (("DataLoader worker", "shared memory"), "the processes that load clips ended early; give --data.num_workers 0"),
@@ -72,6 +79,24 @@ def machine_mistake(error: BaseException) -> str:
         return f"not enough memory ({error}); give a smaller batch or fewer clips".replace(" ()", "")
     said = str(error) if isinstance(error, RuntimeError) else ""
     return next((advice for signs, advice in _SHORTAGES if any(sign in said for sign in signs)), "")
+
+
+@contextmanager
+def scheduler_mistakes() -> Iterator[None]:
+    """Make a ConfigurationError of what Lightning finds wrong with the variables of a scheduler.
+
+    A shell inside a job inherits them, and a command that is given there is not one of the job's tasks.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        given = [f"{name}={os.environ[name]}" for name in SCHEDULER_NUMBERS if name in os.environ]
+        if not given or "SLURM" not in str(error):
+            raise
+        raise ConfigurationError(
+            f"{', '.join(given)} in the environment: {first_line(error)}; start the command with srun as these "
+            "variables say, or unset them to run it by itself"
+        ) from error
 
 
 class Stopped(KeyboardInterrupt):

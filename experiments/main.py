@@ -64,14 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = arguments
     if name not in _COMMANDS:
         return _fail(f"there is no command {name!r}; choose one of {', '.join(_COMMANDS)}")
-    return _run(name, rest)
-
-
-def _run(name: str, arguments: list[str]) -> int:
     try:
         os.getcwd()  # noqa: PTH109  libraries look it up while they are imported
     except OSError:
         return _fail("the current folder does not exist any more; change to one that does", name)
+    wrong = _read_scheduler(is_stage=_COMMANDS[name][1] == "run_stage")
+    if wrong:
+        return _fail(wrong, name)
+    return _run(name, rest)
+
+
+def _run(name: str, arguments: list[str]) -> int:
     from datamodules.errors import DataError  # noqa: PLC0415
     from experiments.exceptions import Stopped, machine_mistake, stopped_by_signals  # noqa: PLC0415
     from experiments.study.errors import RunsFailed  # noqa: PLC0415
@@ -102,6 +105,19 @@ def _run(name: str, arguments: list[str]) -> int:
             _say(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
             return 128 + number
     return 0
+
+
+def _read_scheduler(*, is_stage: bool) -> str:
+    """What is wrong with a scheduler's variables, "" for nothing; only stages may be one of a job's processes."""
+    from experiments.exceptions import SCHEDULER_NUMBERS  # noqa: PLC0415
+
+    for variable in SCHEDULER_NUMBERS:
+        # Some libraries read them while they are imported.
+        if not os.environ.get(variable, "0").isdecimal():
+            return f"{variable}={os.environ[variable]} in the environment is not a number; unset it"
+        if not is_stage:
+            os.environ.pop(variable, None)
+    return ""
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
@@ -148,7 +164,7 @@ def _drop_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
+        except OSError:  # noqa: PERF203  there are two
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
