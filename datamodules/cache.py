@@ -131,9 +131,20 @@ class SpectrogramCache:
 
 
 def default_cache_folder() -> Path:
-    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "faithful-aad" / "spectrograms"
+    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default.
+
+    Raises:
+        DataError: This user has no home.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # which the standard says to ignore
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            raise DataError(
+                "this user has no home to keep spectrograms in; name a folder with --data.cache_dir"
+            ) from None
+    return base / "faithful-aad" / "spectrograms"
 
 
 def _write_atomically(path: Path, spectrogram: NDArray[np.float32]) -> None:

@@ -39,6 +39,7 @@ _SHORTAGES = (
         ("can't allocate memory", "out of memory", "Cannot allocate memory"),
         "not enough memory; give a smaller batch or fewer clips",
     ),
+    (("Could not determine home directory",), "this user has no home; set HOME to a folder that can be written"),
 )
 
 
@@ -96,7 +97,7 @@ def scheduler_mistakes() -> Iterator[None]:
         raise ConfigurationError(
             f"{', '.join(given)} in the environment: {first_line(error)}; start the command with srun as these "
             "variables say, or unset them to run it by itself"
-        ) from error
+        ) from None  # what is said of a refused setting is its first cause
 
 
 class Stopped(KeyboardInterrupt):

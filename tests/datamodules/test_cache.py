@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from datamodules.cache import SpectrogramCache, default_cache_folder
+from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.spectrograms import load_spectrogram
 
@@ -166,3 +167,16 @@ def test_default_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache_folder() == tmp_path / ".cache/faithful-aad/spectrograms"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert default_cache_folder() == tmp_path / ".cache/faithful-aad/spectrograms"
+
+
+def test_user_without_a_home(monkeypatch):
+    def nobody(_):
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(DataError, match=r"--data\.cache_dir"):
+        default_cache_folder()
