@@ -42,11 +42,6 @@ class RunCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
-    @property
-    def state_key(self) -> str:
-        """Key of this callback in a checkpoint, unlike that of any other ModelCheckpoint."""
-        return f"{self.filename}.ckpt"
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the best so far, also in a folder that was moved; from nothing where its file is gone."""
         path = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
