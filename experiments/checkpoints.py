@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
-import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -164,27 +162,13 @@ def intact(paths: Iterable[Path]) -> dict[Path, Mapping[str, Any]]:
     return found
 
 
-class Interruptions(Callback):
-    """Lets a signal stop a stage at once, and a training that had stopped early stay so when it is gone on with.
-
-    Lightning waits for the end of a batch and leaves with status 0 after SIGTERM; where there are several processes
-    it first exchanges messages with them, for which one that is in the middle of a step can't answer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._on_sigterm = signal.getsignal(signal.SIGTERM)
-
-    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the handler back that Lightning has put its own before."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._on_sigterm)
-
-    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _restore
+class StayStopped(Callback):
+    """Trains no further epoch where early stopping ended a training that was killed before it was marked finished."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train no further epoch where the last one stopped early."""
-        self._restore(trainer, pl_module)
-        stopping = [callback for callback in trainer.early_stopping_callbacks if callback.wait_count]
-        if any(callback.wait_count >= callback.patience for callback in stopping):
-            trainer.should_stop = True
+        """Look at what the checkpoint says of early stopping."""
+        trainer.should_stop = any(
+            callback.wait_count >= max(callback.patience, 1)
+            for callback in trainer.early_stopping_callbacks
+            if isinstance(callback, EarlyStopping)
+        )

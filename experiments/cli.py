@@ -20,7 +20,7 @@ from datamodules import SpectrogramDataModule
 from experiments.arguments import complete, require_work
 from experiments.checkpoints import (
     AtomicCheckpointIO,
-    Interruptions,
+    StayStopped,
     complete_best,
     intact,
     read_checkpoint,
@@ -181,9 +181,8 @@ class ExperimentCLI(LightningCLI):
         with run.alone(stage) if is_first else nullcontext():
             if is_first:
                 self._make_ready(run, stage)
-            self.trainer.callbacks.append(Interruptions())  # type: ignore[attr-defined]
             if stage == "fit":
-                self.trainer.callbacks.append(CheckpointedScalars())  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
             try:
                 wandb_settings = self.config_init[stage].wandb
