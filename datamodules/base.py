@@ -243,9 +243,9 @@ class SpectrogramDataModule(LightningDataModule):
             if longer:
                 left_out = sum(longer.values()) - len(longer) * self._clip_seconds
                 warnings.warn(
-                    f"of {len(longer)} of {len(lengths)} {kind} only the first {self._clip_seconds:g} s are "
-                    f"used (--data.n_frames {self.n_frames}): {left_out:.1f} of {sum(lengths.values()):.1f} s are left "
-                    "out; faithful-aad data slice cuts recordings into clips",
+                    f"{len(longer)} of {len(lengths)} {kind} are longer than the {self._clip_seconds:g} s of "
+                    f"--data.n_frames {self.n_frames}: {left_out:.1f} of {sum(lengths.values()):.1f} s of audio are "
+                    "left out; faithful-aad data slice cuts recordings into clips",
                     stacklevel=3,
                 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -151,7 +152,9 @@ def _write_atomically(path: Path, spectrogram: NDArray[np.float32]) -> None:
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:
-            np.save(file, spectrogram, allow_pickle=False)
+            contents = io.BytesIO()  # of a full disk, NumPy itself tells numbers of bytes only
+            np.save(contents, spectrogram, allow_pickle=False)
+            file.write(contents.getbuffer())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which are kept, how they are written and read, and what is to be known of them."""
+"""The checkpoints of a run, with which an interrupted training goes on: what is kept, written, read, and told of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from experiments.exceptions import first_line
@@ -40,11 +41,6 @@ class RunCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
 
-    @property
-    def state_key(self) -> str:
-        """Key of this callback in a checkpoint, unlike that of any other ModelCheckpoint."""
-        return f"{self.filename}.ckpt"
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the best so far, also in a folder that was moved; from nothing where its file is gone."""
         path = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
@@ -63,16 +59,23 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder) -> list[RunCheckpo
         folder: The run.
 
     Raises:
-        ConfigurationError: If one of them would write over a checkpoint of the run.
+        ConfigurationError: If one of them monitors what is never logged, or would write over a checkpoint of the run.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
-        if isinstance(other, ModelCheckpoint) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
-            names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
-            if names & set(_NAMES):
+        of_trainer = f"the {type(other).__name__} of trainer.callbacks"
+        if isinstance(other, ModelCheckpoint | EarlyStopping):
+            monitor = str(other.monitor or "epoch")
+            if monitor not in ("epoch", "step") and not monitor.startswith(("train/", "val/")):
                 raise ConfigurationError(
-                    "a ModelCheckpoint of trainer.callbacks would write over best.ckpt or last.ckpt; give "
-                    "it another filename and no save_last, or a dirpath"
+                    f"{of_trainer} monitors {monitor}, which is not logged; train/loss and val/loss are"
+                )
+        if isinstance(other, ModelCheckpoint):
+            names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
+            if names & set(_NAMES) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
+                raise ConfigurationError(
+                    f"{of_trainer} would write over best.ckpt or last.ckpt, which fit keeps; give it another filename "
+                    "and no save_last, or a dirpath"
                 )
     return [RunCheckpoint(name) for name in _NAMES]
 
@@ -106,7 +109,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write a checkpoint; an older one stays until the new one is complete."""
-        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+        with whole_file(Path(path), alone=True) as temporary, temporary.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:
@@ -156,3 +159,15 @@ def intact(paths: Iterable[Path]) -> dict[Path, Mapping[str, Any]]:
         except ConfigurationError as error:  # noqa: PERF203  there are two
             print(f"warning: {error}", file=sys.stderr)
     return found
+
+
+class StayStopped(Callback):
+    """Trains no further epoch where early stopping ended a training that was killed before it was marked finished."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at what the checkpoint says of early stopping."""
+        trainer.should_stop = any(
+            callback.wait_count >= max(callback.patience, 1)
+            for callback in trainer.early_stopping_callbacks
+            if isinstance(callback, EarlyStopping)
+        )

@@ -1,9 +1,7 @@
 """The Lightning command line of the four stages: fit, validate, test and predict."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import wandb
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -24,6 +22,7 @@ from datamodules import SpectrogramDataModule
 from experiments.arguments import complete, require_work
 from experiments.checkpoints import (
     AtomicCheckpointIO,
+    StayStopped,
     complete_best,
     intact,
     read_checkpoint,
@@ -122,7 +121,7 @@ class ExperimentCLI(LightningCLI):
         """Build the trainer; the run's own loggers join it once everything is checked."""
         config = self._get(self.config_init, "trainer")
         logger = False if config["logger"] is None or config["logger"] is True else config["logger"]
-        folder = self._run
+        folder = self._run.path
         if config["fast_dev_run"]:
             # What callbacks write goes where nobody looks, and then away.
             self._scratch = TemporaryDirectory(prefix=PROGRAM)
@@ -135,7 +134,7 @@ class ExperimentCLI(LightningCLI):
                 )
             own = config["callbacks"] or []
             own = own if isinstance(own, list) else [own]
-            config["callbacks"] = [*own, *run_checkpoints(own, RunFolder(folder))]
+            config["callbacks"] = [*own, *run_checkpoints(own, self._run)]
         with scheduler_mistakes():
             trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
             if trainer.world_size == 1:
@@ -147,9 +146,10 @@ class ExperimentCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint, explainers, data and the trainer's limits before anything is written."""
         stage = str(self.subcommand)
-        run = RunFolder(self._run)
+        run = self._run
         config = self.config_init[stage]
         self._resumed: Mapping[str, Any] | None = None
+        self._damaged: list[Path] = []
         self._caution = ""
         if stage != "fit":
             path = run.checkpoint(config.ckpt_path)
@@ -181,34 +181,44 @@ class ExperimentCLI(LightningCLI):
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         """Make the run's folder ready for the stage, which no other process may be at work on, and close the stage."""
-        stage, run = str(self.subcommand), RunFolder(self._run)
+        stage, run = str(self.subcommand), self._run
         if self._caution:
             rank_zero_only(print)(f"caution: {self._caution}; {run.path / stage} is of that network", file=sys.stderr)
         if self._is_trial:
             with self._scratch:
                 yield
             return
-        with run.alone(stage) if self.trainer.is_global_zero else nullcontext():
-            if self._resumed is None:
-                rank_zero_only(run.clear)(stage)
-            else:
-                rank_zero_only(take_up)(run.path / stage / "metrics.csv", self._resumed)
-            self.trainer.callbacks.append(_Interruptions())  # type: ignore[attr-defined]
+        is_first = self.trainer.is_global_zero
+        with run.alone(stage) if is_first else nullcontext():
+            if is_first:
+                self._make_ready(run, stage)
             if stage == "fit":
-                self.trainer.callbacks.append(CheckpointedScalars())  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
             try:
                 wandb_settings = self.config_init[stage].wandb
-                self.trainer.loggers = build_loggers(self._run, stage, wandb_settings) + self.trainer.loggers
+                self.trainer.loggers = build_loggers(run.path, stage, wandb_settings) + self.trainer.loggers
             except OSError as error:
                 raise ConfigurationError(
-                    f"--run {self._run} can't be written ({error.strerror}); name another"
+                    f"--run {run.path} can't be written ({error.strerror}); name another"
                 ) from error
             yield
-            if self.trainer.is_global_zero and stage in ("fit", "test"):
+            if is_first and stage in ("fit", "test"):
                 run.mark_finished(stage)
-        if self.trainer.is_global_zero:
+        if is_first and stage != "fit":
             print(run.path / stage)
+
+    def _make_ready(self, run: RunFolder, stage: str) -> None:
+        """Clear a stage's folder, or make it that of the moment from which a training goes on."""
+        if stage == "fit":
+            run.require_no_fit()  # which another process may have ended since
+        if self._resumed is None:
+            run.clear(stage)
+            return
+        take_up(run.path / stage / "metrics.csv", self._resumed)
+        for damaged in self._damaged:
+            damaged.replace(damaged.with_suffix(".damaged"))
+            print(f"going on from {self.config_init[stage].ckpt_path}", file=sys.stderr)
 
     def _take_up(self, run: RunFolder) -> Mapping[str, Any] | None:
         """Go on with an interrupted training, from its last checkpoint or, where that is damaged, from its best.
@@ -228,9 +238,7 @@ class ExperimentCLI(LightningCLI):
             return None
         path, checkpoint = next(iter(found.items()))
         self.config_init["fit"].ckpt_path = str(path)
-        for damaged in set(saved) - found.keys():
-            rank_zero_only(damaged.replace)(damaged.with_suffix(".damaged"))
-            rank_zero_only(print)(f"going on from {path}", file=sys.stderr)
+        self._damaged = [path for path in saved if path not in found]
         return checkpoint
 
     @property
@@ -239,8 +247,8 @@ class ExperimentCLI(LightningCLI):
         return bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]
 
     @property
-    def _run(self) -> Path:
-        return Path(self._get(self.config, "run"))
+    def _run(self) -> RunFolder:
+        return RunFolder(self._get(self.config, "run"))
 
     def _saved_config(self) -> dict[str, Any]:
         """The stage's configuration as its file would hold it."""
@@ -252,7 +260,7 @@ class ExperimentCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train; what stops the training says whether the same command goes on with it."""
         with self._at_work():
-            last = RunFolder(self._run).last_checkpoint
+            last = self._run.last_checkpoint
             try:
                 self.trainer.fit(**kwargs)
             except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the first of the second
@@ -264,7 +272,7 @@ class ExperimentCLI(LightningCLI):
             if self._resumed is None and self.trainer.global_step == 0:
                 raise ConfigurationError("the training made no step; look at the limits given with --trainer")
             if not self._is_trial:
-                rank_zero_only(complete_best)(RunFolder(self._run))
+                rank_zero_only(complete_best)(self._run)
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results lie in the run's folder."""
@@ -276,38 +284,12 @@ class ExperimentCLI(LightningCLI):
         with self._at_work():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
-                print_comparison(load_comparison([self._run]))
+                print_comparison(load_comparison([self._run.path]))
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""
         with self._at_work():
             self.trainer.predict(return_predictions=False, **kwargs)
-
-
-class _Interruptions(Callback):
-    """Lets a signal stop a stage at once, and a training that had stopped early stay so when it is gone on with.
-
-    Lightning waits for the end of a batch and leaves with status 0 after SIGTERM; where there are several processes
-    it first exchanges messages with them, for which one that is in the middle of a step can't answer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._on_sigterm = signal.getsignal(signal.SIGTERM)
-
-    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the handler back that Lightning has put its own before."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._on_sigterm)
-
-    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _restore
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train no further epoch where the last one stopped early."""
-        self._restore(trainer, pl_module)
-        stopping = [callback for callback in trainer.early_stopping_callbacks if callback.wait_count]
-        if any(callback.wait_count >= callback.patience for callback in stopping):
-            trainer.should_stop = True
 
 
 def run_stage(name: str, arguments: list[str]) -> None:

@@ -14,7 +14,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available.*")
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
-    # Of epochs without a validation.
+    # Of callbacks of a training that later stages do without, and of epochs without a validation.
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*ModelCheckpoint.monitor='val/loss'.. could not find.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):

@@ -9,16 +9,17 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """A temporary name beside a file, which becomes the file if the block ends well and is deleted otherwise.
 
     Args:
         path: The file; its folder is made where missing, an older file is replaced.
+        alone: Whether no other process writes it meanwhile; what a killed one has left of it is then written over.
 
     Raises:
         OSError: If the file can't be written. It names the file, which an error of a full disk doesn't by itself.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}{'' if alone else f'.{os.getpid()}'}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

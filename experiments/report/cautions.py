@@ -8,7 +8,16 @@ from experiments.wording import join
 
 
 def cautions(comparison: Comparison) -> list[str]:
-    """What the spread of seeds, the intervals and the p-values are about."""
+    """What is to be known of the networks, and what the spread of seeds, the intervals and the p-values are about."""
+    networks = [
+        f"{label} ({run.folder}): {run.caution}. Finish it and run faithful-aad test again."
+        for label, run in comparison.runs.items()
+        if run.caution
+    ]
+    return [*networks, _spread(comparison)]
+
+
+def _spread(comparison: Comparison) -> str:
     seeds = {label: len(group.runs) for label, group in comparison.groups.items()}
     once = [label for label, number in seeds.items() if number == 1]
     over_clips = (
@@ -16,14 +25,14 @@ def cautions(comparison: Comparison) -> list[str]:
     )
     if len(once) == len(seeds):
         subject = "The model was" if len(seeds) == 1 else "Every model was"
-        return [
+        return (
             f"{subject} trained once: one training run says nothing of how far results vary from training to training; "
             f"{over_clips}"
-        ]
+        )
     single = (
         f" Of {join(once)} there is one run, so nothing is known of how results vary between its seeds." if once else ""
     )
-    return [f"± is the standard deviation between training runs that differ by seed; {over_clips}{single}"]
+    return f"± is the standard deviation between training runs that differ by seed; {over_clips}{single}"
 
 
 def missing_in_words(comparison: Comparison) -> list[str]:

@@ -89,8 +89,10 @@ class Comparison:
 
     @property
     def mark(self) -> str:
-        """What notes and captions end on: that the test set is constructed, nothing for one that was recorded."""
-        return f" {self.provenance.mark}" if self.provenance else ""
+        """What notes and captions end on: that the test set is constructed, and what is to be known of networks."""
+        constructed = [self.provenance.mark] if self.provenance else []
+        networks = [f"{label}: {run.caution}." for label, run in self.runs.items() if run.caution]
+        return "".join(f" {sentence}" for sentence in [*constructed, *networks])
 
     @property
     def anomaly_types(self) -> Counter[str]:

@@ -15,6 +15,7 @@ from experiments.results.learning import LearningCurves, read_learning_curves
 from experiments.results.membership import StudyMembership, read_membership
 from experiments.results.reading import unfinished
 from experiments.run_config import frames_per_second, frames_per_segment, objective_name, read_config
+from experiments.run_folder import CAUTION_FILE
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import AnnotationFScore, Faithfulness
@@ -37,6 +38,7 @@ class Run:
         sanity: Sanity checks of explanations.
         membership: The study it belongs to.
         provenance: How its test set was constructed, None if it was recorded as it is.
+        caution: What is to be known of the network that was tested, "" for nothing.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Run:
     sanity: list[SanityRow] | None = None
     membership: StudyMembership | None = None
     provenance: Provenance | None = None
+    caution: str = ""
 
     @property
     def objective(self) -> str:
@@ -117,4 +120,5 @@ def read_run(folder: Path) -> Run:
         sanity=read_sanity(test / "sanity.csv"),
         membership=read_membership(folder),
         provenance=read_provenance(test),
+        caution=caution.read_text(encoding="utf-8").strip() if (caution := test / CAUTION_FILE).is_file() else "",
     )

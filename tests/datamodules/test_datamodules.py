@@ -170,6 +170,32 @@ def test_predict_reads_files_without_labels(planer, planer_root, trainer, form):
     assert batch["anomaly_type"][0] == ""
 
 
+@pytest.mark.parametrize(("n_frames", "longer"), [(400, 0), (397, 0), (396, 1), (200, 8)])
+def test_predict_rejects_recordings_longer_than_clips(
+    planer, planer_root, tmp_path, trainer, refused, n_frames, longer
+):
+    """Of 401 frames at 40 a second; more than 4 frames are more than 0.1 s."""
+    path = planer_root / "evaluation/anomalies"
+    if longer == 1:
+        path = next(path.rglob("*.pt"))
+    datamodule = planer(predict_path=str(path), n_frames=n_frames)
+    if not longer:
+        trainer.predict(Recorder(), datamodule, return_predictions=False)
+        return
+    with refused(f"{longer} of {longer} recordings", f"{n_frames / 40:g} s of a clip", "10.0 s", "data slice", "crop"):
+        trainer.predict(Recorder(), datamodule)
+    with pytest.warns(UserWarning, match=rf"{longer} of {longer} recordings are longer than the {n_frames / 40:g} s"):
+        cropped = planer(predict_path=str(path), n_frames=n_frames, crop=True)
+        trainer.predict(Recorder(), cropped, return_predictions=False)
+
+
+def test_other_stages_say_how_much_is_left_out(planer, trainer):
+    datamodule = planer(n_frames=200)
+    message = r"18 of 18 test clips .* 5 s of --data.n_frames 200: 90\.[45] of 180\.[45] s of audio"  # 18 × 401 frames
+    with pytest.warns(UserWarning, match=message):
+        trainer.test(Recorder(), datamodule, verbose=False)
+
+
 def test_predict_without_a_path(planer, trainer, refused):
     with refused("--data.predict_path"):
         trainer.predict(Recorder(), planer())

@@ -19,6 +19,7 @@ from experiments.exceptions import machine_mistake
 from experiments.main import main
 
 TRAIN = ["--model", "MaskedAutoencoder", "--wandb.mode", "disabled", "--trainer.max_epochs", "1"]
+OWN_CHECKPOINT = ["--trainer.callbacks+=ModelCheckpoint"]
 
 
 @pytest.fixture
@@ -141,12 +142,27 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--fscore.percentiles", "[101]"], "101"),
         (["--trainer.max_epoch", "1"], "max_epoch"),
         (["--data.annotations", "nowhere.csv"], r"--data\.annotations nowhere\.csv is not a file"),
-        (["--ckpt_path", "nowhere.ckpt"], r"nowhere\.ckpt does not exist"),
+        (["--init_from", "nowhere.ckpt"], r"nowhere\.ckpt does not exist"),
         (["--trainer.accelerator", "cpu", "--trainer.devices", "0"], "devices="),
         (["--trainer.max_epochs", "many"], r"trainer\.max_epochs"),
         (["--data.no_such_option", "1"], "no_such_option"),
         (["--config", "nowhere.yaml"], r"nowhere\.yaml"),
         (["--wandb.group", "${no.such.key}"], r"no\.such\.key"),
+        (["--trainer.enable_checkpointing", "false"], "enable_checkpointing false would leave nothing to test"),
+        (["--trainer.max_steps", "0"], "--trainer.max_steps 0 trains nothing"),
+        (["--trainer.max_epochs", "0"], "--trainer.max_epochs 0 trains nothing"),
+        (["--trainer.limit_train_batches", "0"], "limit_train_batches 0 of 1 batches leaves nothing to fit"),
+        (["--trainer.limit_train_batches", "0.01"], r"limit_train_batches 0\.01 of 1 batches leaves nothing to fit"),
+        (["--trainer.limit_val_batches", "0.01"], r"limit_val_batches 0\.01 of 1 batches leaves nothing"),
+        (["--trainer.overfit_batches", "0.01"], r"--trainer\.overfit_batches 0\.01 of 1 batches leaves nothing"),
+        (["--trainer.val_check_interval", "9"], "val_check_interval 9 is more than the 1 training batches of an epoch"),
+        ([*OWN_CHECKPOINT, "--trainer.callbacks.save_last=true"], "would write over best.ckpt or last.ckpt"),
+        ([*OWN_CHECKPOINT, "--trainer.callbacks.filename=best"], "would write over best.ckpt or last.ckpt"),
+        ([*OWN_CHECKPOINT, "--trainer.callbacks.monitor=val_loss"], "monitors val_loss, which is not logged"),
+        (
+            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss"],
+            "EarlyStopping of trainer.callbacks monitors val_loss, which is not logged",
+        ),
     ],
 )
 def test_options_that_cannot_be(fit, simulated, options, message):
@@ -214,6 +230,18 @@ def test_an_explainer_that_the_network_cannot_have(refuses, fitted_run, simulate
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--model.backbone", "dense"]
     grad_cam = ["--attributions.validation_explainers", "[grad_cam]"]
     refuses(["fit", "--run", tmp_path / "run", *options, *grad_cam], "dense.*explainers")
+
+
+@pytest.mark.parametrize("limit", ["0", "0.001"])
+def test_stages_that_are_left_nothing_to_do(refuses, fitted_run, simulated, limit):
+    refuses(["test", "--run", fitted_run, "--trainer.limit_test_batches", limit], "leaves nothing to test")
+    refuses(["validate", "--run", fitted_run, "--trainer.limit_val_batches", limit], "leaves nothing to validate")
+
+
+def test_recordings_longer_than_a_clip(refuses, fitted_run, simulated):
+    path = simulated / "evaluation" / "normal"
+    message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; cut them .*data slice, or .*crop true"
+    refuses(["predict", "--run", fitted_run, "--data.predict_path", path], message)
 
 
 def test_prediction_without_recordings(refuses, fitted_run, tmp_path):
@@ -313,8 +341,10 @@ def test_results_on_a_full_disk(command, limit, message, simulated, ae_and_mae, 
 
 def test_test_on_a_full_disk_has_no_results(fitted_run, tmp_path, capfd):
     run = shutil.copytree(fitted_run, tmp_path / "run")
+    command = ["test", "--run", str(run), "--sanity.clips", "0", "--attributions.explainers"]
+    assert main([*command, "[]"]) == 0
     with largest_file(15_000):
-        assert main(["test", "--run", str(run), "--attributions.explainers", "[error_map]", "--sanity.clips", "0"]) == 2
+        assert main([*command, "[error_map]"]) == 2
     assert "File too large; raise the limit" in last_line(capfd.readouterr())
     assert not (run / "test" / "finished").exists()
     assert not [name for name in files_below(run) if "tmp" in name]

@@ -15,6 +15,7 @@ from explainers import EXPLAINERS
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
 SMALL = ["--data.n_frames", "80", "--wandb.mode", "disabled", "--trainer.accelerator", "cpu"]
 SMALL += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+CROPPED = ["--data.crop", "true"]
 ONE_STEP = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"]
 
 
@@ -91,7 +92,7 @@ def test_a_second_test_leaves_nothing_of_the_first(mae_run, tmp_path):
 
 def test_a_training_from_another_ones_checkpoint_is_tested_itself(mae_run, simulated, tmp_path):
     began = str(mae_run / "fit" / "checkpoints" / "last.ckpt")
-    options = ["--config", str(mae_run / "fit" / "config.yaml"), "--trainer.max_epochs", "3", "--ckpt_path", began]
+    options = ["--config", str(mae_run / "fit" / "config.yaml"), "--trainer.max_epochs", "1", "--init_from", began]
     run = tmp_path / "longer"
     assert main(["fit", "--run", str(run), *options]) == 0
     assert main(["test", "--run", str(run), "--attributions.explainers", "[]"]) == 0
@@ -103,7 +104,7 @@ def test_a_training_from_another_ones_checkpoint_is_tested_itself(mae_run, simul
 
 def test_predict_scores_and_draws_recordings_without_labels(mae_run, simulated):
     recordings = simulated / "evaluation" / "anomalies" / "broken_board"
-    assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings)]) == 0
+    assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings), *CROPPED]) == 0
     predicted = rows(mae_run / "predict" / "predictions.csv")
     tested = {Path(row["name"]).name: float(row["score"]) for row in rows(mae_run / "test" / "clips.csv")}
     assert {row["name"] for row in predicted} == {path.name for path in recordings.iterdir()}

@@ -64,7 +64,8 @@ def test_a_run_keeps_the_mark_of_its_data(spliced, runs):
 
 def test_predictions_of_other_recordings_carry_no_mark(spliced, runs):
     run, _ = runs
-    assert main(["predict", "--run", str(run), "--data.predict_path", str(spliced / "spliced/test/normal")]) == 0
+    recordings = ["--data.predict_path", str(spliced / "spliced/test/normal"), "--data.crop", "true"]
+    assert main(["predict", "--run", str(run), *recordings]) == 0
     assert (run / "predict/predictions.csv").is_file()
     assert not (run / "predict/provenance.json").exists()
 

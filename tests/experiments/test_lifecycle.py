@@ -1,0 +1,357 @@
+"""Trainings that are stopped, diverge, make no step or begin with other weights, and stages that use their networks."""
+
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from experiments.checkpoints import read_checkpoint
+from experiments.exceptions import stopped_by_signals
+from experiments.main import main
+from experiments.run_folder import RunFolder
+from experiments.study import jobs
+from experiments.study.jobs import run_jobs
+from lightning_modules import Autoencoder, ConfigurationError
+
+COMMON = ["--model", "Autoencoder", "--model.backbone", "cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]
+COMMON += ["--data.batch_size", "4", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+COMMON += ["--trainer.enable_model_summary", "false", "--attributions.validation_explainers", "[]"]
+COMMON += ["--wandb.mode", "disabled", "--trainer.max_epochs", "3"]
+STEPS_OF_AN_EPOCH = 3
+UNEXPLAINED = ["--attributions.explainers", "[]"]
+
+
+@pytest.fixture
+def train(simulated, tmp_path):
+    """Train in a folder; gives the exit status and the folder."""
+
+    def run(*options, name="run"):
+        folder = tmp_path / name
+        command = ["fit", "--run", folder, *COMMON, "--data.root", simulated, *options]
+        return main([str(argument) for argument in command]), RunFolder(folder)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(simulated, tmp_path_factory):
+    """The folder of a training that ran to its end."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert main(["fit", "--run", str(folder), *COMMON, "--data.root", str(simulated)]) == 0
+    return RunFolder(folder)
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """Do something once, before the loss of a training step; what that gives multiplies the loss."""
+
+    def arrange(number, action):
+        original, done = Autoencoder.training_loss, []
+
+        def training_loss(module, x):
+            factor = 1.0
+            if module.global_step + 1 == number and not done:
+                done.append(number)
+                factor = action(module)
+            return factor * original(module, x)
+
+        monkeypatch.setattr(Autoencoder, "training_loss", training_loss)
+
+    return arrange
+
+
+def kill(number):
+    """What sends a signal to this process."""
+    return lambda module: os.kill(os.getpid(), number)
+
+
+def epoch(path):
+    """Epochs that a checkpoint has seen."""
+    return read_checkpoint(path)["epoch"] + 1
+
+
+def contents(folder):
+    return {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in folder.rglob("*")}
+
+
+def test_a_stopped_training_says_so_and_goes_on(train, finished, at_step, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
+    status, run = train()
+    assert status == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    *_, line = capsys.readouterr().err.splitlines()
+    assert "stopped by SIGTERM in epoch 3; the same command goes on after the last whole epoch" in line
+    assert not run.is_finished("fit")
+    assert epoch(run.last_checkpoint) == 2
+    assert train()[0] == 0
+    assert (run.path / "fit/metrics.csv").read_bytes() == (finished.path / "fit/metrics.csv").read_bytes()
+
+
+def test_a_stop_before_the_first_epoch_is_over(train, at_step, capsys):
+    at_step(1, kill(signal.SIGINT))
+    assert train()[0] == 130
+    assert "stopped by SIGINT in epoch 1; the same command begins it again" in capsys.readouterr().err
+
+
+def test_results_of_an_unfinished_training_say_so(train, at_step, simulated, capsys):
+    at_step(STEPS_OF_AN_EPOCH + 1, kill(signal.SIGTERM))
+    _, run = train()
+    caution = "training unfinished: epoch 1"
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    for stage, options in {"validate": [], "predict": recordings, "test": []}.items():
+        capsys.readouterr()
+        assert main([stage, "--run", str(run.path), *UNEXPLAINED, *options]) == 0
+        shown = capsys.readouterr()
+        assert f"caution: {caution};" in shown.err
+        assert (run.path / stage / "caution.txt").read_text() == f"{caution}\n"
+    told = " ".join(shown.out.split())
+    assert f"AE: {caution}." in told, "in the notes of tables"
+    assert f"({run.path}): {caution}. Finish it and run faithful-aad test again." in told
+    assert main(["report", str(run.path), "--output", str(run.path / "report.html")]) == 0
+    assert caution in (run.path / "report.html").read_text()
+
+    assert train()[0] == 0
+    capsys.readouterr()
+    assert main(["validate", "--run", str(run.path), *UNEXPLAINED]) == 0
+    assert "training unfinished" not in "".join(capsys.readouterr())
+    assert not (run.path / "validate" / "caution.txt").exists()
+
+
+def test_signals_stop_every_command(monkeypatch, finished, capsys):
+    monkeypatch.setattr("experiments.commands.run_chance", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["chance"]) == 143
+    assert capsys.readouterr().err == (
+        "faithful-aad chance: stopped by SIGTERM before the end; give the same command again\n"
+    )
+    monkeypatch.setattr(Autoencoder, "test_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    assert main(["test", "--run", str(finished.path), *UNEXPLAINED]) == 130
+    assert not finished.is_finished("test")
+
+
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopped_by_signals() as received:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert received == []
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_stopped_study_ends_its_processes(monkeypatch, tmp_path):
+    started = []
+
+    def start(*_):
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return started[0]
+
+    class Step:
+        plan = command = log = None
+
+    monkeypatch.setattr(jobs, "start", start)
+    monkeypatch.setattr(jobs, "record", lambda plan: None)
+    show = lambda running, ended: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr("experiments.commands.run_study", lambda *_: run_jobs([[Step()]], 1, show))
+    assert main(["study"]) == 143
+    assert [process.returncode for process in started] == [-signal.SIGTERM]
+
+
+def assert_diverged(status, run, message, capsys):
+    """One line, status 1, and the checkpoints of the first epoch."""
+    assert status == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert re.search(message, line), line
+    assert "try a lower learning_rate (now 0.001)" in line
+    assert "The same options would fail again" in line
+    assert not run.is_finished("fit")
+    assert epoch(run.last_checkpoint) == 1, "read_checkpoint rejects weights that are not finite"
+    assert not list(run.path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("factor", "options", "message"),
+    [
+        (math.nan, [], r"the validation loss is nan in epoch 2, after 6 steps .*not finite since step 5"),
+        (math.inf, ["--trainer.limit_val_batches", "0"], r"the training loss is (inf|nan) in epoch 2.* since step 5"),
+    ],
+)
+def test_a_training_that_diverges_fails_and_keeps_what_was_good(train, at_step, capsys, factor, options, message):
+    at_step(STEPS_OF_AN_EPOCH + 2, lambda module: factor)
+    assert_diverged(*train(*options), message, capsys)
+
+
+def test_weights_that_are_not_finite_are_not_saved(train, monkeypatch, capsys):
+    def spoil(module, *_):
+        if module.global_step == 2 * STEPS_OF_AN_EPOCH:
+            with torch.no_grad():
+                next(module.parameters()).fill_(math.nan)
+
+    monkeypatch.setattr(Autoencoder, "on_train_batch_end", spoil)
+    assert_diverged(*train("--trainer.limit_val_batches", "0"), "weights are NaN or infinite in epoch 2", capsys)
+
+
+def test_stages_reject_weights_that_are_not_finite(train, finished, tmp_path, simulated, capsys):
+    path = tmp_path / "spoilt.ckpt"
+    checkpoint = torch.load(finished.checkpoint("best"), weights_only=True)
+    next(iter(checkpoint["state_dict"].values())).view(-1)[0] = math.inf
+    torch.save(checkpoint, path)
+    for stage in ("validate", "predict", "test"):
+        options = [
+            "--data.predict_path",
+            str(simulated / "evaluation"),
+            "--data.crop",
+            "true",
+            "--ckpt_path",
+            str(path),
+        ]
+        assert main([stage, "--run", str(finished.path), *options]) == 2
+        assert "spoilt.ckpt has weights that are NaN or infinite" in capsys.readouterr().err
+    assert train("--init_from", path)[0] == 2
+
+
+def test_a_training_that_stopped_early_is_not_gone_on_with(train):
+    """Of one that was killed between its last checkpoint and the mark of its end."""
+    options = ["--model.patience", "1", "--model.min_delta", "1e9", "--trainer.max_epochs", "9"]
+    _, run = train(*options)
+    assert epoch(run.last_checkpoint) == 2
+    logged = (run.path / "fit/metrics.csv").read_bytes()
+    run.mark("fit").unlink()
+    assert train(*options)[0] == 0
+    assert run.is_finished("fit")
+    assert epoch(run.last_checkpoint) == 2
+    assert (run.path / "fit/metrics.csv").read_bytes() == logged
+
+
+def test_best_and_last_are_what_they_say_also_in_a_moved_folder(train, at_step, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        Autoencoder, "validation_loss", lambda module, x, *_: torch.full((len(x),), 1.0 + module.current_epoch)
+    )
+    at_step(2 * STEPS_OF_AN_EPOCH + 1, kill(signal.SIGTERM))
+    _, run = train()
+    assert [epoch(run.checkpoint(name)) for name in ("best", "last")] == [1, 2], "the first epoch validates best"
+    shutil.move(run.path, tmp_path / "moved")
+    status, moved = train(name="moved")
+    assert status == 0
+    assert [epoch(moved.checkpoint(name)) for name in ("best", "last")] == [1, 3]
+
+
+OWN = [
+    "--trainer.callbacks+=ModelCheckpoint",
+    "--trainer.callbacks.monitor=val/loss",
+    "--trainer.callbacks.filename=own",
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs"),
+    [
+        (["--trainer.limit_val_batches", "0"], 3),
+        (["--trainer.max_steps", "1", "--trainer.num_sanity_val_steps", "0"], 1),
+        (["--trainer.check_val_every_n_epoch", "2", "--trainer.overfit_batches", "1"], 3),
+        (["--trainer.val_check_interval", "0.5", "--trainer.accumulate_grad_batches", "9"], 3),
+        (OWN, 3),
+    ],
+)
+def test_trainings_of_every_shape_keep_usable_checkpoints(train, options, epochs):
+    status, run = train(*options)
+    assert status == 0
+    assert run.is_finished("fit")
+    assert epoch(run.last_checkpoint) == epochs
+    assert 1 <= epoch(run.checkpoint("best")) <= epochs
+    assert (run.path / "fit/checkpoints/own.ckpt").is_file() == (options is OWN)
+
+
+def test_a_training_without_a_step_is_not_finished(train, capsys):
+    status, run = train("--trainer.max_time", "00:00:00:00")
+    assert status == 2
+    assert "the training made no step" in capsys.readouterr().err
+    assert not run.is_finished("fit")
+
+
+def test_a_training_begins_with_the_weights_of_another(train, finished, capsys):
+    best = finished.checkpoint("best")
+    barely = ["--trainer.max_steps", "1", "--model.learning_rate", "1e-9", "--model.min_learning_rate", "1e-9"]
+    status, run = train("--init_from", best, *barely)
+    assert status == 0
+    begun, given = (read_checkpoint(path) for path in (run.last_checkpoint, best))
+    assert (begun["epoch"], begun["global_step"]) == (0, 1), "epochs and optimiser are new"
+    for name, value in begun["state_dict"].items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(value, given["state_dict"][name], rtol=0, atol=1e-6)
+    assert main(["validate", "--run", str(run.path), *UNEXPLAINED]) == 0, "with the configuration and its --init_from"
+
+    for options, message in {
+        ("--init_from", best, "--data.reference_level", "-9"): "with data.reference_level=0.0, but .*=-9.0",
+        ("--init_from", best, "--model", "MaskedAutoencoder"): "is of a Autoencoder, but .* MaskedAutoencoder",
+        ("--init_from", finished.path): "is a folder; name a checkpoint, such as fit/checkpoints/best.ckpt",
+        ("--ckpt_path", best): "fit takes no --ckpt_path: .*--init_from",
+    }.items():
+        capsys.readouterr()
+        status, other = train(*options, name="other")
+        assert status == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert not other.path.exists()
+    assert main(["test", "--run", str(run.path), "--init_from", str(best)]) == 2
+
+
+def test_a_checkpoint_is_used_with_the_spectrograms_it_was_trained_on(finished, tmp_path, capsys, recwarn):
+    before = contents(finished.path)
+    for option, value, was in [("reference_level", "-10.0", "0.0"), ("frontend.f_max", "8000.0", "10000.0")]:
+        assert main(["test", "--run", str(finished.path), f"--data.{option}", value]) == 2
+        message = f"trained with data.{option}={was}, but the configuration says data.{option}={value}"
+        assert message in capsys.readouterr().err
+    assert contents(finished.path) == before
+
+    checkpoint = torch.load(finished.checkpoint("best"), weights_only=True)
+    assert checkpoint["signal_settings"]["frontend.hop"] == 0.025
+    without = {key: value for key, value in checkpoint.items() if key not in ("signal_settings", "package_version")}
+    other = tmp_path / "other.ckpt"
+    for saved, message in [
+        (checkpoint | {"package_version": "0.0.0"}, "is of version 0.0.0 of faithful-aad"),
+        (without, "doesn't say which front end and reference level it was trained with"),
+    ]:
+        torch.save(saved, other)
+        recwarn.clear()
+        command = ["validate", "--run", str(tmp_path / "run"), "--config", str(finished.fit_config)]
+        assert main([*command, "--ckpt_path", str(other)]) == 0
+        assert any(message in str(warning.message) for warning in recwarn)
+        Autoencoder.load_from_checkpoint(other)
+
+
+def test_a_trial_touches_nothing(train, finished, simulated, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert main(["test", "--run", str(run), *UNEXPLAINED]) == 0
+    before = contents(tmp_path)
+    trial = ["--trainer.fast_dev_run", "true"]
+    assert train(*trial, name="new")[0] == train(*trial)[0] == 0
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    for stage, options in {"validate": [], "test": [], "predict": recordings}.items():
+        few = ["--attributions.explainers", "[error_map]", "--attributions.examples", "1", "--sanity.clips", "0"]
+        assert main([stage, "--run", str(run), *trial, *options, *few]) == 0, capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_one_process_is_at_work_on_a_stage(train, tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    with run.alone("fit"):
+        assert train()[0] == 2
+        assert "another process is at work on fit" in capsys.readouterr().err
+        assert {path.name for path in run.path.iterdir()} == {".fit.lock"}
+        with run.alone("test"), pytest.raises(ConfigurationError, match="at work on test"), run.alone("test"):
+            pass
+    assert train()[0] == 0
+    assert not list(run.path.glob(".*"))
+
+
+def test_a_checkpoint_is_not_a_run(finished, capsys):
+    assert main(["test", "--run", str(finished.last_checkpoint)]) == 2
+    assert "is a checkpoint; name the folder of its run" in capsys.readouterr().err
