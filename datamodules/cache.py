@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -159,9 +160,20 @@ class SpectrogramCache:
 
 
 def default_cache_folder() -> Path:
-    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "faithful-aad" / "spectrograms"
+    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default.
+
+    Raises:
+        DataError: This user has no home.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # which the standard says to ignore
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:
+            raise DataError(
+                "this user has no home to keep spectrograms in; name a folder with --data.cache_dir"
+            ) from None
+    return base / "faithful-aad" / "spectrograms"
 
 
 def _is_tensor(clip: Path) -> bool:
@@ -172,9 +184,11 @@ def _write_atomically(path: Path, spectrogram: NDArray[np.float32], info: SoundI
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:
-            np.save(file, spectrogram, allow_pickle=False)
+            contents = io.BytesIO()  # of a full disk, NumPy itself tells numbers of bytes only
+            np.save(contents, spectrogram, allow_pickle=False)
             if info is not None:
-                file.write(_INFO.pack(info.sample_rate, info.channels, info.mix_loss_db))
+                contents.write(_INFO.pack(info.sample_rate, info.channels, info.mix_loss_db))
+            file.write(contents.getbuffer())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -50,6 +50,15 @@ class Clip:
     anomaly_type: str = ""
     intervals: tuple[tuple[float, float], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise DataError if no file of results could hold the name."""
+        try:
+            self.name.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{str(self.path)!a}: the name is not UTF-8, as after unpacking an old archive; rename the file"
+            ) from None
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -42,8 +42,12 @@ def write_provenance(folder: Path, provenance: Provenance) -> None:
     """Mark a folder as what belongs to a constructed data set."""
     text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False) + "\n"
     temporary = folder / f".{PROVENANCE_FILE}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / PROVENANCE_FILE)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(folder / PROVENANCE_FILE)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_provenance(folder: Path) -> Provenance | None:

@@ -35,8 +35,10 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
     for path in _values(_CONFIG, arguments):
-        if Path(path).is_file():
-            read_yaml(Path(path), resolve=False)  # the parser's own message lacks the name
+        # The parser's own messages lack the name.
+        settings = read_yaml(Path(path), resolve=False) if Path(path).is_file() else {"": path}
+        if not isinstance(settings, dict) or all(value is None for value in settings.values()):
+            raise ConfigurationError(f"--config {path} holds no settings, such as trainer: {{max_epochs: 10}}")
     runs = _values(("--run",), arguments)
     if stage == "fit" or not runs or any(argument.split("=")[0] in _SELF_SUFFICIENT for argument in arguments):
         return arguments

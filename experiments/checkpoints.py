@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
-import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from experiments.exceptions import first_line
 from experiments.run_folder import RunFolder
 from lightning_modules.base import is_finite
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import whole_file
 
 _NAMES = ("best", "last")
 
@@ -41,11 +40,6 @@ class RunCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-
-    @property
-    def state_key(self) -> str:
-        """Key of this callback in a checkpoint, unlike that of any other ModelCheckpoint."""
-        return f"{self.filename}.ckpt"
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the best so far, also in a folder that was moved; from nothing where its file is gone."""
@@ -115,17 +109,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write a checkpoint; an older one stays until the new one is complete."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
+        with whole_file(Path(path), alone=True) as temporary, temporary.open("wb") as file:
+            try:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # the reason, which torch leaves out of its message
+                    raise error.__context__ from None
+                raise
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -169,27 +161,13 @@ def intact(paths: Iterable[Path]) -> dict[Path, Mapping[str, Any]]:
     return found
 
 
-class Interruptions(Callback):
-    """Lets a signal stop a stage at once, and a training that had stopped early stay so when it is gone on with.
-
-    Lightning waits for the end of a batch and leaves with status 0 after SIGTERM; where there are several processes
-    it first exchanges messages with them, for which one that is in the middle of a step can't answer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._on_sigterm = signal.getsignal(signal.SIGTERM)
-
-    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the handler back that Lightning has put its own before."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._on_sigterm)
-
-    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _restore
+class StayStopped(Callback):
+    """Trains no further epoch where early stopping ended a training that was killed before it was marked finished."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train no further epoch where the last one stopped early."""
-        self._restore(trainer, pl_module)
-        stopping = [callback for callback in trainer.early_stopping_callbacks if callback.wait_count]
-        if any(callback.wait_count >= callback.patience for callback in stopping):
-            trainer.should_stop = True
+        """Look at what the checkpoint says of early stopping."""
+        trainer.should_stop = any(
+            callback.wait_count >= max(callback.patience, 1)
+            for callback in trainer.early_stopping_callbacks
+            if isinstance(callback, EarlyStopping)
+        )

@@ -1,5 +1,6 @@
 """The Lightning command line of the four stages: fit, validate, test and predict."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -9,6 +10,7 @@ from typing import Any
 
 import wandb
 from jsonargparse import set_parsing_settings
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
@@ -21,7 +23,7 @@ from datamodules.frontend import frame_rate
 from experiments.arguments import complete, require_work
 from experiments.checkpoints import (
     AtomicCheckpointIO,
-    Interruptions,
+    StayStopped,
     complete_best,
     intact,
     read_checkpoint,
@@ -29,7 +31,7 @@ from experiments.checkpoints import (
     unfinished_training,
 )
 from experiments.csv_log import CheckpointedScalars, take_up
-from experiments.exceptions import Stopped, refusals_are_mistakes
+from experiments.exceptions import Stopped, refusals_are_mistakes, scheduler_mistakes
 from experiments.main import PROGRAM
 from experiments.predictions import Predictions
 from experiments.quiet import quieten
@@ -45,6 +47,9 @@ from lightning_modules.base import check_checkpoint
 from lightning_modules.errors import TrainingError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
+
+# From here on SLURM_STEP_ID says that no srun started the process, as in the shell of an interactive job.
+_NO_STEP = 2**32 - 10
 
 
 class ExperimentCLI(LightningCLI):
@@ -135,7 +140,13 @@ class ExperimentCLI(LightningCLI):
             own = config["callbacks"] or []
             own = own if isinstance(own, list) else [own]
             config["callbacks"] = [*own, *run_checkpoints(own, self._run)]
-        return super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
+        with scheduler_mistakes():
+            trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
+            if trainer.world_size == 1:
+                rank_zero_only.rank = 0  # type: ignore[attr-defined]  # whatever variables are left of another job, this process writes the results
+            elif SLURMEnvironment.detect() and int(os.environ.get("SLURM_STEP_ID", _NO_STEP)) >= _NO_STEP:
+                raise RuntimeError(f"SLURM tasks are expected, {trainer.world_size} in all, and this is none of them")
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint, explainers, data and the trainer's limits before anything is written."""
@@ -187,9 +198,8 @@ class ExperimentCLI(LightningCLI):
         with run.alone(stage) if is_first else nullcontext():
             if is_first:
                 self._make_ready(run, stage)
-            self.trainer.callbacks.append(Interruptions())  # type: ignore[attr-defined]
             if stage == "fit":
-                self.trainer.callbacks.append(CheckpointedScalars())  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
             try:
                 wandb_settings = self.config_init[stage].wandb

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -35,6 +37,11 @@ _COMMANDS = {
     "simulate": ("experiments.commands", "run_simulate", "write recordings of a simulated planer"),
 }
 
+# What tables and sentences hold beyond ASCII, for terminals that can't show it.
+_TRANSLITERATED = str.maketrans(
+    {"—": "-", "–": "-", "−": "-", "×": "x", "·": ".", "…": "...", "•": "*", "▪": "*", "±": "+/-", "≥": ">=", "≤": "<="}
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
@@ -46,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 where a training or runs of a study failed, 2 after a mistake of the user's, 143 after
         SIGTERM and 130 after Ctrl-C; all but 0 are told in a line.
     """
+    _prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
@@ -56,12 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = arguments
     if name not in _COMMANDS:
         return _fail(f"there is no command {name!r}; choose one of {', '.join(_COMMANDS)}")
+    try:
+        os.getcwd()  # noqa: PTH109  libraries look it up while they are imported
+    except OSError:
+        return _fail("the current folder does not exist any more; change to one that does", name)
+    wrong = _read_scheduler(is_stage=_COMMANDS[name][1] == "run_stage")
+    if wrong:
+        return _fail(wrong, name)
     return _run(name, rest)
 
 
 def _run(name: str, arguments: list[str]) -> int:
     from datamodules.errors import DataError  # noqa: PLC0415
-    from experiments.exceptions import Stopped, stopped_by_signals  # noqa: PLC0415
+    from experiments.exceptions import Stopped, machine_mistake, stopped_by_signals  # noqa: PLC0415
     from experiments.study.errors import RunsFailed  # noqa: PLC0415
     from lightning_modules.errors import ConfigurationError, TrainingError  # noqa: PLC0415
 
@@ -76,18 +91,33 @@ def _run(name: str, arguments: list[str]) -> int:
         except (RunsFailed, TrainingError) as error:
             return _fail(str(error), name, status=1)
         except BrokenPipeError:
-            # Who reads has enough, as `head` does; what Python would still flush at the end goes nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()  # who reads has enough, as `head` does
             return 1
         except BaseException as error:
             # Others may come of a signal: Lightning makes a SystemExit of it, a broken connection is an error.
             if not received and not isinstance(error, KeyboardInterrupt):
-                raise
+                mistake = machine_mistake(error)
+                if not mistake:
+                    raise
+                return _fail(mistake, name)
             number = received[0] if received else signal.SIGINT
             reached = str(error) if isinstance(error, Stopped) else ""
             _say(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
             return 128 + number
     return 0
+
+
+def _read_scheduler(*, is_stage: bool) -> str:
+    """What is wrong with a scheduler's variables, "" for nothing; only stages may be one of a job's processes."""
+    from experiments.exceptions import SCHEDULER_NUMBERS  # noqa: PLC0415
+
+    for variable in SCHEDULER_NUMBERS:
+        # Some libraries read them while they are imported.
+        if not os.environ.get(variable, "0").isdecimal():
+            return f"{variable}={os.environ[variable]} in the environment is not a number; unset it"
+        if not is_stage:
+            os.environ.pop(variable, None)
+    return ""
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
@@ -96,7 +126,47 @@ def _fail(message: str, command: str = "", status: int = 2) -> int:
 
 
 def _say(message: str, command: str) -> None:
-    print(f"{PROGRAM} {command}".rstrip() + f": {' '.join(message.split())}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+        print(f"{PROGRAM} {command}".rstrip() + f": {' '.join(message.split())}", file=sys.stderr, flush=True)
+    except OSError:  # a terminal that went away, or a log on a full disk
+        _drop_output()
+
+
+def _prepare_streams() -> None:
+    """Make sure that standard streams are there, and that no character stops what is printed."""
+    # A file opened later would take the place of a closed stream, and get what is meant for that.
+    while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(lowest)
+    codecs.register_error(PROGRAM, _transliterate)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123  as long as the process lives
+            setattr(sys, name, stream)
+        if mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=PROGRAM)
+
+
+def _transliterate(error: UnicodeError) -> tuple[str, int]:
+    """Plain characters that look alike, "?" where there are none; a codec's error handler."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_TRANSLITERATED)
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return plain.encode("ascii", "replace").decode("ascii"), error.end
+
+
+def _drop_output() -> None:
+    """Let what Python still flushes at its end go nowhere, instead of failing again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # noqa: PERF203  there are two
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _overview() -> str:

@@ -107,7 +107,7 @@ class RunFigures(Callback):
         paths = [
             save_png(
                 attribution_grid(example, rate, self.percentile, model),
-                stage / FOLDER / f"attributions_{example.index:06d}_{Path(example.name).stem}.png",
+                stage / FOLDER / f"attributions_{example.file_stem}.png",
                 _mark(trainer),
             )
             for example in examples

@@ -22,15 +22,11 @@ class SaveRunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write ``config.yaml``, and what there is to write of data and network; called on global rank zero."""
         folder = Path(str(trainer.loggers[0].log_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{CONFIG_FILE}.tmp"
         # Without the folder's own path, which would win over a `--run` that stands before `--config`.
         config = self.config.clone()
         config.pop("run")
-        self.parser.save(
-            config, str(temporary), skip_unset=False, overwrite=True, multifile=False, skip_validation=True
-        )
-        temporary.replace(folder / CONFIG_FILE)
+        text = self.parser.dump(config, skip_unset=False, skip_validation=True)
+        write_atomically(folder / CONFIG_FILE, text.encode())
         provenance = trainer.datamodule.provenance  # type: ignore[attr-defined]
         if provenance is not None and stage != "predict":  # which is about other recordings
             write_provenance(folder, provenance)

@@ -35,6 +35,8 @@ def _mistake(error: Exception) -> str:
     if isinstance(error, MarkedYAMLError):
         context = f" ({error.context} that begins in {_place(error.context_mark)})" if error.context_mark else ""
         return f"{_place(error.problem_mark)}: {error.problem}{context}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text; save it as UTF-8"
     reason = first_line(error)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {reason}"

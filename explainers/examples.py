@@ -1,6 +1,5 @@
 """A few explained clips, kept whole so that figures can be drawn from a run's folder."""
 
-import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_modules.distributed import gather_objects
+from lightning_modules.files import whole_file
 
 FOLDER = "examples"
 
@@ -39,14 +39,18 @@ class Example:
     annotation: NDArray[np.bool_]
     attributions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    @property
+    def file_stem(self) -> str:
+        """Name of the example's files, of a length that file systems take however long the clip's name is."""
+        return f"{self.index:06d}_{Path(self.name).stem.encode()[:150].decode(errors='ignore')}"
+
     def save(self, folder: Path) -> Path:
         """Write the example to `folder`, complete or not at all, and return its path."""
         arrays = {f"map_{name}": attribution for name, attribution in self.attributions.items()}
         rest = {key: value for key, value in vars(self).items() if key != "attributions"}
-        path = folder / f"{self.index:06d}_{Path(self.name).stem}.npz"
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+        path = folder / f"{self.file_stem}.npz"
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **rest, **arrays)
-        Path(file.name).replace(path)
         return path
 
     @classmethod
@@ -103,8 +107,6 @@ class ExampleKeeper:
         """Write what was kept to ``examples/`` in `log_dir`."""
         folder = Path(log_dir) / FOLDER
         kept = self._best_of_all_processes()
-        if kept:
-            folder.mkdir(parents=True, exist_ok=True)
         for example in kept:
             example.save(folder)
 

@@ -14,6 +14,7 @@ from datamodules.audio import Channel, ChannelTally, blocks, mix_down, not_finit
 from datamodules.errors import DataError
 from datamodules.recordings.manifest import ManifestRow, file_sha256
 from datamodules.recordings.plan import Recording
+from datamodules.writing import new_recording
 
 FORMATS = ("wav", "flac")
 
@@ -62,7 +63,7 @@ def cut(
         for index, name in enumerate(recording.clips()):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with soundfile.SoundFile(path, "w", recording.sample_rate, channels=1, subtype=subtype) as clip:
+            with new_recording(path, recording.sample_rate, subtype) as clip:
                 for block in _blocks(file, recording, recording.clip_frames):
                     samples = _mix_down(block, channel)
                     tally.add(block, samples)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from rich.console import Console
 from rich.progress import track
 
@@ -18,6 +17,7 @@ from datamodules.simulator.courses import normal_course, start_stop_course
 from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
 from datamodules.simulator.plan import START_STOP, TRAINING_FOLDERS, PlannedClip, plan
 from datamodules.simulator.render import SAMPLE_RATE, Array
+from datamodules.writing import new_recording
 
 _PLAN, _DAY, _RECORDING, _CLIP = range(4)  # what a random stream is for
 
@@ -105,7 +105,8 @@ def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int,
     def write(index: int) -> None:
         clip = clips[index]
         samples = render_clip(clip, duration, seed, index)
-        soundfile.write(root / clip.folder / f"{clip.name}.wav", samples, SAMPLE_RATE, subtype="PCM_16")
+        with new_recording(root / clip.folder / f"{clip.name}.wav", SAMPLE_RATE, "PCM_16") as file:
+            file.write(samples)
 
     # Threads, not processes: NumPy lets go of the interpreter lock in every long operation here.
     with ThreadPoolExecutor(workers) as pool:

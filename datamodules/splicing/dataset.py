@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from rich.console import Console
 from rich.progress import track
 
@@ -26,6 +25,7 @@ from datamodules.splicing.deviation import FrameDeviation
 from datamodules.splicing.joins import insert
 from datamodules.splicing.plan import SHORTEST_SECONDS, draw_intervals, draw_pools
 from datamodules.splicing.recordings import common_rate, read_recordings, scan
+from datamodules.writing import new_recording
 
 MANIFEST_FILE = "manifest.csv"
 _MANIFEST = (
@@ -150,7 +150,8 @@ def _write_spliced(root: Path, name: str, splices: Sequence[Splice], fade: int) 
     rows: list[tuple[str, float, float, str]] = []
     for i, splice in enumerate(track(splices, f"Writing {name} clips", console=Console(stderr=True), transient=True)):
         samples, rate = render(splice, fade)
-        soundfile.write(folder / _file(name, i), samples, rate, subtype="PCM_16")
+        with new_recording(folder / _file(name, i), rate, "PCM_16") as file:
+            file.write(samples)
         rows += [(_file(name, i), piece.start / rate, piece.end / rate, name) for piece in splice.pieces]
     _write_csv(root / name / ANNOTATION_FILE, ("file", "start", "end", "type"), rows)
 

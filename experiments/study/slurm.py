@@ -94,7 +94,7 @@ def submit(
     last = {"time": _REPORT_MINUTES, "gpus_per_node": None, "dependency": f"afterany:{array}"}
     executor.update_parameters(**last, job_name=f"{folder.resolve().name}-report")
     report = str(_submit(executor, [conclude])[0].job_id)
-    (folder / FOLDER / _SUBMITTED).write_text(f"{array}\n{report}\n")
+    (folder / FOLDER / _SUBMITTED).write_text(f"{array}\n{report}\n", encoding="utf-8")
     return array, report
 
 
@@ -107,7 +107,7 @@ def require_idle(folder: Path) -> None:
     submitted = folder / FOLDER / _SUBMITTED
     if not submitted.is_file():
         return
-    numbers = submitted.read_text().split()
+    numbers = submitted.read_text(encoding="utf-8").split()
     try:
         queued = [number for number in numbers if _is_queued(number)]
     except FileNotFoundError:

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.csv_log import RunCSVLogger
+from experiments.files import write_atomically
 from experiments.tracking.metrics import PERCENTILE_AXIS, Definition, curves, define, define_curve
 from experiments.tracking.settings import WandbSettings, has_account
 from lightning_modules.errors import ConfigurationError
@@ -103,11 +104,8 @@ def _run_id(run: Path) -> str:
     path = run / _ID_FILE
     if not path.exists():
         given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(given or secrets.token_hex(4))
-        temporary.replace(path)
-    return path.read_text()
+        write_atomically(path, (given or secrets.token_hex(4)).encode())
+    return path.read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from explainers.sanity.perturbation import infidelity, max_sensitivity
 from explainers.sanity.randomisation import parameter_randomisation
 from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import whole_file
 
 FILENAME = "sanity.csv"
 
@@ -200,11 +200,7 @@ def _log_means(pl_module: LightningModule, stage: str, rows: list[SanityRow]) ->
 
 def _write(path: Path, rows: list[SanityRow]) -> None:
     """Write the file, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, newline="", encoding="utf-8"
-    ) as file:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(SanityRow)])
         writer.writerows(row.cells() for row in rows)
-    Path(file.name).replace(path)

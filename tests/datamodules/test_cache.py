@@ -18,6 +18,7 @@ import torch
 
 from datamodules.audio import SoundInfo
 from datamodules.cache import SpectrogramCache, default_cache_folder
+from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.spectrograms import load_spectrogram
 
@@ -195,9 +196,34 @@ def test_several_at_once(tmp_path, cache, write_noise):
     assert len(entries(cache)) == 8
 
 
+def test_full_disk_is_told(tmp_path, cache, write_noise):
+    clip = write_noise(tmp_path / "a.wav")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(DataError, match=r"--data\.cache_dir .* cannot be written: File too large; choose another"):
+            cache.fill([clip])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not entries(cache)
+
+
 def test_default_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_folder() == tmp_path / "faithful-aad/spectrograms"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache_folder() == tmp_path / ".cache/faithful-aad/spectrograms"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert default_cache_folder() == tmp_path / ".cache/faithful-aad/spectrograms"
+
+
+def test_user_without_a_home(monkeypatch):
+    def nobody(_):
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(DataError, match=r"--data\.cache_dir"):
+        default_cache_folder()

@@ -1,15 +1,21 @@
 """Every mistake of a user's, from the command line: one line that says what to do, status 2, nothing written."""
 
+import io
+import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
+from experiments.exceptions import machine_mistake
 from experiments.main import main
 
 TRAIN = ["--model", "MaskedAutoencoder", "--wandb.mode", "disabled", "--trainer.max_epochs", "1"]
@@ -200,6 +206,11 @@ def test_broken_configuration(refuses, simulated, tmp_path):
     refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not a readable .*: line 2, column 17")
     (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: 1\n  max_epochs: 2\n")
     refuses(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
+    (tmp_path / "broken.yaml").write_bytes("trainer: {}".encode("utf-16"))
+    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not .*: it is not UTF-8 text")
+    for text in ("- 1\n", "", "text"):
+        (tmp_path / "broken.yaml").write_text(text)
+        refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml holds no settings")
 
 
 def test_a_second_training_in_one_folder(refuses, fitted_run, simulated):
@@ -249,6 +260,178 @@ def test_simulate_and_report_refuse(refuses, simulated, tmp_path):
     refuses(["simulate", simulated], "planer")
     refuses(["simulate", tmp_path / "new", "--train", "-1"], "--train")
     refuses(["report", tmp_path / "nowhere"], "nowhere")
+
+
+@contextmanager
+def largest_file(n_bytes):
+    """Let no file grow beyond a size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def small_disk(folder):
+    """A disk of 2 MB in a folder, which takes a checkpoint no more."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root mounts a disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def small_training(simulated):
+    options = ["--data", "PlanerDataModule", "--data.root", str(simulated), *TRAIN, "--data.n_frames", "80"]
+    options += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.num_heads", "10"]
+    return [*options, "--trainer.enable_model_summary", "false", "--trainer.limit_train_batches", "1"]
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def last_line(captured):
+    return captured.err.splitlines()[-1]
+
+
+def test_training_on_a_full_disk_goes_on_when_there_is_room(simulated, tmp_path, capfd):
+    command = ["fit", "--run", str(tmp_path / "run"), *small_training(simulated)]
+    with largest_file(1_000_000):
+        assert main(command) == 2
+    assert re.search(r"best\.ckpt: File too large; raise the limit", last_line(capfd.readouterr()))
+    left = files_below(tmp_path / "run")
+    assert "fit/config.yaml" in left
+    assert not [name for name in left if "ckpt" in name or "tmp" in name]
+    assert main(command) == 0
+    assert (tmp_path / "run" / "fit" / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_training_on_a_disk_of_two_megabytes(simulated, tmp_path, capfd):
+    with small_disk(tmp_path / "disk"):
+        assert main(["fit", "--run", str(tmp_path / "disk" / "run"), *small_training(simulated)]) == 2
+        assert re.search(r"best\.ckpt: No space left on device; free some space", last_line(capfd.readouterr()))
+        assert not [name for name in files_below(tmp_path / "disk") if "ckpt" in name or "tmp" in name]
+
+
+@pytest.mark.parametrize(
+    ("command", "limit", "message"),
+    [
+        ("simulate {out}/set --train 6 --normal 1 --anomalies 4", 100_000, "{out}/set cannot be written: File too"),
+        ("data slice {data}/training --output {out}/clips --seconds 5", 100_000, "{out}/clips cannot be written: File"),
+        ("data describe {data} --output {out}/data.html", 10_000, "{out}/data.html cannot be written .File too large"),
+        ("report runs/ae --output {out}/report.html", 10_000, "{out}/report.* cannot be written .File too large"),
+        ("dashboard --output {out}/dashboard.json", 1_000, r"{out}/dashboard\.json: File too large; raise the limit"),
+    ],
+)
+def test_results_on_a_full_disk(command, limit, message, simulated, ae_and_mae, tmp_path, capfd):
+    names = {"out": tmp_path / "out", "data": simulated}
+    with largest_file(limit):
+        assert main(command.format(**names).split()) == 2
+    assert re.search(message.format(**names), last_line(capfd.readouterr()))
+    left = list((tmp_path / "out").rglob("*"))
+    assert not [path for path in left if path.name.startswith(".")], "something half-written is left"
+    assert not [path for path in left if path.is_file() and path.stat().st_size >= limit]
+
+
+def test_test_on_a_full_disk_has_no_results(fitted_run, tmp_path, capfd):
+    run = shutil.copytree(fitted_run, tmp_path / "run")
+    command = ["test", "--run", str(run), "--sanity.clips", "0", "--attributions.explainers"]
+    assert main([*command, "[]"]) == 0
+    with largest_file(15_000):
+        assert main([*command, "[error_map]"]) == 2
+    assert "File too large; raise the limit" in last_line(capfd.readouterr())
+    assert not (run / "test" / "finished").exists()
+    assert not [name for name in files_below(run) if "tmp" in name]
+
+
+def test_what_the_machine_lacks_is_told():
+    assert "fewer clips" in machine_mistake(MemoryError("Unable to allocate 74.5 GiB"))
+    assert "num_workers 0" in machine_mistake(RuntimeError("unable to allocate shared memory(shm) for file"))
+    assert "set HOME" in machine_mistake(RuntimeError("Could not determine home directory."))
+    assert machine_mistake(RuntimeError("shapes differ")) == "", "a mistake of ours is not hidden"
+
+
+def test_terminal_that_knows_ascii_only(simulated, tmp_path, monkeypatch):
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="ascii"))
+    assert main(["data", "describe", str(simulated), "--output", str(tmp_path / "r×.html")]) == 0
+    sys.stdout.flush()
+    text = printed.getvalue().decode("ascii")
+    assert "rx.html" in text
+    assert re.search(r" -\d", text), "a minus is told"
+    assert "−" in (tmp_path / "r×.html").read_text(encoding="utf-8"), "files don't depend on the terminal"
+
+
+def test_streams_that_are_closed(tmp_path):
+    command = [sys.executable, "-m", "experiments.main", "simulate", str(tmp_path / "set"), "--train", "6"]
+    command += ["--normal", "1", "--anomalies", "4", "--duration", "4"]
+    assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=False).returncode == 0
+    assert (tmp_path / "set" / "annotations.csv").is_file()
+
+
+def test_current_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["report", "run"]) == 2
+    assert "the current folder does not exist any more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "message"),
+    [
+        ({"SLURM_NTASKS": "4"}, [], r"SLURM_NTASKS=4 in the environment: .*ntasks.*unset them"),
+        ({"SLURM_NTASKS": "many"}, [], "SLURM_NTASKS=many in the environment is not a number; unset it"),
+        ({"LOCAL_RANK": "x"}, [], "LOCAL_RANK=x in the environment is not a number"),
+        (
+            dict.fromkeys(("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"), "2")
+            | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"},
+            ["--trainer.devices", "2", "--trainer.strategy", "ddp"],
+            "SLURM_NTASKS=2.*2 in all, and this is none of them",
+        ),
+    ],
+)
+def test_variables_of_a_scheduler_that_do_not_fit(variables, options, message, fit, simulated, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    fit(simulated, message, "--trainer.accelerator", "cpu", *options)
+
+
+def test_rank_that_is_left_of_another_job(simulated, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it when it is imported
+    assert main(["fit", "--run", str(tmp_path / "run"), *small_training(simulated)]) == 0
+    assert {"fit/metrics.csv", "fit/figures/learning_curves.png"} <= files_below(tmp_path / "run")
+
+
+def test_commands_of_one_process_do_without_a_scheduler(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert main(["dashboard", "--output", str(tmp_path / "dashboard.json")]) == 0
+    assert "SLURM_NTASKS" not in os.environ
+
+
+def test_name_that_is_not_utf8(fit, planer_copy):
+    clip = os.fsencode(one_training_clip(planer_copy))
+    os.rename(clip, clip.replace(b"MPD", b"M\xfcD"))  # noqa: PTH104  of bytes
+    fit(planer_copy, r"M\\udcfcD.*wav': the name is not UTF-8")
+
+
+def test_names_that_mean_something_elsewhere(fitted_run, simulated, tmp_path):
+    recordings, run = tmp_path / "a [b] {c}", tmp_path / "run [r] $x % ü"
+    recordings.mkdir()
+    samples, rate = soundfile.read(one_training_clip(simulated))
+    for name in ("[red]$x %d {y}\nü.wav", "n" * 240 + ".wav"):
+        soundfile.write(recordings / name, samples[: 2 * rate], rate)
+    shutil.copytree(fitted_run, run)
+    options = ["--data.predict_path", str(recordings), "--attributions.explainers", "[error_map]"]
+    assert main(["predict", "--run", str(run), *options]) == 0
+    assert len(list((run / "predict" / "figures").glob("*.png"))) == 2
 
 
 def test_a_reader_that_leaves_is_no_mistake(tmp_path):

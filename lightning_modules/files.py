@@ -1,0 +1,33 @@
+"""Files that are written as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
+    """A temporary name beside a file, which becomes the file if the block ends well and is deleted otherwise.
+
+    Args:
+        path: The file; its folder is made where missing, an older file is replaced.
+        alone: Whether no other process writes it meanwhile; what a killed one has left of it is then written over.
+
+    Raises:
+        OSError: If the file can't be written. It names the file, which an error of a full disk doesn't by itself.
+    """
+    temporary = path.with_name(f".{path.name[:40]}{'' if alone else f'.{os.getpid()}'}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
