@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -125,6 +126,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
 
     Raises:
         ConfigurationError: If it is missing, damaged or something else.
+        OSError: If the system does not let it be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -142,6 +144,8 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
             f"{path} does not exist; run faithful-aad fit first, or name a checkpoint with --ckpt_path"
         ) from None
     except Exception as error:  # unpickling raises whatever it likes
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
+            raise  # the machine can't read it now, which says nothing of the file
         raise ConfigurationError(f"{path} is not a checkpoint of `fit`, or damaged ({first_line(error)})") from error
     if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
         raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it holds no weights with their hyperparameters")

@@ -58,7 +58,7 @@ def _read_record(plan: RunPlan) -> dict[str, Any] | None:
         made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # not what is wrong with the path
         raise ConfigurationError(f"{path} is damaged ({error}); delete the folder") from error
     return made
 

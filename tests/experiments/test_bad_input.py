@@ -1,5 +1,6 @@
 """Every mistake of a user's, from the command line: one line that says what to do, status 2, nothing written."""
 
+import errno
 import io
 import os
 import re
@@ -348,6 +349,20 @@ def test_test_on_a_full_disk_has_no_results(fitted_run, tmp_path, capfd):
     assert "File too large; raise the limit" in last_line(capfd.readouterr())
     assert not (run / "test" / "finished").exists()
     assert not [name for name in files_below(run) if "tmp" in name]
+
+
+def test_checkpoint_that_cannot_be_read_now_is_not_given_up(fitted_run, tmp_path, capfd, monkeypatch):
+    run = shutil.copytree(fitted_run, tmp_path / "run")
+    (run / "fit" / "finished").unlink()
+
+    def too_many(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr("zipfile.ZipFile", too_many)
+    before = files_below(run)
+    assert main(["fit", "--run", str(run), "--config", str(run / "fit" / "config.yaml")]) == 2
+    assert re.search(r"last\.ckpt: Too many open files; allow more", last_line(capfd.readouterr()))
+    assert files_below(run) == before, "the training goes on from there when the file can be read"
 
 
 def test_what_the_machine_lacks_is_told():

@@ -1,7 +1,10 @@
 """A study's options, refused before its first step."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,16 @@ def test_the_study_of_the_readme_is_in_order(tmp_path):
     plans = plan_runs(read_definition(path), tmp_path / "out")
     assert len(plans) == 13, "two objectives, two settings, three seeds, and a detector"
     check_steps(open_jobs(plans), path)
+
+
+def test_variant_whose_name_the_locale_cannot_write(tmp_path):
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "study.yaml").write_text("variants: {A×: {config: base.yaml, seeds: [0]}}\n", encoding="utf-8")
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "experiments.main", "study", str(tmp_path / "study.yaml"), "--output"]
+    done = subprocess.run([*command, str(tmp_path / "out")], env=plain, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "can't be written in ascii" in line
+    assert "PYTHONUTF8=1" in line
+    assert "delete" not in line, "nothing is wrong with the folder"
