@@ -71,7 +71,7 @@ def require_work(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> N
         # A training without validation is one.
         if counts[kind] == 0 and (limit > 0 or kind != "val" or stage == "validate"):
             raise ConfigurationError(
-                f"--trainer.{option} {limit} of {batches} batches leaves nothing to {stage}; give a number of batches"
+                f"--trainer.{option} {limit:g} of {batches} batches leaves nothing to {stage}; give a number of batches"
             )
     if stage != "fit":
         return

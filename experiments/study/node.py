@@ -12,8 +12,10 @@ from submitit.helpers import Checkpointable
 
 from experiments.study.process import reason, start
 
-# Slurm signals every process of a job. The job itself answers; its steps work on until they are killed.
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# Slurm signals every process of a job. The job itself answers the user's signals, and its steps work on until they are
+# killed. Nothing here answers SIGTERM, which comes shortly before or after those and would end the `scontrol requeue`
+# with which submitit puts the job back into the queue.
+_ANSWERED = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ class NodeJob(Checkpointable):
 
 
 def _run(step: NodeStep) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # what starts now never sees them
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *_ANSWERED))  # what starts now never sees them
     try:
         process = start(step.command, step.log, _environment())
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
     status = process.wait()
     if status != 0:
         raise ChildProcessError(f"{step.title} failed: {reason(step.log, status)} ({step.log})")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
-PATIENCE_S = 30
+PATIENCE_S = 120
 CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
