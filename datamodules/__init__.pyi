@@ -2,8 +2,8 @@ from .audio_folder import AudioFolderDataModule as AudioFolderDataModule
 from .base import SpectrogramDataModule as SpectrogramDataModule
 from .batch import ClipBatch as ClipBatch
 from .dcase import DCASEDataModule as DCASEDataModule
+from .dcase import MIMIIDataModule as MIMIIDataModule
 from .errors import DataError as DataError
 from .frontend import FrontEndSettings as FrontEndSettings
 from .frontend import LogMelFrontEnd as LogMelFrontEnd
-from .mimii import MIMIIDataModule as MIMIIDataModule
 from .planer import PlanerDataModule as PlanerDataModule

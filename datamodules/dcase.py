@@ -1,10 +1,10 @@
-"""DCASE Task 2, from 2020 on."""
+"""DCASE Task 2, from 2020 on, and MIMII, whose first channel is part of it."""
 
 from typing import Any
 
 from datamodules.base import SpectrogramDataModule
 from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings
-from datamodules.layouts import Layout, scan_dcase
+from datamodules.layouts import Layout, scan_dcase, scan_mimii
 
 
 class DCASEDataModule(SpectrogramDataModule):
@@ -36,3 +36,15 @@ class DCASEDataModule(SpectrogramDataModule):
     def scan(self) -> Layout:
         """List the clips in ``<machine>/train/`` and ``<machine>/test/`` (2021: ``source_test/``, ``target_test/``)."""
         return scan_dcase(self.root, self.machine, self.section)
+
+
+class MIMIIDataModule(DCASEDataModule):
+    """One machine of MIMII, with the arguments of :class:`DCASEDataModule`; a section is one of its ids, as ``id_00``.
+
+    MIMII has no split: of each id all abnormal and as many normal clips, drawn by the seed, are tested on, and the
+    other normal clips are trained on.
+    """
+
+    def scan(self) -> Layout:
+        """List the clips in ``<machine>/<id>/normal/`` and ``<machine>/<id>/abnormal/``."""
+        return scan_mimii(self.root, self.machine, self.section, self.seed)
