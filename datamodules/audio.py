@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.compressed import require_heard
 from datamodules.errors import DataError
 from datamodules.wav import UNKNOWN_LENGTH, is_placeholder, sized_source, truncated
 
@@ -134,9 +135,19 @@ def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
     level = "silent" if math.isinf(worst.mix_loss_db) else below
     return (
         f"channels cancel each other or average away in {len(lost):,} of {len(infos):,} recordings: in {path} the mix "
-        f"of {worst.channels} channels is {level}; take one channel, as --data.channel 0 does (there are 0 to "
-        f"{worst.channels - 1})"
+        f"of {worst.channels} channels is {level}; --data.channel {loudest_channel(path)}, in training as in later "
+        f"stages, takes the loudest channel there alone (there are 0 to {worst.channels - 1})"
     )
+
+
+def loudest_channel(path: Path) -> int:
+    """Index of the channel of a recording whose root mean square is the largest.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with open_audio(path) as file:
+        return int(np.argmax(sum(np.square(block, dtype=np.float64).sum(axis=0) for block in blocks(path, file))))
 
 
 def mix_down(block: NDArray[np.float32], channel: Channel = "mix") -> NDArray[np.float32]:
@@ -200,7 +211,7 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     """Open a recording to read it with :func:`blocks`, from its beginning on.
 
     Raises:
-        DataError: The file is truncated.
+        DataError: The file is truncated, or libsndfile would hear a part of it only.
         soundfile.SoundFileError: It cannot be read as audio.
         OSError: It cannot be opened.
     """
@@ -216,6 +227,11 @@ def open_sound(path: Path) -> soundfile.SoundFile:
         if int(present) < int(declared) and not is_placeholder(int(declared)):
             file.close()
             raise truncated(path, int(present), int(declared))
+    try:
+        require_heard(path, file.format, file.frames / file.samplerate)
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
@@ -258,8 +274,8 @@ def count_samples(path: Path, file: soundfile.SoundFile) -> int:
 
 
 def _is_promise(file: soundfile.SoundFile) -> bool:
-    """Whether the header's number of samples can be relied on; libmpg123 guesses where an MP3 does not say it."""
-    return file.frames < UNKNOWN_LENGTH and file.format != "MP3"
+    """Whether the header's number of samples can be relied on; that of MPEG audio counts padding or is a guess."""
+    return file.frames < UNKNOWN_LENGTH and not file.subtype.startswith("MPEG")
 
 
 def empty(path: Path) -> DataError:

@@ -353,7 +353,7 @@ class SpectrogramDataModule(LightningDataModule):
             if entry.n_frames < self.n_frames:
                 raise DataError(
                     f"{clip.path} has {entry.n_frames} frames, fewer than --data.n_frames {self.n_frames}; "
-                    f"--data.n_frames {shortest} crops every clip to the shortest"
+                    f"training with --data.n_frames {shortest} crops every clip to the shortest"
                 )
         infos = {clip.path: entry.info for clip, entry in zip(clips, entries, strict=True) if entry.info is not None}
         _warn(cancelled(infos))

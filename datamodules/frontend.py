@@ -194,6 +194,6 @@ class LogMelFrontEnd(nn.Module):
         return (
             f"the sample rate of {sum(slow.values()):,} of {len(sample_rates):,} recordings ({rates} Hz) is below the "
             f"front end's {self.settings.sample_rate:,} Hz: the upper {empty[lowest]} of {self.settings.n_mels} bands "
-            f"hold no sound of theirs; --data.frontend.sample_rate {lowest}, or --data.frontend.f_max {lowest // 2}, "
-            "leaves such bands out"
+            f"hold no sound of theirs; training with --data.frontend.sample_rate {lowest}, or --data.frontend.f_max "
+            f"{lowest // 2}, leaves such bands out"
         )

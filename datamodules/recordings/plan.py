@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +82,7 @@ def plan_recordings(
     Only recordings whose headers do not say how long they are get decoded, to count their samples.
 
     Args:
-        sources: Recordings, and folders to search for them at any depth.
+        sources: Recordings, and folders to search for them at any depth, in the order of names with numbers by value.
         clip_seconds: Length of a clip in seconds, a divisor of 60.
         suffix: Suffix of the clips.
         start: Minute at which the first of those recordings begins whose names say no time; each of the others
@@ -106,6 +107,16 @@ def plan_recordings(
     return recordings, left_out
 
 
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sorts names with their numbers by value.
+
+    Example:
+        >>> sorted(["rec10", "rec2", "rec"], key=natural_order)
+        ['rec', 'rec2', 'rec10']
+    """
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
 def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]:
     """Recordings with their names in the manifest, and the files that are left out."""
     found: list[tuple[Path, str]] = []
@@ -120,7 +131,8 @@ def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]
         if not inside:
             reason = f": {left_out_text(others)}" if others else ""
             raise DataError(f"{source} holds no recordings (.wav, .flac, .ogg, .mp3, …){reason}")
-        found += [(path, path.relative_to(source).as_posix()) for path in inside]
+        named = ((path, path.relative_to(source).as_posix()) for path in inside)
+        found += sorted(named, key=lambda item: natural_order(item[1]))
         left_out += others
     return found, left_out
 

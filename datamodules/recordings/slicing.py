@@ -136,6 +136,7 @@ def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Chan
     """Checksums, by name, of the recordings whose clips are all there; rows of half finished ones are forgotten."""
     planned = {recording.source: recording for recording in recordings}
     owners = {next(recording.clips()): recording.source for recording in recordings}
+    names = {recording.source: set(recording.clips()) for recording in recordings}
     counts: dict[str, int] = {}
     checksums: dict[str, str] = {}
     for row in manifest.rows():
@@ -146,6 +147,8 @@ def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Chan
             continue
         if row.duration != recording.clip_seconds or PurePosixPath(row.clip).suffix != recording.suffix:
             raise _taken(manifest.path, f"clips of {row.source} with another --seconds or --format")
+        if row.clip not in names[row.source]:
+            raise _taken(manifest.path, f"clips of {row.source} under other names, as from another --start")
         if row.channel != str(channel):
             raise _taken(manifest.path, f"clips of {row.source} from --channel {row.channel}, not {channel}")
         counts[row.source] = counts.get(row.source, 0) + 1

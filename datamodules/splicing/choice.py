@@ -71,10 +71,11 @@ def choose_anomalies(
     distance = _distance(hosts, donors)
     chosen = pair(distance, usable)
     if chosen is None:
+        n_usable = int(usable.any(axis=0).sum())
         raise DataError(
             f"--clips {len(hosts)} needs as many anomalous clips with stretches of up to three seconds that deviate "
-            f"from the training clips; of {len(donors)} anomalous clips {int(usable.any(axis=0).sum())} have any; "
-            "ask for fewer"
+            f"from the training clips; of {len(donors)} anomalous clips {n_usable} have any; "
+            + ("ask for fewer" if n_usable else "none deviates enough to be spliced")
         )
     hop = FRONT_END.hop_length / FRONT_END.sample_rate
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ def scan(source: Path, machine: str | None, section: str | None) -> Layout:
         layout.test  # noqa: B018  raises where there is nothing to splice
     except DataError as error:
         hint = "; name a --machine if this is DCASE data" if machine is None and source.is_dir() else ""
-        raise DataError(str(error).replace("--data.root ", "").replace("--data.", "--") + hint) from None
+        said = re.sub(r"--data\.(?=machine|section)", "--", str(error).replace("--data.root ", ""))
+        raise DataError(said + hint) from None
     if layout.left_out:
         warnings.warn(left_out_text(layout.left_out), stacklevel=2)
     return layout

@@ -18,6 +18,9 @@ from lightning_modules.errors import ConfigurationError
 T = TypeVar("T")
 
 _PERCENTILE = 98
+
+_SAME_LEVEL_DB = 0.01
+"""Levels of the same recording differ by rounding only."""
 """The percentile that tables show (paper section 3.4.2), where the runs have it."""
 
 
@@ -201,6 +204,7 @@ def _check_same_clips(runs: Sequence[Run]) -> None:
     for other in others:
         differing = tested ^ set(zip(other.clips.names, other.clips.labels.tolist(), strict=True))
         _require_same(first.folder, other.folder, "tested", differing)
+        _require_same_recordings(first, other)
     for kind in ("f1", "faithfulness", "deletion"):
         found = [(run.folder, getattr(run, kind)) for run in runs if getattr(run, kind) is not None]
         for folder, values in found[1:]:
@@ -209,6 +213,19 @@ def _check_same_clips(runs: Sequence[Run]) -> None:
                 raise ConfigurationError(
                     f"{found[0][0]} and {folder} have deletion curves at different percentiles; test them with the same"
                 )
+
+
+def _require_same_recordings(first: Run, other: Run) -> None:
+    """Check the levels of clips of one name, where both runs have them."""
+    if first.clips.levels is None or other.clips.levels is None:
+        return
+    level = dict(zip(first.clips.names, first.clips.levels.tolist(), strict=True))
+    for name, found in zip(other.clips.names, other.clips.levels.tolist(), strict=True):
+        if abs(found - level[name]) > _SAME_LEVEL_DB:
+            raise ConfigurationError(
+                f"{first.folder} and {other.folder} were tested on different recordings: {name} has a level of "
+                f"{level[name]:.1f} dB in one and {found:.1f} dB in the other; compare runs tested on the same"
+            )
 
 
 def _require_same(first: Path, other: Path, done: str, differing: set[Any]) -> None:

@@ -230,3 +230,32 @@ def test_real_recordings(shared):
         waveform, sample_rate = read_audio(path)
         assert (len(waveform), sample_rate) == (160_000, 16_000)
         assert 1e-4 < waveform.std() < 1
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac"])
+def test_streams_joined_end_to_end_are_not_heard_in_part(tmp_path, refused, suffix):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(2 * 16_000)
+    alone = tmp_path / f"alone{suffix}"
+    soundfile.write(alone, noise, 16_000)
+    assert sound_seconds(alone) == pytest.approx(2, abs=0.2)
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(2 * alone.read_bytes())
+    with refused(f"joined{suffix} cannot be read as a whole", "convert it to WAV or FLAC"):
+        read_audio(joined)
+
+
+def test_length_of_an_mp3_without_a_table_is_not_believed(tmp_path, refused):
+    """Its first frames are noise, from which a length is estimated that is too short for the silence after them."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4 * 16_000)
+    path = tmp_path / "variable.mp3"
+    with soundfile.SoundFile(path, "w", 16_000, 1, format="MP3", bitrate_mode="VARIABLE", compression_level=0) as file:
+        file.write(np.concatenate([noise, np.zeros(16 * 16_000)]))
+    content = bytearray(path.read_bytes())
+    table = max(content.find(b"Xing"), content.find(b"Info"))
+    content[table : table + 4] = bytes(4)  # as an encoder that writes to a pipe leaves it out
+    path.write_bytes(content)
+    with soundfile.SoundFile(path) as file:
+        heard = file.frames / file.samplerate
+    assert heard < 18, "libsndfile hears the beginning"
+    with refused("it holds 20.", "convert it"):
+        read_audio(path)

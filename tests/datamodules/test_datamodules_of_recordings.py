@@ -110,7 +110,7 @@ def test_channels_that_cancel_each_other_are_told_every_time(saw, recwarn):
         build().setup("fit")
         (warning,) = recwarn.list
         assert "1 of 5 recordings" in str(warning.message)
-        assert "4.wav the mix of 2 channels is silent; take one channel, as --data.channel 0" in str(warning.message)
+        assert "4.wav the mix of 2 channels is silent; --data.channel 0, in training as" in str(warning.message)
         recwarn.clear()
 
 

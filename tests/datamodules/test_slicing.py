@@ -343,3 +343,21 @@ def test_other_csv_and_unwritable_folder_are_refused(record, tmp_path, refused):
     (tmp_path / "file").write_text("")
     with refused(f"--output {tmp_path / 'file'} cannot be written"):
         slice_recordings([source], tmp_path / "file")
+
+
+def test_other_names_for_what_is_sliced_already_are_rejected(tmp_path, record, refused):
+    source = record("a.wav", 10)
+    slice_recordings([source], tmp_path / "clips")
+    before = sorted((tmp_path / "clips").iterdir())
+    with refused("manifest.csv", "under other names, as from another --start"):
+        slice_recordings([source], tmp_path / "clips", start=datetime(2020, 1, 1, 10))
+    assert sorted((tmp_path / "clips").iterdir()) == before
+
+
+def test_recordings_follow_one_another_by_their_numbers(tmp_path, record):
+    for number in (10, 2, 1):
+        folder = record(f"rec{number}.wav", 10).parent
+    slice_recordings([folder], tmp_path / "clips", start=datetime(2020, 1, 1, 10))
+    with (tmp_path / "clips" / "manifest.csv").open(newline="") as file:
+        times = {row["source"]: row["clip"][13:17] for row in csv.DictReader(file)}
+    assert times == {"rec1.wav": "1000", "rec2.wav": "1001", "rec10.wav": "1002"}

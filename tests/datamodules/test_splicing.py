@@ -199,7 +199,7 @@ def copy(fan, root, changed):
 def test_clips_that_do_not_fit_are_named(fan, tmp_path, refused):
     anomalies = [f"anomaly_id_00_{i:08}" for i in range(3)]
     quiet = copy(fan, tmp_path / "quiet", {name: (noise(i + 300), RATE) for i, name in enumerate(anomalies)})
-    with refused("--clips 2", "of 3 anomalous clips 0 have any", "ask for fewer"):
+    with refused("--clips 2", "of 3 anomalous clips 0 have any", "none deviates enough"):
         splice(quiet, str(tmp_path / "out"), machine="fan", clips=2)
     rates = copy(fan, tmp_path / "rates", {anomalies[1]: (noise(1, rate=8000), 8000)})
     with refused(f"{anomalies[1]}.wav", "8000 Hz", "16000 Hz"):

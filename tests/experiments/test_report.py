@@ -190,6 +190,16 @@ def test_the_level_alone_stands_beside_the_models(run_maker, tmp_path):
     assert "which MAE and AE do not exceed." in sentences
 
 
+def test_other_recordings_of_the_same_names_are_not_compared(run_maker, tmp_path):
+    levels = (-30.0, -30.0, -29.0, -27.0, -32.0, -31.0, -28.0)
+    first = run_maker(levels=levels).write(tmp_path / "first")
+    again = run_maker(levels=levels).write(tmp_path / "again")
+    other = run_maker(levels=(*levels[:-1], -28.1)).write(tmp_path / "other")
+    compare([first, again])
+    with pytest.raises(ConfigurationError, match="tested on different recordings: .* -28.0 dB in one and -28.1 dB"):
+        compare([first, other])
+
+
 def test_runs_without_levels_have_no_such_row(ae_and_mae):
     comparison = compare(ae_and_mae)
     assert "level" not in str(detection_table(comparison)).lower()
