@@ -209,7 +209,7 @@ class ExperimentCLI(LightningCLI):
                     f"--run {run.path} can't be written ({error.strerror}); name another"
                 ) from error
             yield
-            if is_first and stage in ("fit", "test"):
+            if is_first and stage == "fit":
                 run.mark_finished(stage)
         if is_first and stage != "fit":
             print(run.path / stage)
@@ -290,6 +290,7 @@ class ExperimentCLI(LightningCLI):
         with self._at_work():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
+                self._run.mark_finished("test")  # or the tables would say that it is not
                 print_comparison(load_comparison([self._run.path]))
 
     def predict(self, **kwargs: Any) -> None:

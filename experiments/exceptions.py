@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -44,7 +45,14 @@ _SHORTAGES = (
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an exception says, its type where it says nothing."""
+    """The first line of what an exception says, its type where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("This file contains pickled (object) data. If you trust the file you can load it"))
+        'it is not what its name says'
+    """
+    if re.search("pickle|weights.only", str(error), re.IGNORECASE):
+        return "it is not what its name says"  # what NumPy and torch advise would run what is in the file
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from experiments.files import write_atomically
 from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
 
@@ -17,6 +19,8 @@ CONFIG_FILE = "config.yaml"
 CAUTION_FILE = "caution.txt"
 """In a stage's folder, what is to be known of the network whose results these are; absent where it is nothing."""
 STUDY_FILE = "study.json"
+TEST_UNFINISHED = "test unfinished: results may be missing"
+"""The caution of a run whose test was stopped after it had written some of its results."""
 
 
 class RunFolder:
@@ -99,8 +103,28 @@ class RunFolder:
         return self.mark(stage).is_file()
 
     def mark_finished(self, stage: str) -> None:
-        """Note that a stage ran to its end."""
-        self.mark(stage).touch()
+        """Note that a stage ran to its end, and how large its tables were then."""
+        tables = [path for pattern in ("*.csv", "*.npz") for path in sorted(self.mark(stage).parent.glob(pattern))]
+        sizes = {path.name: path.stat().st_size for path in tables}
+        write_atomically(self.mark(stage), json.dumps(sizes, indent=1).encode())
+
+    def require_whole(self, stage: str) -> None:
+        """Reject tables that are not as long as they were when a stage ended; older versions did not note that.
+
+        Raises:
+            ConfigurationError: If one is missing, cut or changed; the message names it.
+        """
+        noted = self.mark(stage).read_text(encoding="utf-8", errors="replace") if self.is_finished(stage) else ""
+        try:
+            sizes = json.loads(noted or "{}").items()
+        except (ValueError, AttributeError):
+            sizes = [(self.mark(stage).name, None)]
+        for name, size in sizes:
+            path = self.path / stage / name
+            if not path.is_file() or path.stat().st_size != size:
+                command = "detect" if self.detector else stage
+                wrong = "changed since it was written" if path.is_file() else "missing"
+                raise ConfigurationError(f"{path} is {wrong}; run faithful-aad {command} --run {self.path} again")
 
     def mark(self, stage: str) -> Path:
         """The file that is there once a stage ran to its end."""

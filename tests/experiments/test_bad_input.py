@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -363,6 +364,36 @@ def test_checkpoint_that_cannot_be_read_now_is_not_given_up(fitted_run, tmp_path
     assert main(["fit", "--run", str(run), "--config", str(run / "fit" / "config.yaml")]) == 2
     assert re.search(r"last\.ckpt: Too many open files; allow more", last_line(capfd.readouterr()))
     assert files_below(run) == before, "the training goes on from there when the file can be read"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("report runs/ae", "runs/ae/fit/config.yaml"),
+        ("report runs/ae", "runs/ae/test/clips.csv"),
+        ("report runs/ae", "runs/ae/test/examples/000004_a.npz"),
+        ("fit --config c.yaml", "c.yaml"),
+        ("study c.yaml", "c.yaml"),
+        ("test --run {fitted}", "{fitted}/fit/config.yaml"),
+        ("test --run {fitted}", "{fitted}/fit/checkpoints/best.ckpt"),
+    ],
+)
+def test_files_of_others_are_not_called_damaged(command, name, ae_and_mae, fitted_run, monkeypatch, capfd):
+    Path("c.yaml").write_text("trainer: {max_epochs: 1}")
+    names = {"fitted": fitted_run}
+    name, opened = name.format(**names), open
+
+    def forbidden(path, *arguments, **options):  # root may read everything
+        if str(path).endswith(name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr("io.open", forbidden)
+    monkeypatch.setattr("builtins.open", forbidden)
+    assert main(command.format(**names).split()) == 2
+    assert last_line(capfd.readouterr()).endswith(
+        f"{name}: Permission denied; ask for the rights to it or choose another"
+    )
 
 
 def test_what_the_machine_lacks_is_told():
