@@ -21,6 +21,9 @@ _SYSTEM_ADVICE = {
     errno.EFBIG: "raise the limit of file sizes (ulimit -f) or choose another folder",
     errno.EROFS: "choose a folder on a disk that can be written",
     **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the rights to it or choose another"),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR), "a file or a link is where a folder should be: move it away or choose another"
+    ),
     errno.ENAMETOOLONG: "choose a shorter name",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files with ulimit -n"),
     errno.ENOMEM: "give a smaller batch or fewer clips",

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from wav_headers import lose_length, with_sizes
 
+from datamodules import DataError
 from datamodules.recordings import slice_recordings
 
 RATE = 100  # Hz: a minute of sound in 6,000 samples
@@ -343,3 +344,11 @@ def test_other_csv_and_unwritable_folder_are_refused(record, tmp_path, refused):
     (tmp_path / "file").write_text("")
     with refused(f"--output {tmp_path / 'file'} cannot be written"):
         slice_recordings([source], tmp_path / "file")
+
+
+def test_recordings_that_give_no_clip_are_rejected(record, out):
+    sources = [record("short.wav", 4.5), record("shorter.wav", 3)]
+    with pytest.raises(DataError, match=r"as long as a clip of 10 s, the longest has 4\.5 s; give less --seconds"):
+        slice_recordings(sources, out)
+    assert not out.exists()
+    assert slice_recordings(sources, out, clip_seconds=4).written == 1

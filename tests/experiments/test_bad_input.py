@@ -200,6 +200,19 @@ def test_run_folders_that_cannot_be(refuses, simulated, tmp_path):
     (tmp_path / "file").write_text("in the way")
     refuses(["fit", "--run", tmp_path / "file" / "run", *options], "file is a file; name another")
     refuses(["fit", "--run", "", *options], "--run is empty")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "fit").write_text("in the way")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "fit").symlink_to(tmp_path / "nowhere")
+    for folder, message in {
+        "link": "link is a link to nothing; name another",
+        "link/run": "link is a link to nothing; name another",
+        "run": "run/fit is a file where a stage has its folder; move it away or name another --run",
+        "linked": "linked/fit is a link to nothing where a stage has its folder",
+    }.items():
+        refuses(["fit", "--run", tmp_path / folder, *options], message)
+        refuses(["report", tmp_path / folder], "holds no test results|not a folder")
 
 
 def test_broken_configuration(refuses, simulated, tmp_path):
@@ -454,6 +467,19 @@ def test_rank_that_is_left_of_another_job(simulated, tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it when it is imported
     assert main(["fit", "--run", str(tmp_path / "run"), *small_training(simulated)]) == 0
     assert {"fit/metrics.csv", "fit/figures/learning_curves.png"} <= files_below(tmp_path / "run")
+
+
+def test_figures_are_files_whatever_a_shell_says():
+    """Matplotlib looks at the variable when it is imported."""
+    command = "from experiments.main import main; main(['annotations', '--help']); import matplotlib"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{command}; print(matplotlib.get_backend())"],
+        env=os.environ | {"MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.splitlines()[-1].lower() == "agg"
 
 
 def test_commands_of_one_process_do_without_a_scheduler(tmp_path, monkeypatch):
