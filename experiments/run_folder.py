@@ -133,8 +133,8 @@ class RunFolder:
             path = self.path / stage / name
             if not path.is_file() or path.stat().st_size != size:
                 command = "detect" if self.detector else stage
-                wrong = "changed since it was written" if path.is_file() else "missing"
-                raise ConfigurationError(f"{path} is {wrong}; run faithful-aad {command} --run {self.path} again")
+                wrong = "has changed since it was written" if path.is_file() else "is missing"
+                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {command} --run {self.path} again")
 
     def mark(self, stage: str) -> Path:
         """The file that is there once a stage ran to its end."""
