@@ -55,6 +55,7 @@ def read_provenance(folder: Path) -> Provenance | None:
 
     Raises:
         DataError: The file is damaged.
+        OSError: The system does not let it be read.
     """
     path = folder / PROVENANCE_FILE
     try:
@@ -62,5 +63,5 @@ def read_provenance(folder: Path) -> Provenance | None:
         return Provenance(str(stored["constructed"]), str(stored["description"]), dict(stored["settings"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read ({error}); make the data set or run the stage again") from None

@@ -78,6 +78,8 @@ def read_tensor(path: Path) -> Tensor:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except Exception:  # a damaged archive raises almost anything, and torch's own messages are pages long
         raise DataError(f"{path} cannot be loaded as a plain tensor: it is damaged or holds other objects") from None
     if not _is_plain(content):

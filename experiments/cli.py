@@ -37,7 +37,7 @@ from experiments.predictions import Predictions
 from experiments.quiet import quieten
 from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
-from experiments.run_folder import RunFolder
+from experiments.run_folder import DAMAGED, RunFolder
 from experiments.save_config import SaveRunConfig
 from experiments.stage_parser import ExperimentParser
 from experiments.tracking import WandbSettings, build_loggers
@@ -196,8 +196,6 @@ class ExperimentCLI(LightningCLI):
             return
         is_first = self.trainer.is_global_zero
         with run.alone(stage) if is_first else nullcontext():
-            if is_first:
-                self._make_ready(run, stage)
             if stage == "fit":
                 self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -208,8 +206,10 @@ class ExperimentCLI(LightningCLI):
                 raise ConfigurationError(
                     f"--run {run.path} can't be written ({error.strerror}); name another"
                 ) from error
+            if is_first:
+                self._make_ready(run, stage)
             yield
-            if is_first and stage in ("fit", "test"):
+            if is_first and stage == "fit":
                 run.mark_finished(stage)
         if is_first and stage != "fit":
             print(run.path / stage)
@@ -218,13 +218,21 @@ class ExperimentCLI(LightningCLI):
         """Clear a stage's folder, or make it that of the moment from which a training goes on."""
         if stage == "fit":
             run.require_no_fit()  # which another process may have ended since
-        if self._resumed is None:
-            run.clear(stage)
-            return
-        take_up(run.path / stage / "metrics.csv", self._resumed)
         for damaged in self._damaged:
-            damaged.replace(damaged.with_suffix(".damaged"))
-            print(f"going on from {self.config_init[stage].ckpt_path}", file=sys.stderr)
+            damaged.replace(damaged.with_suffix(DAMAGED))
+        if self._resumed is not None:
+            take_up(run.path / stage / "metrics.csv", self._resumed)
+            if self._damaged:
+                print(f"going on from {self.config_init[stage].ckpt_path}", file=sys.stderr)
+            return
+        if stage == "fit" and run.fit_config.is_file():
+            kept = f", kept as *{DAMAGED}" if self._damaged else ""
+            print(
+                f"warning: the training in {run.path} begins again with its first epoch, since it has no checkpoint "
+                f"that can be used{kept}",
+                file=sys.stderr,
+            )
+        run.clear(stage)
 
     def _take_up(self, run: RunFolder) -> Mapping[str, Any] | None:
         """Go on with an interrupted training, from its last checkpoint or, where that is damaged, from its best.
@@ -240,11 +248,11 @@ class ExperimentCLI(LightningCLI):
             return None
         run.require_same_fit(self._saved_config())
         found = intact(saved)
+        self._damaged = [path for path in saved if path not in found]
         if not found:
             return None
         path, checkpoint = next(iter(found.items()))
         self.config_init["fit"].ckpt_path = str(path)
-        self._damaged = [path for path in saved if path not in found]
         return checkpoint
 
     @property
@@ -290,6 +298,7 @@ class ExperimentCLI(LightningCLI):
         with self._at_work():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
+                self._run.mark_finished("test")  # or the tables would say that it is not
                 print_comparison(load_comparison([self._run.path]))
 
     def predict(self, **kwargs: Any) -> None:

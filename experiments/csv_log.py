@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from experiments.run_folder import DAMAGED
 from experiments.scalars import read_scalars
+from experiments.wording import counted
 from metrics.callbacks.rows import write_rows
 
 _DUE = "scalars_due"
@@ -61,14 +65,24 @@ def take_up(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Make a ``metrics.csv`` that of the moment when a checkpoint was written, to go on from there.
 
     Args:
-        path: The file; later rows are dropped, and the row that was due is added if it is not there yet.
+        path: The file; later rows are dropped, and the row that was due is added if it is not there yet. One that is
+            damaged is put aside. Epochs that are missing are told on standard error.
         checkpoint: The checkpoint's contents.
     """
-    rows = read_scalars(path)
-    kept = [row for row in rows if int(row["step"]) < checkpoint["global_step"]]
+    aside = ""
+    try:
+        rows = read_scalars(path)
+        kept = [row for row in rows if int(row["step"]) < checkpoint["global_step"]]
+    except (ValueError, KeyError, TypeError, csv.Error):
+        rows, kept = [], []
+        aside = f"; what was there is damaged and kept as {path.replace(path.with_suffix(DAMAGED)).name}"
     due = checkpoint.get(_DUE, {})
     if due and not any(row["step"] == str(due["step"]) and all(row.get(name) for name in due) for row in kept):
         kept.append(due)
+    logged = {str(row.get("epoch")) for row in kept}
+    n_missing = sum(str(epoch) not in logged for epoch in range(checkpoint["epoch"]))
+    if n_missing or aside:
+        print(f"warning: {path} lacks {counted(n_missing, 'epoch')} before this one{aside}", file=sys.stderr)
     if kept != rows:
         _write(path, kept)
 

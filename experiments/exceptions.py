@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ _SYSTEM_ADVICE = {
     errno.EFBIG: "raise the limit of file sizes (ulimit -f) or choose another folder",
     errno.EROFS: "choose a folder on a disk that can be written",
     **dict.fromkeys((errno.EACCES, errno.EPERM), "ask for the rights to it or choose another"),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR), "a file or a link is where a folder should be: move it away or choose another"
+    ),
     errno.ENAMETOOLONG: "choose a shorter name",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files with ulimit -n"),
     errno.ENOMEM: "give a smaller batch or fewer clips",
@@ -44,7 +48,14 @@ _SHORTAGES = (
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an exception says, its type where it says nothing."""
+    """The first line of what an exception says, its type where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("This file contains pickled (object) data. If you trust the file you can load it"))
+        'it is not what its name says'
+    """
+    if re.search("pickle|weights.only", str(error), re.IGNORECASE):
+        return "it is not what its name says"  # what NumPy and torch advise would run what is in the file
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

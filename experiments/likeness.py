@@ -24,6 +24,7 @@ from datamodules.simulator.likeness import (
 )
 from datamodules.simulator.render import N_BANDS, SAMPLE_RATE, Array
 from datamodules.spectrograms import load_spectrogram
+from experiments.exceptions import first_line
 from experiments.figures.likeness import Pair, likeness_figure
 from experiments.figures.output import save_pdf, save_png
 from experiments.report.tables import MISSING, Cell, Table
@@ -96,8 +97,8 @@ def _load(path: Path, frontend: LogMelFrontEnd) -> Array:
     else:
         try:
             spectrogram = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path} cannot be loaded as an array: {error}") from None
+        except (ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be loaded as an array: {first_line(error)}") from None
     if not isinstance(spectrogram, np.ndarray) or spectrogram.ndim != 2 or spectrogram.shape[0] != N_BANDS:
         raise DataError(f"{path} is no spectrogram of {N_BANDS} bands, (bands, frames) in dB")
     if spectrogram.shape[1] < _LEAST_SECONDS * FRAME_HZ or not np.isfinite(spectrogram).all():

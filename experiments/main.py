@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.getcwd()  # noqa: PTH109  libraries look it up while they are imported
     except OSError:
         return _fail("the current folder does not exist any more; change to one that does", name)
+    os.environ["MPLBACKEND"] = "Agg"  # Figures are files; what a shell names instead may not exist
     wrong = _read_scheduler(is_stage=_COMMANDS[name][1] == "run_stage")
     if wrong:
         return _fail(wrong, name)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from experiments.files import write_atomically
 from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
 
+STAGES = ("fit", "validate", "test", "predict")
 CONFIG_FILE = "config.yaml"
 CAUTION_FILE = "caution.txt"
 """In a stage's folder, what is to be known of the network whose results these are; absent where it is nothing."""
 STUDY_FILE = "study.json"
+DAMAGED = ".damaged"
+"""The suffix of what a training can't go on with, kept for its owner to look at."""
+TEST_UNFINISHED = "test unfinished: results may be missing"
+"""The caution of a run whose test was stopped after it had written some of its results."""
 
 
 class RunFolder:
@@ -40,6 +46,14 @@ class RunFolder:
         for place in (self.path, *self.path.parents):
             if place.exists() and not place.is_dir():
                 raise ConfigurationError(f"--run {path} can't be a folder: {place} is a file; name another")
+            if place.is_symlink() and not place.exists():
+                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a link to nothing; name another")
+        for place in (self.path / stage for stage in STAGES):
+            if place.is_file() or (place.is_symlink() and not place.exists()):
+                what = "a file" if place.is_file() else "a link to nothing"
+                raise ConfigurationError(
+                    f"{place} is {what} where a stage has its folder; move it away or name another --run"
+                )
 
     @property
     def fit_config(self) -> Path:
@@ -99,8 +113,28 @@ class RunFolder:
         return self.mark(stage).is_file()
 
     def mark_finished(self, stage: str) -> None:
-        """Note that a stage ran to its end."""
-        self.mark(stage).touch()
+        """Note that a stage ran to its end, and how large its tables were then."""
+        tables = [path for pattern in ("*.csv", "*.npz") for path in sorted(self.mark(stage).parent.glob(pattern))]
+        sizes = {path.name: path.stat().st_size for path in tables}
+        write_atomically(self.mark(stage), json.dumps(sizes, indent=1).encode())
+
+    def require_whole(self, stage: str) -> None:
+        """Reject tables that are not as long as they were when a stage ended; older versions did not note that.
+
+        Raises:
+            ConfigurationError: If one is missing, cut or changed; the message names it.
+        """
+        noted = self.mark(stage).read_text(encoding="utf-8", errors="replace") if self.is_finished(stage) else ""
+        try:
+            sizes = json.loads(noted or "{}").items()
+        except (ValueError, AttributeError):
+            sizes = [(self.mark(stage).name, None)]
+        for name, size in sizes:
+            path = self.path / stage / name
+            if not path.is_file() or path.stat().st_size != size:
+                command = "detect" if self.detector else stage
+                wrong = "has changed since it was written" if path.is_file() else "is missing"
+                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {command} --run {self.path} again")
 
     def mark(self, stage: str) -> Path:
         """The file that is there once a stage ran to its end."""
@@ -168,8 +202,15 @@ class RunFolder:
             lock.release()
 
     def clear(self, stage: str) -> None:
-        """Delete what an earlier run of a stage left, so that no old result passes for a new one."""
-        shutil.rmtree(self.path / stage, ignore_errors=True)
+        """Delete what an earlier run of a stage left, so that no old result passes for a new one; but what is damaged.
+
+        That may be all that there is of a training.
+        """
+        folder = self.path / stage
+        for path in (*sorted(folder.rglob("*"), reverse=True), folder):  # what a folder holds comes before it
+            if path.suffix != DAMAGED:
+                with suppress(OSError):
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:

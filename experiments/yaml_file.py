@@ -23,9 +23,12 @@ def read_yaml(path: Path, *, resolve: bool = True) -> Any:
     Raises:
         ConfigurationError: If it is no YAML, has a key twice or an interpolation that leads nowhere; the message names
             the file, and the line and column, or the key.
+        OSError: If the system does not let the file be read.
     """
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    except OSError:
+        raise  # that a file can't be read now says nothing of what is in it
     except Exception as error:  # OmegaConf and the YAML parser have no common exception
         raise ConfigurationError(f"{path} is not a readable YAML mapping: {_mistake(error)}") from error
 

@@ -71,8 +71,8 @@ def slice_recordings(
         Numbers of clips, and what was left over, left out and mixed.
 
     Raises:
-        DataError: An option is out of range, a recording is missing or damaged, a name is taken, or ``output``
-            cannot be written.
+        DataError: An option is out of range, no recording gives a clip, one is missing or damaged, a name is taken,
+            or ``output`` cannot be written.
     """
     if clip_seconds < 1 or SECONDS_A_MINUTE % clip_seconds:
         raise DataError(f"--seconds is {clip_seconds}; it must divide a minute, as 10 does")
@@ -84,6 +84,11 @@ def slice_recordings(
         if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
             raise DataError(f"--output {output} lies inside {source}, where clips would be taken for recordings")
     recordings, left_out = plan_recordings(sources, clip_seconds, f".{audio_format}", start, channel)
+    if not any(recording.n_clips for recording in recordings):
+        longest = max(recording.seconds_left_over for recording in recordings)
+        raise DataError(
+            f"no recording is as long as a clip of {clip_seconds} s, the longest has {longest:g} s; give less --seconds"
+        )
     for recording in recordings:
         clip_subtype(recording)
     mixed: dict[Path, SoundInfo] = {}

@@ -8,6 +8,7 @@ from experiments.report.comparison import Comparison
 from experiments.report.evidence import MEASURES, detection_estimates
 from experiments.report.groups import Group, ScoreKind
 from experiments.results import Run
+from experiments.run_folder import TEST_UNFINISHED
 from experiments.wording import counted, join
 
 _FAR_BELOW_HALF = 0.4
@@ -20,7 +21,8 @@ _ALL_FRAMES_F1 = 0.95
 def cautions(comparison: Comparison) -> list[str]:
     """What is to be known of the networks, and what the spread of seeds, the intervals and the p-values are about."""
     networks = [
-        f"{label} ({run.folder}): {run.caution}. Finish it and run faithful-aad test again."
+        f"{label} ({run.folder}): {run.caution}. "
+        f"{'Run' if run.caution == TEST_UNFINISHED else 'Finish it and run'} faithful-aad test again."
         for label, run in comparison.runs.items()
         if run.caution
     ]
@@ -91,13 +93,15 @@ def _inverted(label: str, group: Group) -> list[str]:
 
 def missing_in_words(comparison: Comparison) -> list[str]:
     """Why measures, chance levels and p-values are missing, and what adds them; nothing where all are there."""
+    if any(TEST_UNFINISHED in run.caution for run in comparison.runs.values()):
+        return []  # who stopped the test is the reason
     if not comparison.explained:
         if comparison.detectors == comparison.groups:
             return []
         return [
             "There are no measures of explanations, because no test clip was explained: give faithful-aad test clips "
-            "with annotations (--data.annotations), or have it explain all anomalous ones (clips: anomalous of "
-            "AttributionMaps)."
+            "with annotations (--data.annotations), or have it explain all anomalous ones (--attributions.clips "
+            "anomalous)."
         ]
     return [*_without_annotation(comparison), *_annotated_throughout(comparison), *_without_chance(comparison)]
 
@@ -137,7 +141,7 @@ def _without_chance(comparison: Comparison) -> list[str]:
         if MEASURES["f1"] in lacking
         else ""
     )
-    shifts = ", with shifts of Faithfulness above 0 for faithfulness" if lacking != [MEASURES["f1"]] else ""
+    shifts = ", with --faithfulness.shifts above 0 for faithfulness" if lacking != [MEASURES["f1"]] else ""
     return [
         f"The columns of chance and p are missing for {join(lacking)}, because these runs hold no chance level: run "
         f"faithful-aad test again{shifts}.{against_zero}"

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.run_folder import STUDY_FILE, RunFolder
+from experiments.run_folder import STAGES, STUDY_FILE, RunFolder
 from lightning_modules.errors import ConfigurationError
 
 _STUDY = "study.yaml"
 """What makes a folder that of a study."""
-
-_STAGES = ("fit", "validate", "test", "predict")
 
 _NAMED = 3
 """Folders that advice names."""
@@ -46,7 +44,7 @@ def runs_in(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def _refuse_wrong_level(folder: Path) -> None:
     if _is_run(folder):
         return
-    if folder.name in _STAGES and _is_run(folder.parent):
+    if folder.name in STAGES and _is_run(folder.parent):
         raise ConfigurationError(f"{folder} is the {folder.name} folder of a run; name the run, {folder.parent}")
     # `runs` of a study, or a variant's folder inside it: no run, but below a study's folder.
     study = next((parent for parent in folder.parents if _is_study(parent)), None)
@@ -67,7 +65,7 @@ def _is_study(folder: Path) -> bool:
 
 def _is_run(folder: Path) -> bool:
     """Whether a stage has ever worked in this folder; what a stage wrote may be gone."""
-    return (folder / STUDY_FILE).is_file() or any((folder / stage / "config.yaml").is_file() for stage in _STAGES)
+    return (folder / STUDY_FILE).is_file() or any((folder / stage / "config.yaml").is_file() for stage in STAGES)
 
 
 def _members(study: Path) -> list[Path]:

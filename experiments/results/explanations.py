@@ -73,6 +73,9 @@ def read_clip_values(path: Path, kinds: Sequence[str], optional: Sequence[str] =
         }
         position = {name: i for i, name in enumerate(types)}
         column = {percentile: i for i, percentile in enumerate(percentiles)}
+        expected = len(types) * len(explainers) * len(percentiles)
+        if len(rows) != expected:
+            raise ValueError(f"{len(rows)} of {expected} rows are there")
         for row in rows:
             cell = position[row["name"]], column[int(row["percentile"])]
             for kind in kinds:

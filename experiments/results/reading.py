@@ -22,11 +22,12 @@ def naming(path: Path) -> Iterator[None]:
 
     Raises:
         ConfigurationError: If the block raises.
+        OSError: If the system does not let the file be read.
     """
     try:
         yield
-    except ConfigurationError:
-        raise
+    except (ConfigurationError, OSError):
+        raise  # that a file can't be read now says nothing of what is in it
     except Exception as error:  # what a reader raises depends on where the damage is
         message = f"{path} is damaged ({first_line(error)}); run the stage that wrote it again"
         raise ConfigurationError(message) from error

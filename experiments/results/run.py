@@ -15,7 +15,7 @@ from experiments.results.learning import LearningCurves, read_learning_curves
 from experiments.results.membership import StudyMembership, read_membership
 from experiments.results.reading import unfinished
 from experiments.run_config import frames_per_second, objective_name, read_config
-from experiments.run_folder import CAUTION_FILE
+from experiments.run_folder import CAUTION_FILE, TEST_UNFINISHED, RunFolder
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import AnnotationFScore, Faithfulness
@@ -38,7 +38,7 @@ class Run:
         sanity: Sanity checks of explanations.
         membership: The study it belongs to.
         provenance: How its test set was constructed, None if it was recorded as it is.
-        caution: What is to be known of the network that was tested, "" for nothing.
+        caution: What is to be known of the network that was tested, and of the test, "" for nothing.
     """
 
     folder: Path
@@ -88,8 +88,8 @@ def read_run(folder: Path) -> Run:
         folder: The run's folder, with `test` and, if it was trained here, `fit` in it.
 
     Raises:
-        ConfigurationError: If there is no such folder, no test results or one of its files is damaged; the message
-            says which, and the command that makes it.
+        ConfigurationError: If there is no such folder, no test results or one of its files is damaged, cut or gone;
+            the message says which, and the command that makes it.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; name run folders made by faithful-aad fit and test")
@@ -97,6 +97,11 @@ def read_run(folder: Path) -> Run:
     configs = [path for stage in ("fit", "test") if (path := folder / stage / "config.yaml").is_file()]
     if not configs:
         raise unfinished(folder, test / "config.yaml")
+    run = RunFolder(folder)
+    run.require_whole("test")
+    cautions = [path.read_text(encoding="utf-8").strip()] if (path := test / CAUTION_FILE).is_file() else []
+    if not run.is_finished("test"):
+        cautions.append(TEST_UNFINISHED)
     fscore, faithfulness = AnnotationFScore, Faithfulness
     return Run(
         folder=folder,
@@ -115,5 +120,5 @@ def read_run(folder: Path) -> Run:
         sanity=read_sanity(test / "sanity.csv"),
         membership=read_membership(folder),
         provenance=read_provenance(test),
-        caution=caution.read_text(encoding="utf-8").strip() if (caution := test / CAUTION_FILE).is_file() else "",
+        caution="; ".join(cautions),
     )

@@ -1,6 +1,7 @@
 """Loggers of a run: CSV always, Weights & Biases unless it is switched off."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
         settings: How Weights & Biases is used. All stages of a run are one run there.
 
     Raises:
-        ConfigurationError: If `online` is asked for without an account.
+        ConfigurationError: If `online` is asked for without an account, or the file that keeps the run's id is damaged.
     """
     loggers: list[Logger] = [RunCSVLogger(run, name=stage, version="")]
     if settings.mode == "disabled":
@@ -100,12 +101,20 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
 
 
 def _run_id(run: Path) -> str:
-    """The run's identity on Weights & Biases, the same in all its stages; a sweep's agent gives it."""
+    """The run's identity on Weights & Biases, the same in all its stages; a sweep's agent gives it.
+
+    Raises:
+        ConfigurationError: If the file that keeps it holds something else.
+    """
     path = run / _ID_FILE
-    if not path.exists():
-        given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
-        write_atomically(path, (given or secrets.token_hex(4)).encode())
-    return path.read_text(encoding="utf-8")
+    identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
+    if not identity:
+        given = os.environ.get("WANDB_RUN_ID", "").strip() if "WANDB_SWEEP_ID" in os.environ else ""
+        identity = given or secrets.token_hex(4)
+        write_atomically(path, identity.encode())
+    if not re.fullmatch(r"[\w.-]{1,128}", identity, re.ASCII):
+        raise ConfigurationError(f"{path} is not the name of a run on W&B; delete it to begin a new run there")
+    return identity
 
 
 @contextmanager

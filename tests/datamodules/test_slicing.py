@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from wav_headers import lose_length, with_sizes
 
+from datamodules import DataError
 from datamodules.recordings import slice_recordings
 
 RATE = 100  # Hz: a minute of sound in 6,000 samples
@@ -361,3 +362,11 @@ def test_recordings_follow_one_another_by_their_numbers(tmp_path, record):
     with (tmp_path / "clips" / "manifest.csv").open(newline="") as file:
         times = {row["source"]: row["clip"][13:17] for row in csv.DictReader(file)}
     assert times == {"rec1.wav": "1000", "rec2.wav": "1001", "rec10.wav": "1002"}
+
+
+def test_recordings_that_give_no_clip_are_rejected(record, out):
+    sources = [record("short.wav", 4.5), record("shorter.wav", 3)]
+    with pytest.raises(DataError, match=r"as long as a clip of 10 s, the longest has 4\.5 s; give less --seconds"):
+        slice_recordings(sources, out)
+    assert not out.exists()
+    assert slice_recordings(sources, out, clip_seconds=4).written == 1

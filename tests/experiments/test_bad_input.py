@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,6 +200,19 @@ def test_run_folders_that_cannot_be(refuses, simulated, tmp_path):
     (tmp_path / "file").write_text("in the way")
     refuses(["fit", "--run", tmp_path / "file" / "run", *options], "file is a file; name another")
     refuses(["fit", "--run", "", *options], "--run is empty")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "fit").write_text("in the way")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "fit").symlink_to(tmp_path / "nowhere")
+    for folder, message in {
+        "link": "link is a link to nothing; name another",
+        "link/run": "link is a link to nothing; name another",
+        "run": "run/fit is a file where a stage has its folder; move it away or name another --run",
+        "linked": "linked/fit is a link to nothing where a stage has its folder",
+    }.items():
+        refuses(["fit", "--run", tmp_path / folder, *options], message)
+        refuses(["report", tmp_path / folder], "holds no test results|not a folder")
 
 
 def test_broken_configuration(refuses, simulated, tmp_path):
@@ -365,6 +379,36 @@ def test_checkpoint_that_cannot_be_read_now_is_not_given_up(fitted_run, tmp_path
     assert files_below(run) == before, "the training goes on from there when the file can be read"
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("report runs/ae", "runs/ae/fit/config.yaml"),
+        ("report runs/ae", "runs/ae/test/clips.csv"),
+        ("report runs/ae", "runs/ae/test/examples/000004_a.npz"),
+        ("fit --config c.yaml", "c.yaml"),
+        ("study c.yaml", "c.yaml"),
+        ("test --run {fitted}", "{fitted}/fit/config.yaml"),
+        ("test --run {fitted}", "{fitted}/fit/checkpoints/best.ckpt"),
+    ],
+)
+def test_files_of_others_are_not_called_damaged(command, name, ae_and_mae, fitted_run, monkeypatch, capfd):
+    Path("c.yaml").write_text("trainer: {max_epochs: 1}")
+    names = {"fitted": fitted_run}
+    name, opened = name.format(**names), open
+
+    def forbidden(path, *arguments, **options):  # root may read everything
+        if str(path).endswith(name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr("io.open", forbidden)
+    monkeypatch.setattr("builtins.open", forbidden)
+    assert main(command.format(**names).split()) == 2
+    assert last_line(capfd.readouterr()).endswith(
+        f"{name}: Permission denied; ask for the rights to it or choose another"
+    )
+
+
 def test_what_the_machine_lacks_is_told():
     assert "fewer clips" in machine_mistake(MemoryError("Unable to allocate 74.5 GiB"))
     assert "num_workers 0" in machine_mistake(RuntimeError("unable to allocate shared memory(shm) for file"))
@@ -423,6 +467,19 @@ def test_rank_that_is_left_of_another_job(simulated, tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it when it is imported
     assert main(["fit", "--run", str(tmp_path / "run"), *small_training(simulated)]) == 0
     assert {"fit/metrics.csv", "fit/figures/learning_curves.png"} <= files_below(tmp_path / "run")
+
+
+def test_figures_are_files_whatever_a_shell_says():
+    """Matplotlib looks at the variable when it is imported."""
+    command = "from experiments.main import main; main(['annotations', '--help']); import matplotlib"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{command}; print(matplotlib.get_backend())"],
+        env=os.environ | {"MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.splitlines()[-1].lower() == "agg"
 
 
 def test_commands_of_one_process_do_without_a_scheduler(tmp_path, monkeypatch):

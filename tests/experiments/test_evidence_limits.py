@@ -87,7 +87,7 @@ def test_missing_columns_have_a_reason(run_maker, tmp_path, study):
     assert missing_in_words(load_comparison([study])) == []
     plain = missing_in_words(load_comparison([run_maker().write(tmp_path / "plain")]))
     assert "The columns of chance and p are missing for F1" in plain[0]
-    assert "with shifts of Faithfulness above 0" in plain[0]
+    assert "with --faithfulness.shifts above 0" in plain[0]
     bare = missing_in_words(load_comparison([run_maker(f1=None).write(tmp_path / "bare")]))
     assert "--data.annotations" in bare[0]
 

@@ -124,6 +124,44 @@ def test_results_of_an_unfinished_training_say_so(train, at_step, simulated, cap
     assert not (run.path / "validate" / "caution.txt").exists()
 
 
+@pytest.mark.parametrize("lost", ["metrics.csv", "last.ckpt", "both checkpoints"])
+def test_what_a_resumed_training_has_lost_is_told(train, at_step, finished, lost, capsys):
+    at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
+    _, run = train()
+    checkpoints = run.last_checkpoint.parent
+    metrics = run.path / "fit/metrics.csv"
+    if lost == "metrics.csv":
+        metrics.write_bytes(bytes(range(256)))
+        message = (
+            f"warning: {metrics} lacks 1 epoch before this one; what was there is damaged and kept as metrics.damaged"
+        )
+        kept = metrics
+    else:
+        run.last_checkpoint.write_bytes(bytes(range(256)))
+        message = f"going on from {checkpoints / 'best.ckpt'}"
+        kept = run.last_checkpoint
+        if lost == "both checkpoints":
+            run.checkpoint("best").unlink()
+            message = f"the training in {run.path} begins again with its first epoch"
+    capsys.readouterr()
+    assert train()[0] == 0
+    assert message in capsys.readouterr().err
+    assert kept.with_suffix(".damaged").read_bytes() == bytes(range(256))
+    whole = (finished.path / "fit/metrics.csv").read_text().splitlines()
+    assert (whole == metrics.read_text().splitlines()) == (lost != "metrics.csv")
+    assert [line for line in whole if line.startswith("2,")] == [
+        line for line in metrics.read_text().splitlines() if line.startswith("2,")
+    ]
+
+
+def test_scalars_that_are_gone_are_told(train, at_step, capsys):
+    at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
+    _, run = train()
+    (run.path / "fit/metrics.csv").unlink()
+    assert train()[0] == 0
+    assert "fit/metrics.csv lacks 1 epoch before this one" in capsys.readouterr().err
+
+
 def test_signals_stop_every_command(monkeypatch, finished, capsys):
     monkeypatch.setattr("experiments.commands.run_chance", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["chance"]) == 143

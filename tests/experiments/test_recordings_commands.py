@@ -82,8 +82,8 @@ def test_slicing_tells_what_is_left_out_and_what_cancels(status, tmp_path):
         f"warning: left out 1 file that cannot be read (1 .m4a), as {folder / 'b.m4a'}; convert recordings to WAV or "
         "FLAC",
         f"warning: channels cancel each other or average away in 1 of 1 recordings: in {folder / 'a.wav'} the mix of 2 "
-        "channels is silent; --channel 0, in training as in later stages, takes the loudest channel there alone (there are "
-        "0 to 1)",
+        "channels is silent; --channel 0, in training as in later stages, takes the loudest channel there alone (there "
+        "are 0 to 1)",
     ]
     code, _, error = status("data", "slice", folder, "--output", tmp_path / "left", "--channel", "0")
     assert (code, len([line for line in error if line])) == (0, 1)

@@ -196,7 +196,7 @@ def test_other_recordings_of_the_same_names_are_not_compared(run_maker, tmp_path
     again = run_maker(levels=levels).write(tmp_path / "again")
     other = run_maker(levels=(*levels[:-1], -28.1)).write(tmp_path / "other")
     compare([first, again])
-    with pytest.raises(ConfigurationError, match="tested on different recordings: .* -28.0 dB in one and -28.1 dB"):
+    with pytest.raises(ConfigurationError, match=r"tested on different recordings: .* -28\.0 dB in one and -28\.1 dB"):
         compare([first, other])
 
 
@@ -263,3 +263,15 @@ def test_an_area_that_is_surely_but_not_far_below_a_half_is_no_caution(run_maker
 def test_a_type_of_one_clip_is_told(ae_and_mae):
     by_type = next(table for table in detection_tables(compare(ae_and_mae)) if "type" in table.title)
     assert "AUC of a single clip is the share of normal clips with a lower score" in by_type.note
+
+
+def test_a_test_that_was_stopped_is_told_before_any_number(run_maker, tmp_path, capsys):
+    run = run_maker(f1=None).write(tmp_path / "run")
+    (run / "test" / "finished").unlink()
+    report([str(run)], str(tmp_path / "report.html"))
+    printed = " ".join(capsys.readouterr().out.split())
+    caution = "test unfinished: results may be missing."
+    assert f"AE ({run}): {caution} Run faithful-aad test again." in printed
+    assert f"AE: {caution}" in printed, "in the notes of tables"
+    assert caution in (tmp_path / "report.html").read_text()
+    assert "because no test clip was explained" not in printed

@@ -1,11 +1,13 @@
 """Reading of run folders, against files written by hand."""
 
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from experiments.results import SanityRow, StudyMembership, read_clip_values, read_learning_curves, read_run
+from experiments.run_folder import RunFolder
 from lightning_modules import ConfigurationError
 
 
@@ -105,6 +107,31 @@ def test_damaged_files_are_named(run_maker, tmp_path, damaged, contents, expecte
     refused(folder, damaged, expected)
 
 
+@pytest.mark.parametrize("changed", ["f1.csv", "faithfulness.csv", "f1_null.npz", "finished"])
+@pytest.mark.parametrize("length", [None, 0, 100])
+def test_results_are_as_the_test_left_them(run_maker, tmp_path, changed, length):
+    run = run_maker(evidence=True).write(tmp_path / "run")
+    RunFolder(run).mark_finished("test")
+    assert read_run(run).caution == ""
+    path = run / "test" / changed
+    if length is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:length])
+    if changed == "finished" and not length:
+        assert read_run(run).caution == ("test unfinished: results may be missing" if length is None else "")
+        return
+    refused(run, changed, "is missing" if length is None else "changed", f"run faithful-aad test --run {run} again")
+
+
+def test_measures_that_were_cut_are_not_averaged(run_maker, tmp_path):
+    """Of a run of an older version, which did not note how long its files were."""
+    run = run_maker().write(tmp_path / "run")
+    path = run / "test" / "f1.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    refused(run, "f1.csv is damaged (16 of 18 rows are there)")
+
+
 def test_a_damaged_example_is_named(run_maker, tmp_path):
     run = read_run(run_maker().write(tmp_path / "run"))
     path = next((run.folder / "test" / "examples").glob("*.npz"))
@@ -174,3 +201,13 @@ def test_damaged_nulls_are_named(run_maker, tmp_path):
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(ConfigurationError, match=r"f1_null\.npz is damaged"):
         _ = run.f1_null
+
+
+def test_no_damaged_file_is_advised_to_be_run(run_maker, tmp_path):
+    run = read_run(run_maker(evidence=True).write(tmp_path / "run"))
+    example = next((run.folder / "test" / "examples").glob("*.npz"))
+    for path, read in ((run.folder / "test" / "f1_null.npz", "f1_null"), (example, "examples")):
+        path.write_bytes(bytes(range(256)))
+        with pytest.raises(ConfigurationError, match=rf"{path.name} is damaged .* run the stage") as caught:
+            getattr(run, read)
+        assert not re.search("trust|pickle|unsafe", str(caught.value))

@@ -122,6 +122,22 @@ def test_an_offline_run_leaves_the_environment_alone(logger, monkeypatch):
     assert "WANDB_MODE" not in os.environ
 
 
+@pytest.mark.parametrize("kept", ["", " \n", "abc123\n"])
+def test_the_name_of_a_run_that_an_editor_has_touched(kept, tmp_path):
+    (tmp_path / "wandb-id").write_text(kept)
+    loggers = [build_loggers(tmp_path, stage, WandbSettings(mode="offline"))[1] for stage in ("fit", "test")]
+    names = {logger.version for logger in loggers}
+    assert len(names) == 1
+    assert re.fullmatch(kept.strip() or "[0-9a-f]{8}", names.pop())
+
+
+@pytest.mark.parametrize("kept", [b"a/b", b"two\nlines", bytes(range(256))])
+def test_what_is_not_the_name_of_a_run(kept, tmp_path):
+    (tmp_path / "wandb-id").write_bytes(kept)
+    with pytest.raises(ConfigurationError, match="wandb-id is not the name of a run on W&B; delete it"):
+        build_loggers(tmp_path, "test", WandbSettings(mode="offline"))
+
+
 def test_a_sweep_names_its_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_RUN_ID", "abc123")
     (tmp_path / "alone").mkdir()
