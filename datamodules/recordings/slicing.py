@@ -86,6 +86,11 @@ def slice_recordings(
     recordings, left_out = plan_recordings(sources, clip_seconds, f".{audio_format}", start, channel)
     for recording in recordings:
         clip_subtype(recording)
+    if not any(recording.n_clips for recording in recordings):
+        longest = max((recording.frames / recording.sample_rate for recording in recordings), default=0.0)
+        raise DataError(
+            f"no recording is as long as a clip of --seconds {clip_seconds}; the longest has {longest:.2f} s"
+        )
     mixed: dict[Path, SoundInfo] = {}
     written = _slice_all([recording for recording in recordings if recording.n_clips], output, channel, mixed)
     return SliceSummary(

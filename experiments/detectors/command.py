@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from datamodules import SpectrogramDataModule
 from datamodules.provenance import write_provenance
+from experiments.arguments import check_seed
 from experiments.csv_log import RunCSVLogger
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
@@ -56,6 +57,7 @@ def run_detect(name: str, arguments: list[str]) -> None:
         DataError: If the data cannot be used.
     """
     parser, settings = parse(name, arguments)
+    check_seed(settings.seed_everything)
     run = RunFolder(settings.run)
     _require_own_folder(run, settings.detector.name)
     seed_everything(settings.seed_everything, verbose=False)

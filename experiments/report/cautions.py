@@ -20,7 +20,8 @@ _ALL_FRAMES_F1 = 0.95
 def cautions(comparison: Comparison) -> list[str]:
     """What is to be known of the networks, and what the spread of seeds, the intervals and the p-values are about."""
     networks = [
-        f"{label} ({run.folder}): {run.caution}. Finish it and run faithful-aad test again."
+        f"{label} ({run.folder}): {run.caution}. "
+        f"{'Finish it and run' if 'unfinished' in run.caution else 'Run'} faithful-aad test again."
         for label, run in comparison.runs.items()
         if run.caution
     ]
