@@ -331,6 +331,9 @@ def test_simulate_and_report_refuse(refuses, simulated, tmp_path):
     refuses(["simulate", simulated], "planer")
     refuses(["simulate", tmp_path / "new", "--train", "-1"], "--train")
     refuses(["report", tmp_path / "nowhere"], "nowhere")
+    for command in (["report", ""], ["simulate", ""], ["data", "describe", ""], ["study", ""]):
+        refuses(command, "[A-Z]+ is empty; give a name")
+    refuses(["data", "slice", simulated, "--output", ""], "--output is empty; give a name")
 
 
 @contextmanager
