@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules import SpectrogramDataModule
+from datamodules.progress import progress_console
 from datamodules.provenance import write_provenance
 from experiments.arguments import check_seed
 from experiments.csv_log import RunCSVLogger
@@ -105,7 +106,7 @@ def _training_clips(data: SpectrogramDataModule) -> np.ndarray:
     dataset: Any = data.train_dataloader().dataset
     clips = np.empty((len(dataset), *dataset[0]["spectrogram"].shape), dtype=np.float32)
     batches = DataLoader(dataset, batch_size=data.batch_size, num_workers=data.num_workers)
-    for batch in track(batches, "Loading clips", console=Console(stderr=True), transient=True):
+    for batch in track(batches, "Loading clips", console=progress_console(), transient=True):
         clips[batch["index"].numpy()] = batch["spectrogram"].numpy()
     return clips
 

@@ -407,7 +407,9 @@ def test_results_on_a_full_disk(command, limit, message, simulated, ae_and_mae, 
     names = {"out": tmp_path / "out", "data": simulated}
     with largest_file(limit):
         assert main(command.format(**names).split()) == 2
-    assert re.search(message.format(**names), last_line(capfd.readouterr()))
+    told = capfd.readouterr()
+    assert re.search(message.format(**names), last_line(told))
+    assert all(told.err.splitlines()), "an empty line is left of a progress bar"
     left = list((tmp_path / "out").rglob("*"))
     assert not [path for path in left if path.name.startswith(".")], "something half-written is left"
     assert not [path for path in left if path.is_file() and path.stat().st_size >= limit]
