@@ -151,8 +151,9 @@ class ExperimentCLI(LightningCLI):
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
             except (TypeError, ImportError) as error:
-                machine = (f"--trainer.{name} {config[name]}" for name in ("accelerator", "devices", "precision"))
-                raise ConfigurationError(f"{', '.join(machine)}: {first_line(error)}") from None
+                machine = {name: config[name] for name in ("accelerator", "devices", "precision")}
+                given = ", ".join(f"--trainer.{name} {value}" for name, value in machine.items() if value is not None)
+                raise ConfigurationError(f"{given}: {first_line(error)}") from None
             if trainer.world_size == 1:
                 rank_zero_only.rank = 0  # type: ignore[attr-defined]  # whatever variables are left of another job, this process writes the results
             elif SLURMEnvironment.detect() and int(os.environ.get("SLURM_STEP_ID", _NO_STEP)) >= _NO_STEP:
@@ -186,9 +187,9 @@ class ExperimentCLI(LightningCLI):
             self._resumed = self._take_up(run)
         if stage == "fit" and self._resumed is None and config.init_from is not None:
             path = Path(config.init_from)
-            if not path.exists():
+            if not path.exists() or not config.init_from.strip():
                 raise ConfigurationError(
-                    f"--init_from {path} does not exist; name a checkpoint, such as RUN/fit/checkpoints/best.ckpt"
+                    f"--init_from {config.init_from!r} does not exist; name a checkpoint, such as RUN/fit/checkpoints/best.ckpt"
                 )
             self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
