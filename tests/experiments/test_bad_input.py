@@ -145,7 +145,7 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--fscore.percentiles", "[101]"], "101"),
         (["--trainer.max_epoch", "1"], "max_epoch"),
         (["--data.annotations", "nowhere.csv"], r"--data\.annotations nowhere\.csv is not a file"),
-        (["--init_from", "nowhere.ckpt"], r"--init_from 'nowhere\.ckpt' does not exist; name a checkpoint"),
+        (["--init_from", "nowhere.ckpt"], r"--init_from 'nowhere\.ckpt' does not exist; name"),
         (["--init_from", ""], "--init_from '' does not exist; name a checkpoint"),
         (
             ["--trainer.overfit_batches", "0.5", "--data.batch_size", "3"],
