@@ -189,7 +189,8 @@ class ExperimentCLI(LightningCLI):
             path = Path(config.init_from)
             if not path.exists() or not config.init_from.strip():
                 raise ConfigurationError(
-                    f"--init_from {config.init_from!r} does not exist; name a checkpoint, such as RUN/fit/checkpoints/best.ckpt"
+                    f"--init_from {config.init_from!r} does not exist; name a checkpoint, such as "
+                    "RUN/fit/checkpoints/best.ckpt"
                 )
             self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
