@@ -1,6 +1,5 @@
 """The DataModule that every data set shares."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -28,6 +27,15 @@ PLANER_FRONT_END = FrontEndSettings()
 
 _FAR_FROM_ZERO = 6.0
 """dB; the planer's mean is about -3."""
+
+_LEVELS = 200.0
+"""dB; front ends give levels from -100 to 100, and 32-bit numbers far from those hold no sound any more."""
+
+_MOST_WORKERS = 256
+"""Each is a process; more would only be a slip of the pen."""
+
+_MOST_CLIPS = 2**31 - 1
+"""Clips in a batch, more than any data set has."""
 
 _LEFT_OUT_S = 0.1
 """Seconds at the end of a clip that don't count as left out; front ends differ by a frame or two."""
@@ -91,17 +99,23 @@ class SpectrogramDataModule(LightningDataModule):
         crop: bool = False,
     ) -> None:
         super().__init__()
+        paths = {"root": root, "annotations": annotations, "predict_path": predict_path, "cache_dir": cache_dir}
+        for option, path in paths.items():
+            if path is not None and not path.strip():
+                raise DataError(f"--data.{option} is empty; name a file or folder, . for the current one")
         _require(n_frames >= 1, "n_frames", n_frames, "at least 1")
-        _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
-        _require(math.isfinite(reference_level), "reference_level", reference_level, "a level in dB")
+        _require(1 <= batch_size <= _MOST_CLIPS, "batch_size", batch_size, f"from 1 to {_MOST_CLIPS}")
+        _require(
+            abs(reference_level) <= _LEVELS, "reference_level", reference_level, f"from -{_LEVELS:g} to {_LEVELS:g} dB"
+        )
         _require(channel == "mix" or channel >= 0, "channel", channel, "the index of a channel from 0, or mix")
         _require(0 < val_fraction < 1, "val_fraction", val_fraction, "above 0 and below 1")
         _require(0 <= labelled_validation < 1, "labelled_validation", labelled_validation, "at least 0 and below 1")
-        _require(num_workers >= 0, "num_workers", num_workers, "at least 0")
+        _require(0 <= num_workers <= _MOST_WORKERS, "num_workers", num_workers, f"from 0 to {_MOST_WORKERS}")
         # A logger would refuse a name that the model has too, and config.yaml has them all.
         self.save_hyperparameters(logger=False)
         self.hparams["frontend"] = asdict(frontend)
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.n_frames = n_frames
         self.frontend = frontend
         self.reference_level = reference_level
@@ -110,9 +124,9 @@ class SpectrogramDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.labelled_validation = labelled_validation
         self.seed = seed
-        self.annotations = None if annotations is None else Path(annotations)
-        self.predict_path = None if predict_path is None else Path(predict_path)
-        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.annotations = None if annotations is None else Path(annotations).expanduser()
+        self.predict_path = None if predict_path is None else Path(predict_path).expanduser()
+        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self.num_workers = num_workers
         self.resident = resident
         self.crop = crop

@@ -17,12 +17,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 
 from datamodules.audio import Channel, SoundInfo, inspect
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
+from datamodules.progress import progress_console
 from datamodules.spectrograms import TENSOR_SUFFIX, load_spectrogram
 
 _FORMAT = 1
@@ -96,7 +96,7 @@ class SpectrogramCache:
                     pool.map(self._entry, paths),
                     description="Reading clips",
                     total=len(paths),
-                    console=Console(stderr=True),
+                    console=progress_console(),
                     transient=True,
                     disable=len(paths) < _PROGRESS_FROM_CLIPS,
                 )

@@ -128,7 +128,7 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
         DataError: ``train/`` is missing or empty, the machine or section does not exist, or a file name is of
             another form.
     """
-    _require_folder(root)
+    require_folder(root)
     machines = sorted(folder.name for folder in root.iterdir() if (folder / "train").is_dir())
     _require_named("machine", machine, machines, root, "no folder there has a train/ inside")
     search = _Search()
@@ -169,7 +169,7 @@ def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int =
     Raises:
         DataError: The machine or id does not exist, a folder is empty, or an id has too few normal clips.
     """
-    _require_folder(root)
+    require_folder(root)
     machines = sorted(folder.name for folder in root.iterdir() if mimii_sections(folder))
     _require_named("machine", machine, machines, root, "no folder there has an id_00/normal/ inside")
     sections = mimii_sections(root / machine)
@@ -259,7 +259,7 @@ class _Search:
 
 
 def _scan_labelled_folders(root: Path, data_set: str, training: str, normal: str, anomalies: str) -> Layout:
-    _require_folder(root)
+    require_folder(root)
     if not (root / training).is_dir():
         _require_folders(root, training, normal, anomalies, data_set=data_set)
     search = _Search()
@@ -272,7 +272,12 @@ def _scan_labelled_folders(root: Path, data_set: str, training: str, normal: str
     return search.layout(_clips(root, search.clips(root / training)), test_clips)
 
 
-def _require_folder(root: Path) -> None:
+def require_folder(root: Path) -> None:
+    """Check that the root of a data set is there.
+
+    Raises:
+        DataError: If it is not a folder.
+    """
     if not root.is_dir():
         raise DataError(f"--data.root {root} is not a folder")
 

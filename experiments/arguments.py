@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.run_folder import RunFolder
+from experiments.wording import counted
 from experiments.yaml_file import read_yaml
 from lightning_modules.errors import ConfigurationError
 
@@ -18,7 +20,18 @@ if TYPE_CHECKING:
 
 _CONFIG = ("-c", "--config")
 # With one of these the arguments speak for themselves.
-_SELF_SUFFICIENT = (*_CONFIG, "-h", "--help", "--model")
+_SELF_SUFFICIENT = (*_CONFIG, "-h", "--help")
+_OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optimizer", "lr_scheduler")
+"""What a configuration may leave empty; everything else is a section."""
+_SEEDS = 2**32 - 1
+_VERBS = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
+# Lightning finds these out of their range when the training has begun, or never.
+_TRAINER_NUMBERS = {
+    "accumulate_grad_batches": (lambda value: value >= 1, "at least 1"),
+    "check_val_every_n_epoch": (lambda value: value >= 1, "at least 1, or null"),
+    "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
+    "gradient_clip_val": (lambda value: value >= 0, "at least 0"),
+}
 
 
 def complete(stage: str, arguments: list[str]) -> list[str]:
@@ -35,17 +48,74 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
     for path in _values(_CONFIG, arguments):
-        # The parser's own messages lack the name.
-        settings = read_yaml(Path(path), resolve=False) if Path(path).is_file() else {"": path}
-        if not isinstance(settings, dict) or all(value is None for value in settings.values()):
-            raise ConfigurationError(f"--config {path} holds no settings, such as trainer: {{max_epochs: 10}}")
+        _require_settings(Path(path), f"--config {path}")
     runs = _values(("--run",), arguments)
-    if stage == "fit" or not runs or any(argument.split("=")[0] in _SELF_SUFFICIENT for argument in arguments):
+    given = {argument.split("=")[0] for argument in arguments}
+    if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
         return arguments
     run = RunFolder(runs[-1])
     run.require_no_detector(stage)
+    config = run.require_fit_config()
+    _require_settings(config, str(config))
     # A training that began from another's checkpoint has that in its configuration.
-    return ["--config", str(run.require_fit_config()), "--ckpt_path", "best", *arguments]
+    return ["--config", str(config), "--ckpt_path", "best", *arguments]
+
+
+def _require_settings(path: Path, name: str) -> None:
+    """Check that a configuration file holds settings, in whose place the parser's own messages would lack its name."""
+    settings = read_yaml(path, resolve=False) if path.is_file() else {"": path}
+    if not isinstance(settings, dict) or all(value is None for value in settings.values()):
+        raise ConfigurationError(f"{name} holds no settings, such as trainer: {{max_epochs: 10}}")
+    empty = [key for key, value in settings.items() if value is None and key not in _OPTIONAL]
+    if empty:
+        raise ConfigurationError(f"{name}: {empty[0]} is empty; give its settings, or leave it out")
+
+
+def check_seed(seed: int | bool) -> None:
+    """Check the option `seed_everything`.
+
+    Raises:
+        ConfigurationError: If numpy can't take it.
+    """
+    if not 0 <= seed <= _SEEDS:
+        raise ConfigurationError(f"--seed_everything is {seed}; it must be a whole number from 0 to {_SEEDS}")
+
+
+def check_trainer(settings: Mapping[str, Any]) -> None:
+    """Check the trainer's numbers that Lightning does not check before it needs them.
+
+    Args:
+        settings: The trainer's options, by their names.
+
+    Raises:
+        ConfigurationError: The message names the option.
+    """
+    for option, (holds, expected) in _TRAINER_NUMBERS.items():
+        value = settings.get(option)
+        if value is not None and not holds(value):
+            raise ConfigurationError(f"--trainer.{option} is {value}; it must be {expected}")
+
+
+def left_out_clips(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> str:
+    """Of how many clips a later stage uses how many, in words, where a limit leaves some out; "" where none does."""
+    kind = {"validate": "val"}.get(stage, stage)
+    loaders = {"validate": data.val_dataloader, "test": data.test_dataloader, "predict": data.predict_dataloader}
+    of_stage: Any = loaders[stage]()
+    sets = [len(loader.dataset) for loader in (of_stage if isinstance(of_stage, list) else [of_stage])]
+    processes = trainer.num_devices * trainer.num_nodes
+    limit = getattr(trainer, f"limit_{kind}_batches")
+    used = 0
+    for clips in sets:
+        batches = math.ceil(math.ceil(clips / processes) / data.batch_size)
+        used += min(clips, _limited(batches, limit) * data.batch_size * processes)
+    if used == sum(sets):
+        return ""
+    return f"--trainer.limit_{kind}_batches {limit:g} leaves {used:,} of {counted(sum(sets), 'clip')}"
+
+
+def _limited(batches: int, limit: float) -> int:
+    """Of a number of batches those that are used, as Lightning counts them."""
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def require_work(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> None:
@@ -65,13 +135,14 @@ def require_work(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> N
         of_process = math.ceil(len(loader.dataset) / (trainer.num_devices * trainer.num_nodes))  # type: ignore[arg-type]
         batches = math.ceil(of_process / data.batch_size)
         limit = getattr(trainer, f"limit_{kind}_batches")
-        counts[kind] = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        counts[kind] = _limited(batches, limit)
         overfitted = trainer.overfit_batches  # type: ignore[attr-defined]
         option = "overfit_batches" if stage == "fit" and overfitted else f"limit_{kind}_batches"
         # A training without validation is one.
         if counts[kind] == 0 and (limit > 0 or kind != "val" or stage == "validate"):
             raise ConfigurationError(
-                f"--trainer.{option} {limit:g} of {batches} batches leaves nothing to {stage}; give a number of batches"
+                f"--trainer.{option} {limit:g} of {batches} batches leaves nothing to {_VERBS[kind]}; give a number of "
+                "batches"
             )
     if stage != "fit":
         return

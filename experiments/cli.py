@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ from typing import Any
 import wandb
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datamodules import SpectrogramDataModule
 from datamodules.frontend import frame_rate
-from experiments.arguments import complete, require_work
+from experiments.arguments import check_seed, check_trainer, complete, left_out_clips, require_work
 from experiments.checkpoints import (
     AtomicCheckpointIO,
     StayStopped,
@@ -31,10 +31,9 @@ from experiments.checkpoints import (
     unfinished_training,
 )
 from experiments.csv_log import CheckpointedScalars, take_up
-from experiments.exceptions import Stopped, refusals_are_mistakes, scheduler_mistakes
+from experiments.exceptions import Stopped, first_line, refusals_are_mistakes, scheduler_mistakes
 from experiments.main import PROGRAM
 from experiments.predictions import Predictions
-from experiments.quiet import quieten
 from experiments.report import load_comparison, print_comparison
 from experiments.run_figures import RunFigures
 from experiments.run_folder import DAMAGED, RunFolder
@@ -114,6 +113,13 @@ class ExperimentCLI(LightningCLI):
         skipped["predict"] |= {"return_predictions"}
         return skipped
 
+    def _set_seed(self) -> None:
+        """Check the numbers that nothing else checks, then seed."""
+        config = self.config[str(self.subcommand)]
+        check_seed(config.seed_everything)
+        check_trainer(config.trainer)
+        super()._set_seed()
+
     def _parse_ckpt_path(self) -> None:
         """Take no settings from a checkpoint: one that differs from the configuration is refused instead."""
 
@@ -141,7 +147,12 @@ class ExperimentCLI(LightningCLI):
             own = own if isinstance(own, list) else [own]
             config["callbacks"] = [*own, *run_checkpoints(own, self._run)]
         with scheduler_mistakes():
-            trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
+            try:
+                trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
+            except (TypeError, ImportError) as error:
+                machine = {name: config[name] for name in ("accelerator", "devices", "precision")}
+                given = ", ".join(f"--trainer.{name} {value}" for name, value in machine.items() if value is not None)
+                raise ConfigurationError(f"{given}: {first_line(error)}") from None
             if trainer.world_size == 1:
                 rank_zero_only.rank = 0  # type: ignore[attr-defined]  # whatever variables are left of another job, this process writes the results
             elif SLURMEnvironment.detect() and int(os.environ.get("SLURM_STEP_ID", _NO_STEP)) >= _NO_STEP:
@@ -156,10 +167,15 @@ class ExperimentCLI(LightningCLI):
         config = self.config_init[stage]
         self._resumed: Mapping[str, Any] | None = None
         self._damaged: list[Path] = []
-        self._caution = ""
+        cautions = []
         if stage != "fit":
             path = run.checkpoint(config.ckpt_path)
-            self._caution = unfinished_training(path, self._read_checkpoint(path))
+            if not path.exists() and path.parent == run.last_checkpoint.parent and run.fit_config.is_file():
+                raise ConfigurationError(
+                    f"{path} does not exist: the training of {run.path} has kept no checkpoint; train again in another "
+                    "--run, or finish this training with its own fit command if it was interrupted"
+                )
+            cautions.append(unfinished_training(path, self._read_checkpoint(path)))
             config.ckpt_path = str(path)
         elif config.ckpt_path:
             raise ConfigurationError(
@@ -168,15 +184,24 @@ class ExperimentCLI(LightningCLI):
             )
         elif not self._is_trial:
             self._resumed = self._take_up(run)
-        if stage == "fit" and self._resumed is None and config.init_from:
-            self.model.load_state_dict(self._read_checkpoint(Path(config.init_from))["state_dict"])
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, AttributionMaps):
-                callback.check(self.model, stage)
-            if isinstance(callback, SaveRunConfig):
-                callback.caution = self._caution
+        if stage == "fit" and self._resumed is None and config.init_from is not None:
+            path = Path(config.init_from)
+            if not path.exists() or not config.init_from.strip():
+                raise ConfigurationError(
+                    f"--init_from {config.init_from!r} does not exist; name a checkpoint, such as "
+                    "RUN/fit/checkpoints/best.ckpt"
+                )
+            self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        check_callbacks(callbacks, self.model, self.datamodule, stage)
         self.datamodule.setup(stage)
         require_work(stage, self.trainer, self.datamodule)
+        if stage != "fit" and not self._is_trial:
+            cautions.append(left_out_clips(stage, self.trainer, self.datamodule))
+        self._caution = "; ".join(filter(None, cautions))
+        for callback in callbacks:
+            if isinstance(callback, SaveRunConfig):
+                callback.caution = self._caution
 
     def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
         """Read a checkpoint that fits the configuration."""
@@ -189,7 +214,7 @@ class ExperimentCLI(LightningCLI):
         """Make the run's folder ready for the stage, which no other process may be at work on, and close the stage."""
         stage, run = str(self.subcommand), self._run
         if self._caution:
-            rank_zero_only(print)(f"caution: {self._caution}; {run.path / stage} is of that network", file=sys.stderr)
+            rank_zero_only(print)(f"caution: {self._caution}; this holds for {run.path / stage}", file=sys.stderr)
         if self._is_trial:
             with self._scratch:
                 yield
@@ -307,9 +332,24 @@ class ExperimentCLI(LightningCLI):
             self.trainer.predict(return_predictions=False, **kwargs)
 
 
+def check_callbacks(
+    callbacks: Iterable[Callback], model: ReconstructionModule, data: SpectrogramDataModule, stage: str
+) -> None:
+    """Check that the callbacks can do what they are told with a model and its data.
+
+    Raises:
+        ConfigurationError: If one can't.
+    """
+    for callback in callbacks:
+        if isinstance(callback, AttributionMaps):
+            callback.check(model, stage)
+        if isinstance(callback, Faithfulness):
+            with refusals_are_mistakes():
+                callback.check(data.n_frames)
+
+
 def run_stage(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad fit`, `validate`, `test` or `predict`."""
-    quieten()
     try:
         with one_line_errors():
             ExperimentCLI([name, *complete(name, arguments)])

@@ -174,6 +174,9 @@ def _run(
         nargs: How many values each takes, one by default.
         given: Arguments with values that do not come from the command line.
         hint: What is added to the message of an unknown option.
+
+    Raises:
+        ConfigurationError: If the command line is wrong; nothing is a name for a file or a folder.
     """
     parser = OneLineErrors(prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0], hint=hint)
     positionals = (positional,) if isinstance(positional, str) else positional
@@ -181,4 +184,9 @@ def _run(
         parser.add_argument(argument, nargs=nargs, help=_POSITIONALS[argument])
     given = dict(given or {})
     parser.add_function_arguments(function, skip={*given, *positionals})
-    function(**vars(parser.instantiate(parser.parse_args(arguments))), **given)
+    values = vars(parser.instantiate(parser.parse_args(arguments)))
+    for argument, value in values.items():
+        if not all(str(part).strip() for part in (value if isinstance(value, list) else [value])):
+            option = argument.upper() if argument in positionals else f"--{argument}"
+            raise ConfigurationError(f"{option} is empty; give a name, or . for the current folder")
+    function(**values, **given)

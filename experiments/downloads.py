@@ -8,7 +8,7 @@ from typing import Any
 
 from datamodules.download.catalogue import ANNOTATIONS, PLANER, DataSet, dcase_2020, dcase_2022
 from datamodules.download.install import Source, install, install_file
-from datamodules.download.progress import download_progress
+from datamodules.progress import download_progress
 
 
 def download_planer(

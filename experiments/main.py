@@ -78,15 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     from datamodules.errors import DataError  # noqa: PLC0415
     from experiments.exceptions import Stopped, machine_mistake, stopped_by_signals  # noqa: PLC0415
+    from experiments.quiet import quieten  # noqa: PLC0415
     from experiments.study.errors import RunsFailed  # noqa: PLC0415
     from lightning_modules.errors import ConfigurationError, TrainingError  # noqa: PLC0415
 
     module, function, _ = _COMMANDS[name]
+    quieten()
     with stopped_by_signals() as received:
         try:
             command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
             command(name, arguments)
             sys.stdout.flush()
+            if received:  # in a callback of the interpreter's, which drops what is raised
+                raise Stopped(" too late: the command has ended")
         except (ConfigurationError, DataError) as error:
             return _fail(str(error), name)
         except (RunsFailed, TrainingError) as error:

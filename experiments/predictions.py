@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_modules.base import squared_error
 from metrics.callbacks.rows import read_rows, write_rows
+from metrics.clip_metric import check_percentiles
 from metrics.functional import frame_curve, select_peaks
 from metrics.functional.segments import hit_segments
 
@@ -34,7 +35,7 @@ class Predictions(Callback):
 
     def __init__(self, percentile: int = 98, frames_per_second: float = 40.0) -> None:
         super().__init__()
-        self.percentile = percentile
+        (self.percentile,) = check_percentiles([percentile])
         self.frames_per_second = frames_per_second
         self._rows: dict[int, tuple[str, float, float | str, str]] = {}
 

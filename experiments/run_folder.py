@@ -38,7 +38,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         if not str(path).strip():
             raise ConfigurationError("--run is empty; name the folder of the run")
-        self.path = Path(path)
+        self.path = Path(path).expanduser()  # quoted, or after "=", no shell does it
         if self.path.suffix == ".ckpt" and self.path.is_file():
             raise ConfigurationError(
                 f"--run {path} is a checkpoint; name the folder of its run, or give the checkpoint with --ckpt_path"
@@ -96,6 +96,11 @@ class RunFolder:
         Raises:
             ConfigurationError: If nothing was trained here.
         """
+        if not self.fit_config.is_file() and self.last_checkpoint.is_file():
+            raise ConfigurationError(
+                f"{self.fit_config} is missing, without which {self.last_checkpoint} can't be used; put it back, or "
+                f"give another --run"
+            )
         if not self.fit_config.is_file():
             raise ConfigurationError(
                 f"--run {self.path} holds no training ({self.fit_config} is missing); "
@@ -152,7 +157,7 @@ class RunFolder:
     def require_same_fit(self, config: Mapping[str, Any]) -> None:
         """Refuse to go on with an interrupted training under other settings.
 
-        How a run is tracked, shown and evaluated may change.
+        How a run is tracked, shown and evaluated may change, and how the machine loads the clips.
 
         Raises:
             ConfigurationError: The message names the first setting that differs.
@@ -170,7 +175,12 @@ class RunFolder:
 
         Args:
             chosen: A path, or `best` or `last` for the run's own; the best by default.
+
+        Raises:
+            ConfigurationError: If the path is empty.
         """
+        if chosen is not None and not str(chosen).strip():
+            raise ConfigurationError("--ckpt_path is empty; name a checkpoint, or best or last")
         if chosen in (None, "best", "last"):
             return self.last_checkpoint.with_name(f"{chosen or 'best'}.ckpt")
         return Path(str(chosen))
@@ -213,12 +223,19 @@ class RunFolder:
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+# Options of which no weight depends.
+_OF_THE_MACHINE = (
+    "trainer.enable_",
+    *(f"data.init_args.{option}" for option in ("num_workers", "cache_dir", "pin_memory", "resident")),
+)
+
+
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a training depends on, by dotted names."""
     settings = _flat(
         {section: config.get(section) for section in ("seed_everything", "init_from", "data", "model", "trainer")}
     )
-    return {key: value for key, value in settings.items() if not key.startswith("trainer.enable_")}
+    return {key: value for key, value in settings.items() if not key.startswith(_OF_THE_MACHINE)}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -45,7 +45,8 @@ class AttributionMaps(Callback):
         examples: int = 2,
     ) -> None:
         super().__init__()
-        check_settings((*explainers, *validation_explainers), settings)
+        for names in (explainers, validation_explainers):
+            check_settings(names, settings)
         if examples < 0:
             raise ConfigurationError(f"examples={examples} is negative; give the number of clips to keep")
         self.names = tuple(explainers)

@@ -1,7 +1,8 @@
 """The explainers by name, as configurations spell them."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -26,8 +27,8 @@ EXPLAINERS: dict[str, type[Explainer]] = {
 }
 
 
-def check_settings(names: Iterable[str], settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse explainers, and settings of explainers, that do not exist.
+def check_settings(names: Collection[str], settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse explainers, and settings of explainers, that do not exist, and explainers that are named twice.
 
     Args:
         names: Explainers that are wanted.
@@ -39,6 +40,9 @@ def check_settings(names: Iterable[str], settings: Mapping[str, Mapping[str, Any
     for name in (*names, *settings):
         if name not in EXPLAINERS:
             raise ConfigurationError(f"explainer {name!r} does not exist; choose from {', '.join(EXPLAINERS)}")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ConfigurationError(f"explainer {twice[0]!r} is named twice; name each once")
     for name, chosen in settings.items():
         known = list(inspect.signature(EXPLAINERS[name]).parameters)[1:]
         unknown = [key for key in chosen if key not in known]

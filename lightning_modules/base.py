@@ -67,8 +67,10 @@ def check_checkpoint(
         ConfigurationError: If the objective, a setting that shapes the network or one of the spectrograms differs.
     """
     objective = type(module).__name__
-    if checkpoint.get(_OBJECTIVE, objective) != objective:
-        raise ConfigurationError(f"{source} is of a {checkpoint[_OBJECTIVE]}, but the configuration says {objective}")
+    trained = str(checkpoint.get(_OBJECTIVE, objective))
+    if trained != objective:
+        article = "an" if trained.startswith(tuple("AEIOU")) else "a"
+        raise ConfigurationError(f"{source} is of {article} {trained}, but the configuration says {objective}")
     saved = checkpoint.get("hyper_parameters", {})
     _require_same(source, {key: saved[key] for key in _SHAPING_SETTINGS if key in saved}, module.hparams)
     if signal is not None and _SIGNAL in checkpoint:
@@ -92,6 +94,11 @@ def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, A
         was = ", ".join(f"{key}={saved[key]}" for key in differing)
         now = ", ".join(f"{key}={current[key]}" for key in differing)
         raise ConfigurationError(f"{source} was trained with {was}, but the configuration says {now}")
+
+
+def _require(condition: bool, option: str, value: float, expected: str) -> None:
+    if not condition:
+        raise ConfigurationError(f"--model.{option} is {value}; it must be {expected}")
 
 
 def _version() -> str:
@@ -124,7 +131,7 @@ class ReconstructionModule(LightningModule):
             Each costs a forward pass a clip, so 3 make scoring four times as long; 0 leaves the score out.
 
     Raises:
-        ConfigurationError: If the backbone is unknown or does not fit the input, or `score_masks` is 1 or negative.
+        ConfigurationError: If the backbone is unknown or does not fit the input, or another option is out of its range.
     """
 
     def __init__(
@@ -147,8 +154,13 @@ class ReconstructionModule(LightningModule):
             raise ConfigurationError(
                 f"score_masks={score_masks} masks don't cover a clip; set 0 for none, or at least 2"
             )
+        _require(0 < learning_rate < math.inf, "learning_rate", learning_rate, "above 0")
+        _require(0 <= min_learning_rate < math.inf, "min_learning_rate", min_learning_rate, "at least 0")
+        _require(restart_epochs >= 1, "restart_epochs", restart_epochs, "at least 1")
+        _require(0 <= weight_decay < math.inf, "weight_decay", weight_decay, "at least 0")
+        _require(patience >= 0, "patience", patience, "at least 0")
+        _require(0 <= min_delta < math.inf, "min_delta", min_delta, "at least 0")
         self.backbone = build_backbone(backbone, n_mels, n_frames, num_heads)
-        self.example_input_array = torch.zeros(1, n_mels, n_frames)
         self._seed = 0
         self._bad_step: Tensor | None = None  # the first step of the epoch whose loss is not finite, -1 for none
         self._val_losses: list[tuple[Tensor, Tensor]] = []
@@ -156,6 +168,11 @@ class ReconstructionModule(LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct spectrograms (B, F, T) in dB."""
         return self.backbone(x)
+
+    @property  # type: ignore[misc]  # nothing sets it
+    def example_input_array(self) -> Tensor:
+        """What Lightning's summary runs the network on, (1, F, T), in the precision of the weights."""
+        return torch.zeros(1, self.hparams["n_mels"], self.hparams["n_frames"], dtype=self.dtype)  # type: ignore[arg-type]
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -244,10 +261,17 @@ class ReconstructionModule(LightningModule):
             return
         bad = -1 if self._bad_step is None else int(self._bad_step)
         since = f" (the training loss is not finite since step {bad + 1})" if bad >= 0 else ""
+        rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
+        advice = [f"a lower learning_rate (now {rate:g})"]
+        if rate * decay >= 1:  # a step takes more off a weight than there is
+            advice.append(f"a lower weight_decay (now {decay:g})")
+        if self.trainer.precision not in ("32-true", "64-true"):
+            advice.append(f"precision 32 (now {self.trainer.precision})")
+        if self.trainer.gradient_clip_val is None:
+            advice.append("gradient_clip_val 1")
         raise TrainingError(
-            f"{otherwise} in epoch {self.current_epoch + 1}, after {self.global_step} steps{since}; try a lower "
-            f"learning_rate (now {self.hparams['learning_rate']:g}), precision 32 (now {self.trainer.precision}), "
-            "gradient_clip_val 1, or a reference_level that makes the mean of the spectrograms 0"
+            f"{otherwise} in epoch {self.current_epoch + 1}, after {self.global_step} steps{since}; try "
+            f"{', '.join(advice)}, or a reference_level that makes the mean of the spectrograms 0"
         )
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> ScoringOutputs:

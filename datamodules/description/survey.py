@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from rich.console import Console
 from rich.progress import track
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
@@ -28,6 +27,7 @@ from datamodules.layouts import (
     scan_mimii,
     scan_planer,
 )
+from datamodules.progress import progress_console
 
 LayoutName = Literal["planer", "dcase", "folder", "mimii"]
 
@@ -115,7 +115,7 @@ def survey(
     placed = [(TRAINING, clip) for clip in scanned.training] + [(TEST, clip) for clip in scanned.labelled]
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         surveyed = pool.map(partial(_survey_clip, channel=channel), placed)
-        clips = list(track(surveyed, "Reading clips", len(placed), console=Console(stderr=True), transient=True))
+        clips = list(track(surveyed, "Reading clips", len(placed), console=progress_console(), transient=True))
     annotated, problem = _annotated(clips, annotations, root)
     return Survey(root, layout, tuple(annotated), problem, scanned.test_problem, scanned.left_out, channel)
 

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import soundfile
-from rich.console import Console
 from rich.progress import Progress
 
 from datamodules.audio import Channel, ChannelTally, SoundInfo, unreadable
 from datamodules.errors import DataError
+from datamodules.progress import progress_console
 from datamodules.recordings.cutting import FORMATS, clip_subtype, cut
 from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256, write_manifest
 from datamodules.recordings.plan import SECONDS_A_MINUTE, Recording, plan_recordings
@@ -87,7 +87,7 @@ def slice_recordings(
     if not any(recording.n_clips for recording in recordings):
         longest = max(recording.seconds_left_over for recording in recordings)
         raise DataError(
-            f"no recording is as long as a clip of {clip_seconds} s, the longest has {longest:g} s; give less --seconds"
+            f"no recording is as long as a clip of --seconds {clip_seconds}; the longest has {longest:.2f} s"
         )
     for recording in recordings:
         clip_subtype(recording)
@@ -109,7 +109,7 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
     manifest = Manifest(output / MANIFEST_FILE)
     finished = _finished(recordings, manifest, channel)
     written = 0
-    with _folder(output) as unfinished, Progress(console=Console(stderr=True), transient=True) as progress:
+    with _folder(output) as unfinished, Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("Slicing", total=sum(recording.n_clips for recording in recordings))
         for recording in recordings:
             try:

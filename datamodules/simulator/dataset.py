@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from datamodules.errors import DataError
+from datamodules.progress import progress_console
 from datamodules.simulator.anomalies import ANOMALIES
 from datamodules.simulator.courses import normal_course, start_stop_course
 from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
@@ -110,7 +110,7 @@ def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int,
 
     # Threads, not processes: NumPy lets go of the interpreter lock in every long operation here.
     with ThreadPoolExecutor(workers) as pool:
-        for _ in track(pool.map(write, range(len(clips))), "Simulating", len(clips), console=Console(stderr=True)):
+        for _ in track(pool.map(write, range(len(clips))), "Simulating", len(clips), console=progress_console()):
             pass
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from datamodules.annotations import ANNOTATION_FILE
 from datamodules.audio import read_audio
 from datamodules.errors import DataError
 from datamodules.layouts import Clip
+from datamodules.progress import progress_console
 from datamodules.provenance import Provenance, write_provenance
 from datamodules.splicing.background import Array, equalise
 from datamodules.splicing.choice import Splice, choose_anomalies, choose_controls
@@ -148,7 +148,7 @@ def _write_spliced(root: Path, name: str, splices: Sequence[Splice], fade: int) 
     folder = root / name / "test" / "anomaly" / name
     folder.mkdir(parents=True)
     rows: list[tuple[str, float, float, str]] = []
-    for i, splice in enumerate(track(splices, f"Writing {name} clips", console=Console(stderr=True), transient=True)):
+    for i, splice in enumerate(track(splices, f"Writing {name} clips", console=progress_console(), transient=True)):
         samples, rate = render(splice, fade)
         with new_recording(folder / _file(name, i), rate, "PCM_16") as file:
             file.write(samples)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
 from datamodules.audio import cancelled, inspect, read_audio
@@ -16,6 +15,7 @@ from datamodules.errors import DataError
 from datamodules.files import left_out_text
 from datamodules.frontend import LogMelFrontEnd
 from datamodules.layouts import Clip, Layout, scan_audio_folder, scan_dcase
+from datamodules.progress import progress_console
 from datamodules.splicing.background import FRONT_END, Array, background
 
 
@@ -64,7 +64,7 @@ def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
     """
     front_end = LogMelFrontEnd(FRONT_END)
     recordings, infos = [], {}
-    for clip in track(clips, description, console=Console(stderr=True), transient=True):
+    for clip in track(clips, description, console=progress_console(), transient=True):
         waveform, sample_rate = read_audio(clip.path)
         if len(waveform) < FRONT_END.window * sample_rate:
             raise DataError(f"{clip.path} lasts less than {FRONT_END.window} s; move it out of the data set")

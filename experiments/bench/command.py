@@ -21,7 +21,6 @@ from experiments.bench.workloads import workloads
 from experiments.bench.yardstick import load_yardstick
 from experiments.figures.output import save_png
 from experiments.files import write_atomically
-from experiments.quiet import quieten
 from experiments.report.terminal import print_table
 from lightning_modules import SkipCAETransformer
 from lightning_modules.errors import ConfigurationError
@@ -64,7 +63,6 @@ def bench(
     if output is not None:
         _require_writable(Path(output))
     yardstick = load_yardstick()
-    quieten()
     with _progress() as progress, prepare(settings, yardstick) as subjects:
         progress.add_task("the machine's peaks", total=None)
         machine = measure_machine(torch.device(device))

@@ -18,13 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules import SpectrogramDataModule
+from datamodules.progress import progress_console
 from datamodules.provenance import write_provenance
+from experiments.arguments import check_seed
 from experiments.csv_log import RunCSVLogger
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
 from experiments.exceptions import refusals_are_mistakes
 from experiments.files import write_atomically
-from experiments.quiet import quieten
 from experiments.report import load_comparison, print_comparison
 from experiments.run_config import objective_name
 from experiments.run_folder import CONFIG_FILE, RunFolder
@@ -56,6 +57,7 @@ def run_detect(name: str, arguments: list[str]) -> None:
         DataError: If the data cannot be used.
     """
     parser, settings = parse(name, arguments)
+    check_seed(settings.seed_everything)
     run = RunFolder(settings.run)
     _require_own_folder(run, settings.detector.name)
     seed_everything(settings.seed_everything, verbose=False)
@@ -103,7 +105,7 @@ def _training_clips(data: SpectrogramDataModule) -> np.ndarray:
     dataset: Any = data.train_dataloader().dataset
     clips = np.empty((len(dataset), *dataset[0]["spectrogram"].shape), dtype=np.float32)
     batches = DataLoader(dataset, batch_size=data.batch_size, num_workers=data.num_workers)
-    for batch in track(batches, "Loading clips", console=Console(stderr=True), transient=True):
+    for batch in track(batches, "Loading clips", console=progress_console(), transient=True):
         clips[batch["index"].numpy()] = batch["spectrogram"].numpy()
     return clips
 
@@ -119,7 +121,6 @@ def _write_results(run: RunFolder, detector: Detector, data: SpectrogramDataModu
         write_atomically(stage / CONFIG_FILE, config.encode())
         if data.provenance is not None:
             write_provenance(stage, data.provenance)
-        quieten()
         trainer = Trainer(
             accelerator="cpu",
             devices=1,

@@ -22,7 +22,7 @@ def cautions(comparison: Comparison) -> list[str]:
     """What is to be known of the networks, and what the spread of seeds, the intervals and the p-values are about."""
     networks = [
         f"{label} ({run.folder}): {run.caution}. "
-        f"{'Run' if run.caution == TEST_UNFINISHED else 'Finish it and run'} faithful-aad test again."
+        f"{'Finish it and run' if 'training unfinished' in run.caution else 'Run'} faithful-aad test again."
         for label, run in comparison.runs.items()
         if run.caution
     ]

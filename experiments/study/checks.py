@@ -9,12 +9,12 @@ from typing import Any
 from jsonargparse import Namespace
 from rich.console import Console
 
-from experiments.arguments import complete
-from experiments.cli import ExperimentCLI, one_line_errors
+from datamodules.layouts import require_folder
+from experiments.arguments import check_seed, check_trainer, complete
+from experiments.cli import ExperimentCLI, check_callbacks, one_line_errors
 from experiments.detectors.arguments import parse
 from experiments.detectors.command import build_data, build_detector
 from experiments.exceptions import refusals_are_mistakes
-from experiments.quiet import quieten
 from experiments.run_folder import RunFolder
 from experiments.study.steps import Step
 from lightning_modules.errors import ConfigurationError
@@ -26,7 +26,8 @@ _OF_A_SEED = ("--seed_everything=", "--run=", "--wandb.tags=")
 def check_steps(jobs: Sequence[Sequence[Step]], definition: Path) -> None:
     """Parse each distinct command line of a study as its step will, and build what it describes.
 
-    Nothing is read of the data and of checkpoints, and no trainer is built: it may need the devices of another machine.
+    Of the data only the folder is looked for, nothing is read of checkpoints, and no trainer is built: it may need the
+    devices of another machine.
 
     Args:
         jobs: The steps.
@@ -35,7 +36,6 @@ def check_steps(jobs: Sequence[Sequence[Step]], definition: Path) -> None:
     Raises:
         ConfigurationError: If a step would refuse its options; the message names YAML, variant, step and option.
     """
-    quieten()
     distinct: dict[tuple[str, ...], tuple[Step, list[str]]] = {}
     for step in (step for job in jobs for step in job):
         command = _whole_command(step)
@@ -88,7 +88,7 @@ def _culprit(check: Check, command: list[str], mistake: str) -> str:
 def _check_detector(name: str, arguments: list[str]) -> None:
     parser, settings = parse(name, arguments)
     build_detector(settings.detector.as_dict(), settings.seed_everything)
-    build_data(parser, settings)
+    require_folder(build_data(parser, settings).root)
 
 
 class _Stages(ExperimentCLI):
@@ -113,7 +113,10 @@ class _Stages(ExperimentCLI):
     def check(self, stage: str, arguments: list[str]) -> None:
         """Parse a stage's arguments and build its data, model and callbacks."""
         config = self.parser.parse_args([stage, *complete(stage, arguments)])
+        check_seed(config[stage].seed_everything)
+        check_trainer(config[stage].trainer)
         del config[stage]["trainer"]
         with refusals_are_mistakes():
             built = self.parser.instantiate(config)[stage]
-        built.attributions.check(built.model, stage)
+        check_callbacks((built.attributions, built.faithfulness), built.model, built.data, stage)
+        require_folder(built.data.root)

@@ -132,8 +132,10 @@ class _Section:
     def seeds(self) -> list[int]:
         """The seeds, 0 by default."""
         seeds = self.contents.get("seeds", [0])
-        if not isinstance(seeds, Sequence) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-            raise ConfigurationError(f"{self.path}: {self.where}seeds is {seeds!r}; list whole numbers from 0")
+        if not isinstance(seeds, Sequence) or not seeds or not all(type(s) is int and 0 <= s < 2**32 for s in seeds):
+            raise ConfigurationError(
+                f"{self.path}: {self.where}seeds is {seeds!r}; list whole numbers from 0 to {2**32 - 1}"
+            )
         if len(set(seeds)) < len(seeds):
             raise ConfigurationError(f"{self.path}: {self.where}seeds {seeds} name one twice")
         return list(seeds)

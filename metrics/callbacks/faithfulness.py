@@ -16,7 +16,7 @@ from metrics.faithfulness import FaithfulnessScore
 from metrics.functional.peaks import select_peaks
 from metrics.functional.references import REFERENCES, reference_frames
 from metrics.functional.replacement import peak_faithfulness
-from metrics.functional.shifts import draw_shifts, shift_frames
+from metrics.functional.shifts import check_shifts, draw_shifts, shift_frames
 
 
 class Faithfulness(ChanceCallback):
@@ -72,6 +72,14 @@ class Faithfulness(ChanceCallback):
         self.batch_size = batch_size
         self.shifts = shifts
         self.seed = seed
+
+    def check(self, n_frames: int) -> None:
+        """Check, before a stage begins, that clips of `n_frames` frames can be shifted as often as is wanted.
+
+        Raises:
+            ValueError: If they have fewer shifts.
+        """
+        check_shifts(self.shifts, n_frames)
 
     def new_metric(self) -> FaithfulnessScore:
         """Make an empty metric for one explainer."""

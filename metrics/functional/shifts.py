@@ -62,6 +62,16 @@ def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_second: float) -> Te
     return f1
 
 
+def check_shifts(shifts: int, n_frames: int) -> None:
+    """Check how many circular shifts are drawn.
+
+    Raises:
+        ValueError: If `n_frames` frames have fewer shifts.
+    """
+    if not 0 <= shifts < n_frames:
+        raise ValueError(f"shifts: {shifts} of {n_frames} frames can't be drawn; choose from 0 to {n_frames - 1}")
+
+
 def draw_shifts(index: Tensor, n_frames: int, shifts: int, seed: int = 0) -> Tensor:
     """Draw circular shifts of clips, each clip's without repeats and none of them 0.
 
@@ -86,8 +96,7 @@ def draw_shifts(index: Tensor, n_frames: int, shifts: int, seed: int = 0) -> Ten
                 [353, 180],
                 [201, 358]])
     """
-    if not 0 <= shifts < n_frames:
-        raise ValueError(f"shifts: {shifts} of {n_frames} frames can't be drawn; choose from 0 to {n_frames - 1}")
+    check_shifts(shifts, n_frames)
     drawn = [1 + _generator(seed, i, _SHIFTS).choice(n_frames - 1, shifts, replace=False) for i in index.tolist()]
     return torch.tensor(np.array(drawn).reshape(len(index), shifts), device=index.device)
 

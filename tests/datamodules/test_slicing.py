@@ -366,7 +366,7 @@ def test_recordings_follow_one_another_by_their_numbers(tmp_path, record):
 
 def test_recordings_that_give_no_clip_are_rejected(record, out):
     sources = [record("short.wav", 4.5), record("shorter.wav", 3)]
-    with pytest.raises(DataError, match=r"as long as a clip of 10 s, the longest has 4\.5 s; give less --seconds"):
+    with pytest.raises(DataError, match=r"as long as a clip of --seconds 10; the longest has 4\.50 s"):
         slice_recordings(sources, out)
     assert not out.exists()
     assert slice_recordings(sources, out, clip_seconds=4).written == 1

@@ -21,6 +21,8 @@ from experiments.exceptions import machine_mistake
 from experiments.main import main
 
 TRAIN = ["--model", "MaskedAutoencoder", "--wandb.mode", "disabled", "--trainer.max_epochs", "1"]
+CPU = ["--trainer.accelerator", "cpu"]
+MODEL_NUMBERS = ("learning_rate", "min_learning_rate", "restart_epochs", "weight_decay", "patience", "min_delta")
 OWN_CHECKPOINT = ["--trainer.callbacks+=ModelCheckpoint"]
 
 
@@ -144,7 +146,12 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--fscore.percentiles", "[101]"], "101"),
         (["--trainer.max_epoch", "1"], "max_epoch"),
         (["--data.annotations", "nowhere.csv"], r"--data\.annotations nowhere\.csv is not a file"),
-        (["--init_from", "nowhere.ckpt"], r"nowhere\.ckpt does not exist"),
+        (["--init_from", "nowhere.ckpt"], r"--init_from 'nowhere\.ckpt' does not exist; name"),
+        (["--init_from", ""], "--init_from '' does not exist; name a checkpoint"),
+        (
+            ["--trainer.overfit_batches", "0.5", "--data.batch_size", "3"],
+            r"0\.5 of 1 batches leaves nothing to validate",
+        ),
         (["--trainer.accelerator", "cpu", "--trainer.devices", "0"], "devices="),
         (["--trainer.max_epochs", "many"], r"trainer\.max_epochs"),
         (["--data.no_such_option", "1"], "no_such_option"),
@@ -155,8 +162,34 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--trainer.max_epochs", "0"], "--trainer.max_epochs 0 trains nothing"),
         (["--trainer.limit_train_batches", "0"], "limit_train_batches 0 of 1 batches leaves nothing to fit"),
         (["--trainer.limit_train_batches", "0.01"], r"limit_train_batches 0\.01 of 1 batches leaves nothing to fit"),
-        (["--trainer.limit_val_batches", "0.01"], r"limit_val_batches 0\.01 of 1 batches leaves nothing"),
+        (["--trainer.limit_val_batches", "0.01"], r"limit_val_batches 0\.01 of 1 batches leaves nothing to validate"),
         (["--trainer.overfit_batches", "0.01"], r"--trainer\.overfit_batches 0\.01 of 1 batches leaves nothing"),
+        *((["--model." + name, "-1"], rf"--model\.{name} is -1(\.0)?; it must be ") for name in MODEL_NUMBERS),
+        (["--model.learning_rate", "0"], r"--model\.learning_rate is 0\.0; it must be above 0"),
+        (["--model.restart_epochs", "0"], r"--model\.restart_epochs is 0; it must be at least 1"),
+        (["--data.batch_size", "1" + 20 * "0"], r"--data\.batch_size is 10*; it must be from 1 to"),
+        (["--data.num_workers", "5000"], r"--data\.num_workers is 5000; it must be from 0 to 256"),
+        (["--data.reference_level", "1e38"], r"--data\.reference_level is 1e\+38; it must be from -200 to 200 dB"),
+        *(
+            ([f"--data.{name}", ""], rf"--data\.{name} is empty")
+            for name in ("annotations", "cache_dir", "predict_path")
+        ),
+        (["--trainer.accumulate_grad_batches", "0"], "--trainer.accumulate_grad_batches is 0; it must be at least 1"),
+        (["--trainer.check_val_every_n_epoch", "0"], "--trainer.check_val_every_n_epoch is 0; it must be at least 1"),
+        (["--trainer.val_check_interval", "0"], "--trainer.val_check_interval is 0; it must be above 0"),
+        (["--trainer.gradient_clip_val", "-1"], "--trainer.gradient_clip_val is -1; it must be at least 0"),
+        (["--seed_everything", "-1"], "--seed_everything is -1; it must be a whole number from 0 to 4294967295"),
+        (["--seed_everything", "4294967296"], "--seed_everything is 4294967296; it must be a whole number from 0 to"),
+        ([*CPU, "--trainer.devices", "-3"], r"--trainer\.devices -3.*int > 0"),
+        ([*CPU, "--trainer.devices", "abc"], r"--trainer\.devices abc.*int > 0"),
+        (["--trainer.accelerator", "tpu"], r"--trainer\.accelerator tpu.*torch_xla"),
+        (
+            ["--trainer.precision", "transformer-engine"],
+            r"--trainer\.precision transformer-engine.*'transformer_engine",
+        ),
+        (["--faithfulness.shifts", "1000000"], "shifts: 1000000 of 400 frames can't be drawn; choose from 0 to 399"),
+        (["--predictions.percentile", "101"], "101 is not a whole number from 0 to 100"),
+        (["--attributions.explainers", "[error_map,error_map]"], "explainer 'error_map' is named twice"),
         (["--trainer.val_check_interval", "9"], "val_check_interval 9 is more than the 1 training batches of an epoch"),
         ([*OWN_CHECKPOINT, "--trainer.callbacks.save_last=true"], "would write over best.ckpt or last.ckpt"),
         ([*OWN_CHECKPOINT, "--trainer.callbacks.filename=best"], "would write over best.ckpt or last.ckpt"),
@@ -223,9 +256,47 @@ def test_broken_configuration(refuses, simulated, tmp_path):
     refuses(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
     (tmp_path / "broken.yaml").write_bytes("trainer: {}".encode("utf-16"))
     refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not .*: it is not UTF-8 text")
+    (tmp_path / "broken.yaml").write_text("seed_everything:\ntrainer:\ndata: {}\n")
+    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml: trainer is empty; give its settings")
     for text in ("- 1\n", "", "text"):
         (tmp_path / "broken.yaml").write_text(text)
         refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml holds no settings")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe\xfd", "is not a readable YAML mapping: it is not UTF-8"),
+        (b"a: [1}", "is not a readable YAML mapping: line 1"),
+        (b"", "holds no settings"),
+    ],
+)
+def test_damaged_configuration_of_a_run(refuses, fitted_run, tmp_path, content, message):
+    run = shutil.copytree(fitted_run, tmp_path / "planer_run")
+    (run / "fit" / "config.yaml").write_bytes(content)
+    refuses(["test", "--run", run], rf"planer_run/fit/config\.yaml {message}")
+
+
+def test_run_of_which_something_is_missing(refuses, fitted_run, tmp_path):
+    run = shutil.copytree(fitted_run, tmp_path / "planer_run")
+    (run / "fit" / "finished").unlink()
+    config = (run / "fit" / "config.yaml").rename(tmp_path / "planer.yaml")
+    refuses(
+        ["fit", "--run", run, "--config", config], r"fit/config\.yaml is missing, .*last\.ckpt can't be used; put it"
+    )
+    shutil.copy(config, run / "fit" / "config.yaml")
+    shutil.rmtree(run / "fit" / "checkpoints")
+    refuses(
+        ["test", "--run", run], r"best\.ckpt does not exist: the training of .* has kept no checkpoint; train again"
+    )
+
+
+def test_later_stages_are_checked_before_results_are_replaced(refuses, fitted_run):
+    refuses(["test", "--run", fitted_run, "--faithfulness.shifts", "80"], "shifts: 80 of 80 frames can't be drawn")
+    refuses(["test", "--run", fitted_run, "--ckpt_path", ""], "--ckpt_path is empty")
+    refuses(["predict", "--run", fitted_run, "--data.predict_path", ""], r"--data\.predict_path is empty")
+    message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
+    refuses(["test", "--run", fitted_run, "--model", "Autoencoder"], message)
 
 
 def test_a_second_training_in_one_folder(refuses, fitted_run, simulated):
@@ -275,6 +346,9 @@ def test_simulate_and_report_refuse(refuses, simulated, tmp_path):
     refuses(["simulate", simulated], "planer")
     refuses(["simulate", tmp_path / "new", "--train", "-1"], "--train")
     refuses(["report", tmp_path / "nowhere"], "nowhere")
+    for command in (["report", ""], ["simulate", ""], ["data", "describe", ""], ["study", ""]):
+        refuses(command, "[A-Z]+ is empty; give a name")
+    refuses(["data", "slice", simulated, "--output", ""], "--output is empty; give a name")
 
 
 @contextmanager
@@ -348,7 +422,9 @@ def test_results_on_a_full_disk(command, limit, message, simulated, ae_and_mae, 
     names = {"out": tmp_path / "out", "data": simulated}
     with largest_file(limit):
         assert main(command.format(**names).split()) == 2
-    assert re.search(message.format(**names), last_line(capfd.readouterr()))
+    told = capfd.readouterr()
+    assert re.search(message.format(**names), last_line(told))
+    assert all(told.err.splitlines()), "an empty line is left of a progress bar"
     left = list((tmp_path / "out").rglob("*"))
     assert not [path for path in left if path.name.startswith(".")], "something half-written is left"
     assert not [path for path in left if path.is_file() and path.stat().st_size >= limit]

@@ -162,12 +162,55 @@ def test_scalars_that_are_gone_are_told(train, at_step, capsys):
     assert "fit/metrics.csv lacks 1 epoch before this one" in capsys.readouterr().err
 
 
+def test_results_of_a_part_of_the_clips_say_so(finished, simulated, tmp_path, capsys):
+    run = shutil.copytree(finished.path, tmp_path / "part")
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    clips = {"validate": (["--data.batch_size", "1", "--data.val_fraction", "0.25"], 1, 3)}
+    clips |= {"predict": ([*recordings, "--data.batch_size", "4"], 4, 6), "test": (["--data.batch_size", "4"], 4, 14)}
+    for stage, (options, used, whole) in clips.items():
+        limit = f"--trainer.limit_{'val' if stage == 'validate' else stage}_batches"
+        capsys.readouterr()
+        assert main([stage, "--run", str(run), *UNEXPLAINED, *options, limit, "1"]) == 0
+        shown = capsys.readouterr()
+        caution = f"{limit} 1 leaves {used} of {whole} clips"
+        assert f"caution: {caution}; this holds for {run / stage}" in shown.err
+        assert (run / stage / "caution.txt").read_text() == f"{caution}\n"
+    assert f"{caution}. Run faithful-aad test again." in " ".join(shown.out.split())
+    assert main(["test", "--run", str(run), *UNEXPLAINED, limit, "1.0"]) == 0
+    assert "leaves" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_every_precision_trains(train, precision):
+    summary = ["--trainer.enable_model_summary", "true"]
+    assert train("--trainer.precision", precision, "--trainer.max_epochs", "1", *summary)[0] == 0
+
+
+def test_a_training_goes_on_with_other_settings_of_the_machine(train, at_step, finished, tmp_path):
+    at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
+    assert train()[0] == 143
+    machine = ["--data.num_workers", "1", "--data.cache_dir", str(tmp_path / "cache"), "--data.pin_memory", "false"]
+    status, run = train(*machine, "--data.resident", "true")
+    assert status == 0
+    assert (run.path / "fit/metrics.csv").read_bytes() == (finished.path / "fit/metrics.csv").read_bytes()
+
+
+class KilledByItsEnd:
+    """Sends SIGTERM while the interpreter collects it."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_signals_stop_every_command(monkeypatch, finished, capsys):
     monkeypatch.setattr("experiments.commands.run_chance", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["chance"]) == 143
     assert capsys.readouterr().err == (
         "faithful-aad chance: stopped by SIGTERM before the end; give the same command again\n"
     )
+    monkeypatch.setattr("experiments.commands.run_chance", lambda *_: KilledByItsEnd())
+    assert main(["chance"]) == 143, "also where the interpreter drops what the handler raises"
     monkeypatch.setattr(Autoencoder, "test_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert main(["test", "--run", str(finished.path), *UNEXPLAINED]) == 130
     assert not finished.is_finished("test")
@@ -208,6 +251,7 @@ def assert_diverged(status, run, message, capsys):
     *_, line = capsys.readouterr().err.splitlines()
     assert re.search(message, line), line
     assert "try a lower learning_rate (now 0.001)" in line
+    assert "precision" not in line, "which is 32 already"
     assert "The same options would fail again" in line
     assert not run.is_finished("fit")
     assert epoch(run.last_checkpoint) == 1, "read_checkpoint rejects weights that are not finite"
@@ -218,6 +262,7 @@ def assert_diverged(status, run, message, capsys):
     ("factor", "options", "message"),
     [
         (math.nan, [], r"the validation loss is nan in epoch 2, after 6 steps .*not finite since step 5"),
+        (math.nan, ["--model.weight_decay", "2000"], r"a lower weight_decay \(now 2000\)"),
         (math.inf, ["--trainer.limit_val_batches", "0"], r"the training loss is (inf|nan) in epoch 2.* since step 5"),
     ],
 )
@@ -328,7 +373,7 @@ def test_a_training_begins_with_the_weights_of_another(train, finished, capsys):
 
     for options, message in {
         ("--init_from", best, "--data.reference_level", "-9"): "with data.reference_level=0.0, but .*=-9.0",
-        ("--init_from", best, "--model", "MaskedAutoencoder"): "is of a Autoencoder, but .* MaskedAutoencoder",
+        ("--init_from", best, "--model", "MaskedAutoencoder"): "is of an Autoencoder, but .* MaskedAutoencoder",
         ("--init_from", finished.path): "is a folder; name a checkpoint, such as fit/checkpoints/best.ckpt",
         ("--ckpt_path", best): "fit takes no --ckpt_path: .*--init_from",
     }.items():

@@ -53,6 +53,7 @@ def test_slices_and_goes_on(status, tmp_path, recording):
     ("options", "message"),
     [
         (["--seconds", "7"], "--seconds is 7"),
+        (["--seconds", "30"], "no recording is as long as a clip of --seconds 30; the longest has 25.00 s"),
         (["--start", "noon"], "--start noon is not a valid time"),
         (["--start", "2019-12-04 08:48:30"], "--start 2019-12-04 08:48:30 is not a whole minute"),
         (["--start", "2019-12-04T08:48+01:00"], "without time zone"),

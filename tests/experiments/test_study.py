@@ -111,15 +111,16 @@ def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp
 
 
 def test_a_failing_run_is_reported_and_stops_no_other(study, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
     definition = study(
-        "  broken: {config: base.yaml, fit: {model: Autoencoder, data.root: nowhere}}\n"
+        f"  broken: {{config: base.yaml, fit: {{model: Autoencoder, data.root: {tmp_path / 'empty'}}}}}\n"
         "  neighbours: {config: base.yaml, detector: knn}"
     )
     folder = tmp_path / "study"
     assert main(["study", definition, "--output", str(folder), "--jobs", "2"]) == 1
     output = capsys.readouterr()
     assert "broken seed 0: fit failed" in output.out
-    assert "--data.root nowhere" in " ".join(output.out.split())
+    assert "does not have the planer layout" in " ".join(output.out.split())
     assert "1 of 2 runs failed: broken seed 0" in " ".join(output.err.split())
     assert (folder / "runs" / "neighbours" / "seed_0" / "test" / "clips.csv").is_file()
     assert not (folder / "runs" / "broken" / "seed_0" / "test").exists()

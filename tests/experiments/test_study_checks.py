@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from experiments.main import main
 from experiments.study.checks import check_steps
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = """
 data:
   class_path: datamodules.PlanerDataModule
-  init_args: {root: not_looked_at, n_frames: 80}
+  init_args: {root: ., n_frames: 80}
 model: {class_path: lightning_modules.MaskedAutoencoder}
 wandb: {mode: disabled}
 """
@@ -63,6 +64,18 @@ def refuses(tmp_path, capsys):
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
+        ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
+        ("fit: {model.learning_rate: -1}", "variants.MAE, fit: --model.learning_rate is -1.0; it must be above 0"),
+        ("fit: {trainer.accumulate_grad_batches: 0}", "variants.MAE, fit: --trainer.accumulate_grad_batches is 0; it"),
+        (
+            "test: {faithfulness.shifts: 80}",
+            "variants.MAE, test --faithfulness.shifts=80: shifts: 80 of 80 frames can't",
+        ),
+        ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
+        (
+            "  kNN: {config: base.yaml, detector: knn, fit: {data.root: nope}}",
+            "variants.kNN, detect: --data.root nope is",
+        ),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
         ("  svm: {config: base.yaml, detector: svm}", "variants.svm, detect: --detector.name svm does not exist"),
         (
@@ -82,12 +95,15 @@ def test_a_mistake_in_a_configuration_and_in_what_follows_the_dashes(refuses, tm
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
 
 
-def test_the_study_of_the_readme_is_in_order(tmp_path):
+def test_the_study_of_the_readme_is_in_order(tmp_path, monkeypatch):
     (definition,) = re.findall(r"```yaml\n(seeds:.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (tmp_path / "studies").mkdir()
     shutil.copy(ROOT / "experiments" / "configs" / "demo.yaml", tmp_path)
     path = tmp_path / "studies" / "study.yaml"
     path.write_text(definition)
+    monkeypatch.chdir(tmp_path)
+    demo = yaml.safe_load((tmp_path / "demo.yaml").read_text())
+    Path(demo["data"]["init_args"]["root"]).mkdir(parents=True)  # as the command before it in the README does
     plans = plan_runs(read_definition(path), tmp_path / "out")
     assert len(plans) == 13, "two objectives, two settings, three seeds, and a detector"
     check_steps(open_jobs(plans), path)

@@ -1,6 +1,8 @@
-"""How far a download is, on standard error."""
+"""How far long work is, on standard error."""
 
 from __future__ import annotations
+
+import sys
 
 from rich.console import Console
 from rich.progress import (
@@ -11,6 +13,11 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+
+def progress_console() -> Console:
+    """Where bars of clips are shown: a terminal, as in a log they would leave empty lines."""
+    return Console(stderr=True, quiet=not sys.stderr.isatty())
 
 
 def download_progress() -> Progress:
