@@ -90,7 +90,7 @@ def _run(name: str, arguments: list[str]) -> int:
             command(name, arguments)
             sys.stdout.flush()
             if received:  # in a callback of the interpreter's, which drops what is raised
-                raise Stopped(" too late: the command has ended")
+                raise Stopped(" when the command had ended")
         except (ConfigurationError, DataError) as error:
             return _fail(str(error), name)
         except (RunsFailed, TrainingError) as error:
