@@ -1,7 +1,7 @@
 """The parser of the commands that take a DataModule: the four stages and `detect`."""
 
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Union, get_args
 
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -21,6 +21,19 @@ class ExperimentParser(OneLineErrors, LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add a class's arguments; where one takes whole numbers as well as others, 1 is a whole number.
+
+        The members of a union are tried in their order, which `typing` may turn round: of unions that are equal it
+        keeps the one that was made first, in whatever library. A limit of 1 batch became a share of 1.0, all of them.
+        """
+        added: list[str] = super().add_lightning_class_args(*args, **kwargs)
+        for action in self._actions:
+            members = get_args(getattr(action, "_typehint", None))
+            if {int, float} <= set(members):
+                action._typehint = Union[tuple(sorted(members, key=lambda member: member is float))]  # noqa: UP007
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong in one line; for a class that does not exist, those that do."""

@@ -60,7 +60,7 @@ def test_real_slide_rail_on_the_planer_front_end(shared, tmp_path):
         str(shared / "audio/dcase2020/dev_data"),
         machine="slider",
         n_frames=400,
-        frontend=PlanerDataModule("").frontend,
+        frontend=PlanerDataModule(".").frontend,
         predict_path=str(shared / "audio/dcase2020/dev_data/slider/train/normal_id_00_00000000.wav"),
         cache_dir=str(tmp_path),
     )

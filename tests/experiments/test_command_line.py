@@ -3,13 +3,16 @@
 import csv
 import shutil
 from pathlib import Path
+from typing import Union
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
 from offline_runs import offline_runs
 
 from experiments.main import main
+from experiments.stage_parser import ExperimentParser
 from explainers import EXPLAINERS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
@@ -167,3 +170,17 @@ def test_an_offline_dashboard_holds_scalars_and_figures(simulated, tmp_path):
     assert {"test/auc", "test/f1/error_map/p98"} <= test.logged
     assert any("attribution" in path for path in test.files), test.files
     assert fit.run.run_id == test.run.run_id, "one run for all stages"
+
+
+class Limited(Callback):
+    """A callback whose limit is a number of batches or a share of them."""
+
+    def __init__(self, limit: Union[float, int] = 1.0) -> None:  # noqa: UP007  the order is what is tested
+        self.limit = limit
+
+
+@pytest.mark.parametrize(("given", "kind"), [("1", int), ("1.0", float), ("0.5", float)])
+def test_one_batch_is_not_a_share_of_them(given, kind):
+    parser = ExperimentParser(exit_on_error=False)
+    parser.add_lightning_class_args(Limited, "limited")
+    assert type(parser.parse_args(["--limited.limit", given]).limited.limit) is kind
