@@ -32,7 +32,8 @@ class ExperimentParser(OneLineErrors, LightningArgumentParser):
         for action in self._actions:
             members = get_args(getattr(action, "_typehint", None))
             if {int, float} <= set(members):
-                action._typehint = Union[tuple(sorted(members, key=lambda member: member is float))]  # noqa: UP007
+                in_order = [each for member in members for each in ((int, float) if member is float else (member,))]
+                action._typehint = Union[tuple(dict.fromkeys(in_order))]  # noqa: UP007
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -173,13 +173,13 @@ def test_an_offline_dashboard_holds_scalars_and_figures(simulated, tmp_path):
 
 
 class Limited(Callback):
-    """A callback whose limit is a number of batches or a share of them."""
+    """A callback whose limit is a number of batches, a share of them, or words."""
 
-    def __init__(self, limit: Union[float, int] = 1.0) -> None:  # noqa: UP007  the order is what is tested
+    def __init__(self, limit: Union[float, int, str] = 1.0) -> None:  # noqa: UP007  the order is what is tested
         self.limit = limit
 
 
-@pytest.mark.parametrize(("given", "kind"), [("1", int), ("1.0", float), ("0.5", float)])
+@pytest.mark.parametrize(("given", "kind"), [("1", int), ("1.0", float), ("0.5", float), ("all", str)])
 def test_one_batch_is_not_a_share_of_them(given, kind):
     parser = ExperimentParser(exit_on_error=False)
     parser.add_lightning_class_args(Limited, "limited")
