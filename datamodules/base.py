@@ -192,6 +192,10 @@ class SpectrogramDataModule(LightningDataModule):
         if stage == "fit":
             self._warn_of_few()
             self._warn_of_level()
+        elif stage == "test":
+            self._warn_of_silence("test clips", self._test_sets[0])
+        elif stage == "predict":
+            self._warn_of_silence("recordings", self._predict_set)
         self._warn_of_length(stage)
 
     def setup(self, stage: str | None = None) -> None:
@@ -259,6 +263,15 @@ class SpectrogramDataModule(LightningDataModule):
             f"silent training clips (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; a "
             f"model learns that silence is normal; {advice}"
         )
+
+    def _warn_of_silence(self, kind: str, clips: SpectrogramDataset) -> None:
+        """Say which of the clips that are scored have nothing to score."""
+        silent = clips.unchanging
+        if silent:
+            _warn(
+                f"silent {kind} (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; their "
+                "scores say nothing of the machine"
+            )
 
     def _warn_of_one_class(self) -> None:
         """Say before anything is computed that there will be no AUC."""

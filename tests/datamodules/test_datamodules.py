@@ -326,6 +326,19 @@ def test_silent_training_clips_are_told(planer_copy, tmp_path, recwarn):
         PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache")).setup("fit")
 
 
+def test_silent_clips_that_are_scored_are_told(planer_copy, tmp_path, trainer, recwarn):
+    options = {"cache_dir": str(tmp_path / "cache"), "predict_path": str(planer_copy / "evaluation")}
+    trainer.predict(Recorder(), PlanerDataModule(str(planer_copy), **options), return_predictions=False)
+    trainer.test(Recorder(), PlanerDataModule(str(planer_copy), **options))
+    assert not [warning for warning in recwarn if "silent" in str(warning.message)]
+    names_of = sorted(names(PlanerDataModule(str(planer_copy), **options).test_clips))
+    silence(planer_copy, names_of[2:3])
+    with pytest.warns(UserWarning, match=rf"silent test clips .* 1 of {len(names_of)}, such as {names_of[2]};"):
+        trainer.test(Recorder(), PlanerDataModule(str(planer_copy), **options))
+    with pytest.warns(UserWarning, match=rf"silent recordings .* 1 of {len(names_of)}, such as "):
+        trainer.predict(Recorder(), PlanerDataModule(str(planer_copy), **options), return_predictions=False)
+
+
 def test_fewer_training_clips_than_a_batch_are_told(planer, trainer, recwarn):
     trainer.fit(Recorder(), planer(batch_size=18))
     assert not [warning for warning in recwarn if "fewer than" in str(warning.message)]
