@@ -253,24 +253,21 @@ class SpectrogramDataModule(LightningDataModule):
         Raises:
             DataError: No training clip has any sound.
         """
-        clips, silent = self.train_clips, self._training_sets[0].unchanging
-        if not silent:
-            return
+        clips = self._training_sets[0]
         advice = f"look at {self.root} with faithful-aad data describe"
-        if len(silent) == len(clips):
+        if len(clips.unchanging) == len(clips):
             raise DataError(f"all {len(clips)} training clips are silent (they never change); {advice}")
-        _warn(
-            f"silent training clips (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; a "
-            f"model learns that silence is normal; {advice}"
-        )
+        self._warn_of_silence("training clips", clips, f"a model learns that silence is normal; {advice}")
 
-    def _warn_of_silence(self, kind: str, clips: SpectrogramDataset) -> None:
-        """Say which of the clips that are scored have nothing to score."""
+    def _warn_of_silence(
+        self, kind: str, clips: SpectrogramDataset, consequence: str = "their scores say nothing of the machine"
+    ) -> None:
+        """Say which of the clips have nothing to learn from or to score, and what follows."""
         silent = clips.unchanging
         if silent:
             _warn(
-                f"silent {kind} (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; their "
-                "scores say nothing of the machine"
+                f"silent {kind} (they never change): {len(silent)} of {len(clips)}, such as {silent[0].name}; "
+                f"{consequence}"
             )
 
     def _warn_of_one_class(self) -> None:

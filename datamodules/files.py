@@ -48,7 +48,7 @@ def walk(folder: Path) -> Iterator[Path]:
 def find_files(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Files in a folder at any depth, in the order of their names.
 
-    A link to nothing is listed as well: who reads it says so, instead of going on with fewer clips.
+    A broken link is listed as well, so that reading it fails instead of going on with fewer clips.
 
     Args:
         folder: The folder.

@@ -42,8 +42,8 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
         arguments: What follows the stage's name.
 
     Raises:
-        ConfigurationError: If a configuration file is no YAML, the run holds no training, or `--init_from` is given
-            to another stage than `fit`.
+        ConfigurationError: If a configuration file is not valid YAML, the run holds no training, or `--init_from` is
+            given to another stage than `fit`.
     """
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
@@ -102,15 +102,17 @@ def left_out_clips(stage: str, trainer: Trainer, data: SpectrogramDataModule) ->
     loaders = {"validate": data.val_dataloader, "test": data.test_dataloader, "predict": data.predict_dataloader}
     of_stage: Any = loaders[stage]()
     sets = [len(loader.dataset) for loader in (of_stage if isinstance(of_stage, list) else [of_stage])]
-    processes = trainer.num_devices * trainer.num_nodes
+    per_step = data.batch_size * trainer.num_devices * trainer.num_nodes
     limit = getattr(trainer, f"limit_{kind}_batches")
-    used = 0
-    for clips in sets:
-        batches = math.ceil(math.ceil(clips / processes) / data.batch_size)
-        used += min(clips, _limited(batches, limit) * data.batch_size * processes)
+    used = sum(min(clips, _limited(_batches(clips, trainer, data), limit) * per_step) for clips in sets)
     if used == sum(sets):
         return ""
     return f"--trainer.limit_{kind}_batches {limit:g} leaves {used:,} of {counted(sum(sets), 'clip')}"
+
+
+def _batches(clips: int, trainer: Trainer, data: SpectrogramDataModule) -> int:
+    """Batches of each process, among which the clips are shared out."""
+    return math.ceil(math.ceil(clips / (trainer.num_devices * trainer.num_nodes)) / data.batch_size)
 
 
 def _limited(batches: int, limit: float) -> int:
@@ -132,8 +134,7 @@ def require_work(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> N
     }[stage]()
     counts = {}
     for kind, loader in loaders.items():
-        of_process = math.ceil(len(loader.dataset) / (trainer.num_devices * trainer.num_nodes))  # type: ignore[arg-type]
-        batches = math.ceil(of_process / data.batch_size)
+        batches = _batches(len(loader.dataset), trainer, data)  # type: ignore[arg-type]
         limit = getattr(trainer, f"limit_{kind}_batches")
         counts[kind] = _limited(batches, limit)
         overfitted = trainer.overfit_batches  # type: ignore[attr-defined]

@@ -86,9 +86,8 @@ def complete_best(folder: RunFolder) -> None:
     best, last = (folder.checkpoint(name) for name in _NAMES)
     if best.is_file() or not last.is_file():
         return
-    temporary = best.with_name(f".{best.name}.tmp")
-    shutil.copyfile(last, temporary)
-    temporary.replace(best)
+    with whole_file(best, alone=True) as temporary:
+        shutil.copyfile(last, temporary)
     print(f"warning: there was no validation to tell the best epoch, so {best} is the last one", file=sys.stderr)
 
 

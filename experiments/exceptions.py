@@ -108,7 +108,7 @@ def scheduler_mistakes() -> Iterator[None]:
         raise ConfigurationError(
             f"{', '.join(given)} in the environment: {first_line(error)}; start the command with srun as these "
             "variables say, or unset them to run it by itself"
-        ) from None  # what is said of a refused setting is its first cause
+        ) from None  # messages about rejected settings show the first cause
 
 
 class Stopped(KeyboardInterrupt):

@@ -96,7 +96,7 @@ def _run(name: str, arguments: list[str]) -> int:
         except (RunsFailed, TrainingError) as error:
             return _fail(str(error), name, status=1)
         except BrokenPipeError:
-            _drop_output()  # who reads has enough, as `head` does
+            _drop_output()  # the reader has closed the pipe, as `head` does
             return 1
         except BaseException as error:
             # Others may come of a signal: Lightning makes a SystemExit of it, a broken connection is an error.

@@ -58,6 +58,16 @@ def frames_per_second(config: dict[str, Any]) -> float:
     return FrontEndSettings(**known).frames_per_second
 
 
+def channel_of(config: dict[str, Any]) -> int | str:
+    """Channel of the recordings that a run used, "mix" for the mean of all and where the configuration is silent.
+
+    Example:
+        >>> channel_of({"data": {"init_args": {"channel": 0}}})
+        0
+    """
+    return next(_find(config, "channel"), "mix")
+
+
 def _find(tree: Any, key: str) -> Iterator[Any]:
     """Every value under `key`, at whatever depth of a configuration."""
     if isinstance(tree, dict):

@@ -10,9 +10,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from experiments.files import write_atomically
 from experiments.run_config import read_config
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 STAGES = ("fit", "validate", "test", "predict")
 CONFIG_FILE = "config.yaml"

@@ -6,8 +6,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
 from datamodules.provenance import write_provenance
-from experiments.files import write_atomically
 from experiments.run_folder import CAUTION_FILE, CONFIG_FILE
+from lightning_modules.files import write_atomically
 
 
 class SaveRunConfig(SaveConfigCallback):

@@ -31,3 +31,13 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
+    """Write a file that is never seen half-written; folders on the way are made.
+
+    Raises:
+        OSError: If the file can't be written; it names the file.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_bytes(contents)

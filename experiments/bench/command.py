@@ -20,10 +20,10 @@ from experiments.bench.timing import Timing
 from experiments.bench.workloads import workloads
 from experiments.bench.yardstick import load_yardstick
 from experiments.figures.output import save_png
-from experiments.files import write_atomically
 from experiments.report.terminal import print_table
 from lightning_modules import SkipCAETransformer
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 
 def bench(

@@ -14,8 +14,8 @@ from experiments.data_page.problems import problem_tables
 from experiments.data_page.rows import to_csv
 from experiments.data_page.tables import annotations_table, channels_table, clips_table, formats_table, level_tables
 from experiments.data_page.words import summarise
-from experiments.files import write_atomically
 from experiments.report.terminal import print_table
+from lightning_modules.files import write_atomically
 
 
 def describe(

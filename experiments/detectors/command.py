@@ -25,13 +25,13 @@ from experiments.csv_log import RunCSVLogger
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
 from experiments.exceptions import refusals_are_mistakes
-from experiments.files import write_atomically
 from experiments.report import load_comparison, print_comparison
 from experiments.run_config import objective_name
 from experiments.run_folder import CONFIG_FILE, RunFolder
 from experiments.stage_parser import ExperimentParser
 from experiments.wording import counted
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 from metrics.callbacks import DetectionAUC
 
 _STAGE = "test"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from matplotlib.figure import Figure
 
 from experiments.figures.style import MUTED, styled
-from experiments.files import write_atomically
+from lightning_modules.files import write_atomically
 
 DPI = 150
 

@@ -48,7 +48,7 @@ def _spread(comparison: Comparison) -> str:
 
 
 def detection_cautions(comparison: Comparison) -> list[str]:
-    """Why there is no AUC, or what is suspicious about one; nothing where nothing is."""
+    """Why there is no AUC, or why one is suspicious; empty where all is well."""
     classes = set(comparison.first.clips.labels.tolist())
     sentences = []
     if len(classes) == 1:
@@ -94,7 +94,7 @@ def _inverted(label: str, group: Group) -> list[str]:
 def missing_in_words(comparison: Comparison) -> list[str]:
     """Why measures, chance levels and p-values are missing, and what adds them; nothing where all are there."""
     if any(TEST_UNFINISHED in run.caution for run in comparison.runs.values()):
-        return []  # who stopped the test is the reason
+        return []  # the test was stopped, which is the reason
     if not comparison.explained:
         if comparison.detectors == comparison.groups:
             return []

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.files import write_atomically
 from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.export import write_tables
 from experiments.report.page import build_page
@@ -15,6 +14,7 @@ from experiments.report.summary import findings, preface
 from experiments.report.tables import all_tables
 from experiments.report.terminal import print_table
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 
 def print_comparison(comparison: Comparison) -> None:

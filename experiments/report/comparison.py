@@ -13,6 +13,7 @@ from datamodules.provenance import Provenance
 from experiments.report.folders import runs_in
 from experiments.report.groups import Group
 from experiments.results import Run, read_run
+from experiments.run_config import channel_of
 from lightning_modules.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -216,8 +217,8 @@ def _check_same_clips(runs: Sequence[Run]) -> None:
 
 
 def _require_same_recordings(first: Run, other: Run) -> None:
-    """Check the levels of clips of one name, where both runs have them."""
-    if first.clips.levels is None or other.clips.levels is None:
+    """Check the levels of clips of one name, where both runs have them, and of the same channel."""
+    if first.clips.levels is None or other.clips.levels is None or channel_of(first.config) != channel_of(other.config):
         return
     level = dict(zip(first.clips.names, first.clips.levels.tolist(), strict=True))
     for name, found in zip(other.clips.names, other.clips.levels.tolist(), strict=True):

@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.files import write_atomically
 from experiments.report.tables import Cell, Table
+from lightning_modules.files import write_atomically
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.files import write_atomically
+from lightning_modules.files import write_atomically
 
 _COPY = "study.yaml"
 _ORIGIN = "study_origin.txt"

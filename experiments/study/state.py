@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from experiments.files import write_atomically
 from experiments.run_folder import STUDY_FILE, RunFolder
 from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 
 def is_fitted(plan: RunPlan) -> bool:

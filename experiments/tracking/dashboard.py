@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import wandb
 
 from experiments.figures.style import explainer_label
-from experiments.files import write_atomically
 from experiments.tracking.metrics import HEADLINE_PERCENTILE, PERCENTILE_AXIS, curve_name, direction
 from experiments.tracking.settings import has_account
 from explainers import EXPLAINERS
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Panel

@@ -13,10 +13,10 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.csv_log import RunCSVLogger
-from experiments.files import write_atomically
 from experiments.tracking.metrics import PERCENTILE_AXIS, Definition, curves, define, define_curve
 from experiments.tracking.settings import WandbSettings, has_account
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 _ID_FILE = "wandb-id"
 _GLOBAL_STEP = "trainer/global_step"  # Lightning's x-axis

@@ -1,7 +1,7 @@
 """Agreement of peaks and annotation, counted in segments of one second (paper section 3.4.2).
 
 Frame k of a clip lies in the second of its time, ⌊k / frames_per_second⌋. A last part that is shorter than half a
-second is not a second: its frames count neither for nor against, as in the published evaluation, where a clip of 401
+second is not counted: its frames count neither for nor against, as in the published evaluation, where a clip of 401
 frames at 40 frames per second has ten seconds. A segment is positive if it overlaps any annotated frame, and predicted
 if it holds a peak.
 

@@ -26,9 +26,9 @@ from experiments.figures import (
 )
 from experiments.figures.replacement import replaced_frames
 from experiments.figures.style import explainer_colour, explainer_label, explainer_marker
-from experiments.files import write_atomically
 from experiments.results import read_run
 from explainers import EXPLAINERS
+from lightning_modules.files import write_atomically
 
 
 def curve_below(figure, title):
