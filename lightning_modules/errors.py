@@ -1,5 +1,9 @@
 """What a user can put right, and what ends a training."""
 
+from __future__ import annotations
+
+import re
+
 
 class ConfigurationError(ValueError):
     """A model, explainer or checkpoint setting is wrong; the message is one line that says what to do."""
@@ -7,3 +11,15 @@ class ConfigurationError(ValueError):
 
 class TrainingError(RuntimeError):
     """A training can't go on; the message is one line that says when that was and what to try."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an exception says, its type where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("This file contains pickled (object) data. If you trust the file you can load it"))
+        'it is not what its name says'
+    """
+    if re.search("pickle|weights.only", str(error), re.IGNORECASE):
+        return "it is not what its name says"  # what NumPy and torch advise would run what is in the file
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -19,7 +19,7 @@ from experiments.bench.subjects import MASKED_PATCH, Subjects, prepare
 from experiments.bench.timing import Timing
 from experiments.bench.workloads import workloads
 from experiments.bench.yardstick import load_yardstick
-from experiments.figures.output import save_png
+from experiments.report.figures.output import save_png
 from experiments.report.terminal import print_table
 from lightning_modules import SkipCAETransformer
 from lightning_modules.errors import ConfigurationError

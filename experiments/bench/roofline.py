@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.bench.machine import Machine
 from experiments.bench.results import Result
-from experiments.figures.style import INK, MUTED, TEXT_WIDTH, explainer_label, styled, verbatim
+from experiments.report.figures.style import INK, MUTED, TEXT_WIDTH, explainer_label, styled, verbatim
 
 _OURS = "#004488"
 _DECADES_AROUND = 0.5  # of the axis beyond the points

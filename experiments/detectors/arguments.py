@@ -11,10 +11,10 @@ from jsonargparse import ActionConfigFile, Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from datamodules import SpectrogramDataModule
+from experiments.cli.main import PROGRAM
+from experiments.cli.stage_parser import ExperimentParser
 from experiments.detectors import DETECTORS
-from experiments.main import PROGRAM
-from experiments.run_config import read_config
-from experiments.stage_parser import ExperimentParser
+from experiments.runs.config import read_config
 from lightning_modules.errors import ConfigurationError
 
 _SECTIONS = ("seed_everything", "data", "detector")

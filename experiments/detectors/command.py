@@ -20,18 +20,18 @@ from torch.utils.data import DataLoader
 from datamodules import SpectrogramDataModule
 from datamodules.progress import progress_console
 from datamodules.provenance import write_provenance
-from experiments.arguments import check_seed
-from experiments.csv_log import RunCSVLogger
+from experiments.cli.arguments import check_seed
+from experiments.cli.errors import refusals_are_mistakes
+from experiments.cli.stage_parser import ExperimentParser
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
-from experiments.exceptions import refusals_are_mistakes
 from experiments.report import load_comparison, print_comparison
-from experiments.run_config import objective_name
-from experiments.run_folder import CONFIG_FILE, RunFolder
-from experiments.stage_parser import ExperimentParser
-from experiments.wording import counted
+from experiments.runs.config import objective_name
+from experiments.runs.csv_log import RunCSVLogger
+from experiments.runs.folder import CONFIG_FILE, RunFolder
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
+from lightning_modules.wording import counted
 from metrics.callbacks import DetectionAUC
 
 _STAGE = "test"

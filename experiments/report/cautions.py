@@ -7,9 +7,9 @@ import numpy as np
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import MEASURES, detection_estimates
 from experiments.report.groups import Group, ScoreKind
-from experiments.results import Run
-from experiments.run_folder import TEST_UNFINISHED
-from experiments.wording import counted, join
+from experiments.runs.folder import TEST_UNFINISHED
+from experiments.runs.results import Run
+from lightning_modules.wording import counted, join
 
 _FAR_BELOW_HALF = 0.4
 """AUC below which, if its interval does not reach 0.5, a reason is to be looked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.report.groups import Group
-from experiments.results import Floats
+from experiments.runs.results import Floats
 
 COVERED = 0.9
 """Share of the null's means inside the band: what lies above it has a one-sided p below 0.05."""

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from datamodules.provenance import Provenance
 from experiments.report.folders import runs_in
 from experiments.report.groups import Group
-from experiments.results import Run, read_run
-from experiments.run_config import channel_of
+from experiments.runs.config import channel_of
+from experiments.runs.results import Run, read_run
 from lightning_modules.errors import ConfigurationError
 
 T = TypeVar("T")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from experiments.figures.detection import MAX_FPR
 from experiments.report.comparison import Comparison
+from experiments.report.figures.detection import MAX_FPR
 from experiments.report.groups import Group, ScoreKind
-from experiments.results import Floats
+from experiments.runs.results import Floats
 from metrics.functional import oriented
 from metrics.functional.chance import best_of_several_p_value, chance_corrected
 from metrics.functional.detection_uncertainty import bootstrap_auroc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.run_folder import STAGES, STUDY_FILE, RunFolder
+from experiments.runs.folder import STAGES, STUDY_FILE, RunFolder
 from lightning_modules.errors import ConfigurationError
 
 _STUDY = "study.yaml"

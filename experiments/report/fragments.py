@@ -9,8 +9,8 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from experiments.figures import render
-from experiments.figures.output import Format
+from experiments.report.figures import render
+from experiments.report.figures.output import Format
 from experiments.report.tables import Table
 
 _MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "webp": "image/webp"}

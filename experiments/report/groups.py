@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.figures.detection import MAX_FPR
-from experiments.results import ClipNulls, ClipValues, Floats, Run
+from experiments.report.figures.detection import MAX_FPR
+from experiments.runs.results import ClipNulls, ClipValues, Floats, Run
 from metrics.functional import anomaly_auroc
 from metrics.functional.chance import permutation_p_value
 

@@ -16,7 +16,7 @@ from experiments.report.sections import (
 )
 from experiments.report.shell import frame_page
 from experiments.report.summary import summarise
-from experiments.wording import join
+from lightning_modules.wording import join
 
 _MOST_NAMES = 4
 """Models that a title names."""

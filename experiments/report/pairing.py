@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.report.comparison import Comparison
 from experiments.report.groups import Group
-from experiments.results import Floats
+from experiments.runs.results import Floats
 from metrics.functional.uncertainty import compare_paired, holm
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.figures import (
+from experiments.report.chance_bands import chance_band
+from experiments.report.comparison import Comparison
+from experiments.report.example_clips import common_examples
+from experiments.report.figures import (
     Block,
     Curve,
     Panel,
@@ -20,10 +23,7 @@ from experiments.figures import (
     roc_curves,
     save_pdf,
 )
-from experiments.figures.style import explainer_label
-from experiments.report.chance_bands import chance_band
-from experiments.report.comparison import Comparison
-from experiments.report.example_clips import common_examples
+from experiments.report.figures.style import explainer_label
 from experiments.report.groups import Group
 from experiments.report.published_curves import published_curve
 from explainers.examples import Example

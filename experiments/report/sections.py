@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from experiments.figures import attribution_grid, choose_example, learning_curves, replacement_example
-from experiments.figures.style import readable
 from experiments.report.comparison import Comparison
 from experiments.report.example_clips import common_examples
+from experiments.report.figures import attribution_grid, choose_example, learning_curves, replacement_example
+from experiments.report.figures.style import readable
 from experiments.report.fragments import (
     Section,
     clip_heading,
@@ -23,7 +23,7 @@ from experiments.report.fragments import (
 from experiments.report.interactive import explorer_html
 from experiments.report.paper_figures import comparison_figure, roc_figure
 from experiments.report.tables import MISSING, Cell, Table, data_tables, detection_tables, explanation_tables
-from experiments.results import Run
+from experiments.runs.results import Run
 from explainers.examples import Example
 
 _MAX_GRIDS = 6

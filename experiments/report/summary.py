@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from experiments.figures import MAX_FPR
-from experiments.figures.style import explainer_label, readable
 from experiments.report import published
 from experiments.report.cautions import cautions, detection_cautions, missing_in_words
 from experiments.report.comparison import Comparison
@@ -21,6 +19,8 @@ from experiments.report.evidence import (
     detection_estimates,
     level_estimates,
 )
+from experiments.report.figures import MAX_FPR
+from experiments.report.figures.style import explainer_label, readable
 from experiments.report.groups import Group
 from experiments.report.pairing import PairedTest, explainer_tests, paired_tests, pairs
 from experiments.report.tables.table import interval_text, no_width, ordinal
@@ -35,7 +35,7 @@ from experiments.report.verdicts import (
     paired_sentence,
     scale_sentence,
 )
-from experiments.wording import counted, join
+from lightning_modules.wording import counted, join
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from enum import Enum
 from experiments.report.evidence import ChanceTest
 from experiments.report.pairing import PairedTest
 from experiments.report.tables.table import interval_text, p_text, signed_text
-from experiments.wording import counted, join
+from lightning_modules.wording import counted, join
 from metrics.functional.uncertainty import holm
 
 LEVEL = 0.05

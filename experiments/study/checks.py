@@ -10,12 +10,12 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from datamodules.layouts import require_folder
-from experiments.arguments import check_seed, check_trainer, complete
-from experiments.cli import ExperimentCLI, check_callbacks, one_line_errors
+from experiments.cli.arguments import check_seed, check_trainer, complete
+from experiments.cli.errors import refusals_are_mistakes
+from experiments.cli.stages import ExperimentCLI, check_callbacks, one_line_errors
 from experiments.detectors.arguments import parse
 from experiments.detectors.command import build_data, build_detector
-from experiments.exceptions import refusals_are_mistakes
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
 from experiments.study.steps import Step
 from lightning_modules.errors import ConfigurationError
 

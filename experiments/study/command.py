@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.definition_copy import keep, origin
 from experiments.study.errors import RunsFailed
@@ -17,8 +17,8 @@ from experiments.study.progress import StudyProgress
 from experiments.study.slurm import ONE_CORE_A_RUN, SlurmSettings, require_idle, submit
 from experiments.study.state import is_tested
 from experiments.study.steps import LOG_FILE, open_jobs
-from experiments.wording import counted
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.wording import counted
 
 
 def study(

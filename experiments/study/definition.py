@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.yaml_file import read_yaml
+from experiments.runs.yaml_file import read_yaml
 from lightning_modules.errors import ConfigurationError
 
 Options = dict[str, Any]

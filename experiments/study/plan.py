@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
 from experiments.study.definition import Grid, Options, Variant
 
 Point = dict[str, tuple[Any, Any]]

@@ -18,9 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.run_config import read_config
-from experiments.run_folder import RunFolder
-from experiments.scalars import read_scalars
+from experiments.runs.config import read_config
+from experiments.runs.folder import RunFolder
+from experiments.runs.scalars import read_scalars
 from experiments.study.jobs import Execution
 from experiments.study.steps import Failure, Step
 

@@ -10,10 +10,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.exceptions import first_line
 from experiments.study.state import record
 from experiments.study.steps import Step
-from lightning_modules.errors import ConfigurationError
+from lightning_modules.errors import ConfigurationError, first_line
 
 if TYPE_CHECKING:
     import submitit

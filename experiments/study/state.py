@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from experiments.run_folder import STUDY_FILE, RunFolder
+from experiments.runs.folder import STUDY_FILE, RunFolder
 from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically

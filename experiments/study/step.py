@@ -6,7 +6,7 @@ import ctypes
 import signal
 import sys
 
-from experiments.main import main
+from experiments.cli.main import main
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
 from experiments.study.plan import RunPlan
 from experiments.study.state import is_fitted, is_tested
 

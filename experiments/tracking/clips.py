@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from datamodules.audio import Channel, read_audio, sound_seconds
 from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES
-from experiments.results import ClipScores
+from experiments.runs.results import ClipScores
 from explainers.examples import Example
 
 MAX_CLIPS = 8

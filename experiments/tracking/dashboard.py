@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import wandb
 
-from experiments.figures.style import explainer_label
+from experiments.report.figures.style import explainer_label
 from experiments.tracking.metrics import HEADLINE_PERCENTILE, PERCENTILE_AXIS, curve_name, direction
 from experiments.tracking.settings import has_account
 from explainers import EXPLAINERS

@@ -12,7 +12,7 @@ import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments.csv_log import RunCSVLogger
+from experiments.runs.csv_log import RunCSVLogger
 from experiments.tracking.metrics import PERCENTILE_AXIS, Definition, curves, define, define_curve
 from experiments.tracking.settings import WandbSettings, has_account
 from lightning_modules.errors import ConfigurationError

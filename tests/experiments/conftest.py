@@ -9,7 +9,7 @@ import soundfile
 from run_folders import ae_and_mae, example, run_maker
 from study_folders import write_study
 
-from experiments.main import main
+from experiments.cli.main import main
 from experiments.report.comparison import load_comparison
 from explainers import EXPLAINERS
 

@@ -12,8 +12,8 @@ import sys
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments import cli
-from experiments.main import main
+from experiments.cli import stages as cli
+from experiments.cli.main import main
 
 
 def run(processes, arguments):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from experiments import cli
-from experiments.main import main
+from experiments.cli import stages as cli
+from experiments.cli.main import main
 
 ANOMALIES = 8
 MIB = 1024  # KiB, in which Linux counts

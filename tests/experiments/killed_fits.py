@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from experiments import cli
-from experiments.main import main
+from experiments.cli import stages as cli
+from experiments.cli.main import main
 
 EPOCHS = 4
 OPTIONS = ["--data", "PlanerDataModule", "--data.n_frames", "80", "--data.batch_size", "4"]

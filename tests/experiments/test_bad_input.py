@@ -17,8 +17,8 @@ import soundfile
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments.exceptions import machine_mistake
-from experiments.main import main
+from experiments.cli.errors import machine_mistake
+from experiments.cli.main import main
 
 TRAIN = ["--model", "MaskedAutoencoder", "--wandb.mode", "disabled", "--trainer.max_epochs", "1"]
 CPU = ["--trainer.accelerator", "cpu"]
@@ -504,7 +504,7 @@ def test_terminal_that_knows_ascii_only(simulated, tmp_path, monkeypatch):
 
 
 def test_streams_that_are_closed(tmp_path):
-    command = [sys.executable, "-m", "experiments.main", "simulate", str(tmp_path / "set"), "--train", "6"]
+    command = [sys.executable, "-m", "experiments.cli.main", "simulate", str(tmp_path / "set"), "--train", "6"]
     command += ["--normal", "1", "--anomalies", "4", "--duration", "4"]
     assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=False).returncode == 0
     assert (tmp_path / "set" / "annotations.csv").is_file()
@@ -547,7 +547,7 @@ def test_rank_that_is_left_of_another_job(simulated, tmp_path, monkeypatch):
 
 def test_figures_are_files_whatever_a_shell_says():
     """Matplotlib looks at the variable when it is imported."""
-    command = "from experiments.main import main; main(['annotations', '--help']); import matplotlib"
+    command = "from experiments.cli.main import main; main(['annotations', '--help']); import matplotlib"
     found = subprocess.run(
         [sys.executable, "-c", f"{command}; print(matplotlib.get_backend())"],
         env=os.environ | {"MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -585,7 +585,7 @@ def test_names_that_mean_something_elsewhere(fitted_run, simulated, tmp_path):
 def test_a_reader_that_leaves_is_no_mistake(tmp_path):
     path = tmp_path / "annotations.csv"
     path.write_text("file,start,end\n" + "x.wav,2,1\n" * 1000)
-    command = [sys.executable, "-m", "experiments.main", "annotations", "check", str(path)]
+    command = [sys.executable, "-m", "experiments.cli.main", "annotations", "check", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""

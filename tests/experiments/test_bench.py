@@ -17,7 +17,7 @@ from experiments.bench.subjects import prepare
 from experiments.bench.timing import Timing
 from experiments.bench.workloads import PAPER_EXPLAINERS, evaluate, score
 from experiments.bench.yardstick import load_yardstick
-from experiments.main import main
+from experiments.cli.main import main
 from explainers import EXPLAINERS
 from explainers.base import reproducible
 

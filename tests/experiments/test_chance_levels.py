@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.main import main
+from experiments.cli.main import main
 
 
 def test_prints_the_chance_levels_of_annotations(tmp_path, capsys):

@@ -11,8 +11,8 @@ import yaml
 from lightning.pytorch import Callback
 from offline_runs import offline_runs
 
-from experiments.main import main
-from experiments.stage_parser import ExperimentParser
+from experiments.cli.main import main
+from experiments.cli.stage_parser import ExperimentParser
 from explainers import EXPLAINERS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"

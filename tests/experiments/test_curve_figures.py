@@ -8,7 +8,8 @@ import pytest
 from read_axes import bounds, labelled, titled
 from run_folders import F1
 
-from experiments.figures import (
+from experiments.report.comparison import load_comparison
+from experiments.report.figures import (
     Block,
     Curve,
     Panel,
@@ -18,10 +19,9 @@ from experiments.figures import (
     render,
     roc_curves,
 )
-from experiments.figures.style import explainer_colour, model_styles
-from experiments.report.comparison import load_comparison
+from experiments.report.figures.style import explainer_colour, model_styles
 from experiments.report.paper_figures import comparison_figure, write_figures
-from experiments.results import read_run
+from experiments.runs.results import read_run
 from explainers import EXPLAINERS
 
 

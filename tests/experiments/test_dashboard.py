@@ -9,7 +9,7 @@ import pytest
 import wandb
 from offline_runs import offline_runs
 
-from experiments.main import main
+from experiments.cli.main import main
 from experiments.tracking import WandbSettings, build_loggers
 
 pytest.importorskip("wandb_workspaces")

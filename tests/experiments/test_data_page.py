@@ -14,7 +14,7 @@ from page_elements import Page
 
 from datamodules import DCASEDataModule
 from datamodules.description.measure import level_db
-from experiments.main import main
+from experiments.cli.main import main
 from metrics.functional import anomaly_auroc, oriented
 
 

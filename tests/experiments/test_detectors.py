@@ -13,8 +13,8 @@ from sklearn import ensemble, svm
 from sklearn.metrics import roc_auc_score
 
 from datamodules import PlanerDataModule
+from experiments.cli.main import main
 from experiments.detectors import DETECTORS, IsolationForest, NearestNeighbours, OneClassSVM
-from experiments.main import main
 from lightning_modules import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"

@@ -12,7 +12,7 @@ import pytest
 
 import datamodules.base
 from datamodules.shuffle import EpochShuffle
-from experiments.main import main
+from experiments.cli.main import main
 
 # Cheap, but with everything that draws, pads or gathers.
 SETTINGS = '{"smoothgrad": {"n_samples": 2}, "integrated_gradients": {"n_steps": 2}}'

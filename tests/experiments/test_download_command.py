@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.main import main
+from experiments.cli.main import main
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from read_axes import titled
 
-from experiments.figures import (
+from experiments.report.figures import (
     Block,
     Curve,
     Panel,
@@ -24,9 +24,9 @@ from experiments.figures import (
     save_pdf,
     save_png,
 )
-from experiments.figures.replacement import replaced_frames
-from experiments.figures.style import explainer_colour, explainer_label, explainer_marker
-from experiments.results import read_run
+from experiments.report.figures.replacement import replaced_frames
+from experiments.report.figures.style import explainer_colour, explainer_label, explainer_marker
+from experiments.runs.results import read_run
 from explainers import EXPLAINERS
 from lightning_modules.files import write_atomically
 

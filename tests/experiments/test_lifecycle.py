@@ -11,10 +11,10 @@ import sys
 import pytest
 import torch
 
-from experiments.checkpoints import read_checkpoint
-from experiments.exceptions import stopped_by_signals
-from experiments.main import main
-from experiments.run_folder import RunFolder
+from experiments.cli.errors import stopped_by_signals
+from experiments.cli.main import main
+from experiments.runs.checkpoints import read_checkpoint
+from experiments.runs.folder import RunFolder
 from experiments.study import jobs
 from experiments.study.jobs import run_jobs
 from lightning_modules import Autoencoder, ConfigurationError
@@ -204,12 +204,12 @@ class KilledByItsEnd:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_signals_stop_every_command(monkeypatch, finished, capsys):
-    monkeypatch.setattr("experiments.commands.run_chance", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("experiments.cli.commands.run_chance", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["chance"]) == 143
     assert capsys.readouterr().err == (
         "faithful-aad chance: stopped by SIGTERM before the end; give the same command again\n"
     )
-    monkeypatch.setattr("experiments.commands.run_chance", lambda *_: KilledByItsEnd())
+    monkeypatch.setattr("experiments.cli.commands.run_chance", lambda *_: KilledByItsEnd())
     assert main(["chance"]) == 143, "also where the interpreter drops what the handler raises"
     monkeypatch.setattr(Autoencoder, "test_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert main(["test", "--run", str(finished.path), *UNEXPLAINED]) == 130
@@ -240,7 +240,7 @@ def test_a_stopped_study_ends_its_processes(monkeypatch, tmp_path):
     monkeypatch.setattr(jobs, "start", start)
     monkeypatch.setattr(jobs, "record", lambda plan: None)
     show = lambda running, ended: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
-    monkeypatch.setattr("experiments.commands.run_study", lambda *_: run_jobs([[Step()]], 1, show))
+    monkeypatch.setattr("experiments.cli.commands.run_study", lambda *_: run_jobs([[Step()]], 1, show))
     assert main(["study"]) == 143
     assert [process.returncode for process in started] == [-signal.SIGTERM]
 

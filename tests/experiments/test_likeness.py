@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from datamodules.simulator.likeness import reference_clip
-from experiments.figures.likeness import Pair, likeness_figure
-from experiments.main import main
+from experiments.cli.main import main
+from experiments.report.figures.likeness import Pair, likeness_figure
 
 
 @pytest.fixture(scope="module")

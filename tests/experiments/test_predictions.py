@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from experiments.predictions import Predictions, peak_seconds
+from experiments.runs.predictions import Predictions, peak_seconds
 from lightning_modules import MaskedAutoencoder
 
 

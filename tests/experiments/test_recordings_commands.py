@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 import datamodules
-from experiments.main import main
-from experiments.quiet import quieten
+from experiments.cli.main import main
+from experiments.cli.quiet import quieten
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared/planer/annotations.csv"
 

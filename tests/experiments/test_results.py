@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments.results import SanityRow, StudyMembership, read_clip_values, read_learning_curves, read_run
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
+from experiments.runs.results import SanityRow, StudyMembership, read_clip_values, read_learning_curves, read_run
 from lightning_modules import ConfigurationError
 
 

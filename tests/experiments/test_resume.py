@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.checkpoints import read_checkpoint
-from experiments.csv_log import take_up
+from experiments.runs.checkpoints import read_checkpoint
+from experiments.runs.csv_log import take_up
 
 SCRIPT = Path(__file__).with_name("killed_fits.py")
 

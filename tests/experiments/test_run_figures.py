@@ -7,8 +7,8 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch.utils.data import DataLoader
 
-from experiments.results import read_learning_curves
-from experiments.run_figures import RunFigures
+from experiments.runs.results import read_learning_curves
+from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps
 from lightning_modules import Autoencoder, ConfigurationError
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from slurm_cluster import NoCluster, SlurmCluster
 
-from experiments.main import main
-from experiments.run_folder import RunFolder
+from experiments.cli.main import main
+from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.node import NodeJob, NodeStep
 from experiments.study.plan import plan_runs
@@ -140,7 +140,7 @@ def test_one_training_on_several_processes_of_slurm(cluster, simulated, tmp_path
     """What multi_node.sbatch does with nodes and GPUs, with two processes of one node."""
     command = tmp_path / "bin" / "faithful-aad"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m experiments.main "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m experiments.cli.main "$@"\n')
     command.chmod(0o755)
     environment = {"PATH": f"{command.parent}:{cluster.environment['PATH']}", "PYTHONPATH": str(CONFIGS.parents[1])}
     run, log = tmp_path / "run", tmp_path / "log.txt"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from experiments.main import main
+from experiments.cli.main import main
 from experiments.report import report
 from experiments.report.comparison import load_comparison
 from experiments.report.summary import summarise

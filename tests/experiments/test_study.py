@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.main import main
+from experiments.cli.main import main
 from experiments.study.definition import read_definition
 from experiments.study.jobs import environment
 from experiments.study.plan import plan_runs
@@ -55,7 +55,7 @@ def results(run):
 def start(*arguments):
     """A study in a process of its own; with one thread, as the last digits depend on how many there are."""
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.main", "study", *arguments],
+        [sys.executable, "-m", "experiments.cli.main", "study", *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.main import main
+from experiments.cli.main import main
 from experiments.study.checks import check_steps
 from experiments.study.definition import read_definition
 from experiments.study.plan import plan_runs
@@ -113,7 +113,7 @@ def test_variant_whose_name_the_locale_cannot_write(tmp_path):
     (tmp_path / "base.yaml").write_text(BASE)
     (tmp_path / "study.yaml").write_text("variants: {A×: {config: base.yaml, seeds: [0]}}\n", encoding="utf-8")
     plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, "-m", "experiments.main", "study", str(tmp_path / "study.yaml"), "--output"]
+    command = [sys.executable, "-m", "experiments.cli.main", "study", str(tmp_path / "study.yaml"), "--output"]
     done = subprocess.run([*command, str(tmp_path / "out")], env=plain, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

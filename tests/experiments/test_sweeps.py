@@ -9,7 +9,7 @@ import yaml
 from offline_runs import offline_runs
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from experiments.main import main
+from experiments.cli.main import main
 from experiments.tracking.metrics import direction
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from offline_runs import offline_runs
 from PIL import Image
 
-from experiments.main import main
-from experiments.results import ClipScores
+from experiments.cli.main import main
+from experiments.runs.results import ClipScores
 from experiments.tracking import WandbSettings, build_loggers
 from experiments.tracking.clips import MAX_CLIPS, MAX_SECONDS, log_clips, map_image, spectrogram_image
 from experiments.tracking.metrics import HEADLINE_PERCENTILE, define, direction

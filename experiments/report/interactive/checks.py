@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.style import readable
+from experiments.report.figures.style import readable
 from experiments.report.groups import Group
 from experiments.report.interactive.measure import Measure, rounded
-from experiments.results import Run
+from experiments.runs.results import Run
 
 _CHECKS = {
     "randomisation": (

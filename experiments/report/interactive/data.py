@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.style import LineStyle, explainer_label, model_styles, readable
 from experiments.report.chance_bands import chance_band
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import ORACLE
+from experiments.report.figures.style import LineStyle, explainer_label, model_styles, readable
 from experiments.report.groups import Group
 from experiments.report.interactive.checks import check_curves, check_measures
 from experiments.report.interactive.measure import Measure, rounded
 from experiments.report.published_curves import published_curve
-from experiments.results import Floats
+from experiments.runs.results import Floats
 from metrics.functional.uncertainty import bootstrap_mean, over_seeds
 
 _WITH_CHANCE = ("f1", "frame", "segment")

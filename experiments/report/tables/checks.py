@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from experiments.figures.style import explainer_label, readable
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import Estimate
+from experiments.report.figures.style import explainer_label, readable
 from experiments.report.groups import Group
 from experiments.report.tables.table import (
     Cell,
@@ -20,7 +20,7 @@ from experiments.report.tables.table import (
     number_cells,
     without_empty_columns,
 )
-from experiments.wording import counted
+from lightning_modules.wording import counted
 from metrics.functional.deletion import curve_area
 
 _RANDOMISATION = "randomisation"

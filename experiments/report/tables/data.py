@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from experiments.figures.style import readable
 from experiments.report import published
 from experiments.report.comparison import Comparison
+from experiments.report.figures.style import readable
 from experiments.report.tables.table import MISSING, Cell, Table, without_empty_columns
-from experiments.results import Floats
+from experiments.runs.results import Floats
 from metrics.functional.segments import segment_edges
 
 

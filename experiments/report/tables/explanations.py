@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from experiments.figures.style import explainer_label, readable
 from experiments.report import published
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import MEASURES, ORACLE, ChanceTest, Estimate, best_chance_tests, chance_tests
+from experiments.report.figures.style import explainer_label, readable
 from experiments.report.groups import Group
 from experiments.report.published_curves import published_curve
 from experiments.report.tables.table import (
@@ -27,7 +27,7 @@ from experiments.report.tables.table import (
     shown_percentile,
     without_empty_columns,
 )
-from experiments.wording import counted
+from lightning_modules.wording import counted
 
 Tests = Mapping[tuple[str, str], ChanceTest]
 

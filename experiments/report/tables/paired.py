@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from experiments.figures.style import explainer_label
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import MEASURES
+from experiments.report.figures.style import explainer_label
 from experiments.report.groups import Group
 from experiments.report.pairing import PairedTest, explainer_tests, paired_tests, pairs
 from experiments.report.published_curves import published_curve

@@ -1,0 +1,158 @@
+"""A clip, its annotation, and what each explainer says about it (paper Figures 1 and 3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from experiments.report.figures.panels import (
+    Stack,
+    annotation_key,
+    bracket,
+    clip_peaks,
+    draw_curve,
+    draw_map,
+    draw_spectrogram,
+    intervals,
+    peak_key,
+    shade,
+)
+from experiments.report.figures.style import (
+    COLUMN_WIDTH,
+    TEXT_WIDTH,
+    explainer_colour,
+    explainer_label,
+    explainer_unit,
+    readable,
+    styled,
+    verbatim,
+)
+from explainers.examples import Example
+
+
+@styled
+def attribution_grid(example: Example, frames_per_second: float, percentile: int = 98, model: str = "") -> Figure:
+    """Draw the spectrogram of a clip over one panel an explainer: its map and, below, its frame curve.
+
+    All panels share the time axis. Maps that are signed have colours symmetric about 0; colour limits leave out the
+    most extreme 0.5 % of the values.
+
+    Args:
+        example: The clip, with its maps (F, T).
+        frames_per_second: Frame rate of the spectrogram.
+        percentile: Frames at or above this percentile of a curve are marked as peaks.
+        model: What the title calls the model.
+    """
+    n = len(example.attributions)
+    stack = Stack(heights=[0.95, *[0.75, 0.36] * n], gaps=[0.7, *[0.31, 0.05] * n])
+    stack.title(clip_title(example, model), clip_detail(example))
+    spans = intervals(example.annotation, frames_per_second)
+
+    top = stack.axes[0]
+    image = draw_spectrogram(top, example.spectrogram, example, frames_per_second)
+    stack.colour_bar(image, top, "dB")
+    top.set_title("Spectrogram", loc="left", pad=6)
+    bracket(top, spans)
+
+    panels = zip(example.attributions, stack.axes[1::2], stack.axes[2::2], strict=True)
+    for name, map_axes, curve_axes in panels:
+        map_axes.set_title(explainer_label(name), loc="left", pad=6)
+        image, unit = _draw_attribution(map_axes, name, example.attributions[name], frames_per_second)
+        stack.colour_bar(image, map_axes, unit)
+        bracket(map_axes, spans)
+        curve, peaks = clip_peaks(example, name, percentile)
+        draw_curve(curve_axes, curve, peaks, frames_per_second, explainer_colour(name))
+        shade(curve_axes, spans)
+    annotated = [annotation_key()] if spans else []
+    stack.key([*annotated, peak_key(percentile)] if n else annotated)
+    return stack.figure
+
+
+@styled
+def annotated_clip(example: Example, frames_per_second: float) -> Figure:
+    """Draw the spectrogram of a clip with its annotated intervals, one column of a paper wide (Figure 1).
+
+    Args:
+        example: The clip.
+        frames_per_second: Frame rate of the spectrogram.
+    """
+    stack = Stack(heights=[1.15], gaps=[0.16], bottom=0.6, width=COLUMN_WIDTH)
+    image = draw_spectrogram(stack.axes[0], example.spectrogram, example, frames_per_second)
+    stack.colour_bar(image, stack.axes[0], "dB")
+    bracket(stack.axes[0], intervals(example.annotation, frames_per_second))
+    stack.key([annotation_key()])
+    return stack.figure
+
+
+@styled
+def attribution_comparison(
+    examples: Mapping[str, Example], frames_per_second: float, explainers: Sequence[str], percentile: int = 98
+) -> Figure:
+    """Draw what explainers say about one clip, a column a model, both columns of a paper wide (Figure 3).
+
+    Every map has its own colour scale, as only its shape compares.
+
+    Args:
+        examples: The clip with its maps (F, T), by the model's label.
+        frames_per_second: Frame rate of the spectrogram.
+        explainers: Which maps, from top to bottom; one that a model lacks stays empty.
+        percentile: Frames at or above this percentile of a curve are marked as peaks.
+    """
+    n = len(explainers)
+    stack = Stack([0.5, *[0.38, 0.24] * n], [0.36, *[0.24, 0.03] * n], 0.58, TEXT_WIDTH, len(examples), False)
+    for (label, example), column in zip(examples.items(), stack.columns, strict=True):
+        spans = intervals(example.annotation, frames_per_second)
+        draw_spectrogram(column[0], example.spectrogram, example, frames_per_second)
+        bracket(column[0], spans)
+        column[0].set_title(f"{verbatim(label)} · spectrogram", loc="left", pad=5, fontweight="bold")
+        for name, map_axes, curve_axes in zip(explainers, column[1::2], column[2::2], strict=True):
+            map_axes.set_title(explainer_label(name), loc="left", pad=5, fontsize=7.5)
+            if name in example.attributions:
+                _draw_attribution(map_axes, name, example.attributions[name], frames_per_second)
+                bracket(map_axes, spans)
+                draw_curve(curve_axes, *clip_peaks(example, name, percentile), frames_per_second,
+                           explainer_colour(name))  # fmt: skip
+                shade(curve_axes, spans)
+            for axes in (map_axes, curve_axes):
+                axes.set_ylabel("")
+                axes.set_yticks([])
+        column[0].set_ylabel("Mel band", fontsize=7)
+    stack.key([annotation_key(), peak_key(percentile)])
+    return stack.figure
+
+
+def clip_title(example: Example, model: str) -> str:
+    """The model and the clip."""
+    return " · ".join(part for part in (model, Path(example.name).stem) if part)
+
+
+def clip_detail(example: Example) -> str:
+    """What is known of the clip."""
+    return " · ".join(part for part in (readable(example.anomaly_type), f"score {example.score:.3g} dB²") if part)
+
+
+def _draw_attribution(
+    axes: Axes, name: str, attribution: NDArray[np.float32], frames_per_second: float
+) -> tuple[Any, str]:
+    """Draw a map; returns the image and the unit of its colours."""
+    signed = bool((attribution < 0).any())
+    limit = float(np.percentile(np.abs(attribution), 99.5)) or 1.0
+    power = _power_of_ten(limit)
+    low, colours = (-limit, "RdBu_r") if signed else (0.0, "viridis")
+    scale = {"cmap": colours, "vmin": low / 10**power, "vmax": limit / 10**power}
+    image = draw_map(axes, attribution / 10**power, frames_per_second, **scale)
+    unit = explainer_unit(name)
+    return image, f"$10^{{{power}}}$ {unit}" if power else unit
+
+
+def _power_of_ten(limit: float) -> int:
+    """The power to take out of a colour bar's labels, 0 where they are short anyway."""
+    power = math.floor(math.log10(limit))
+    return power if not -2 < power < 3 else 0

@@ -1,0 +1,57 @@
+"""From a figure to bytes and files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.figure import Figure
+
+from experiments.report.figures.style import MUTED, styled
+from lightning_modules.files import write_atomically
+
+DPI = 150
+
+Format = Literal["png", "svg", "webp", "pdf"]
+
+_OPTIONS: dict[Format, dict[str, Any]] = {
+    "png": {"metadata": {"Software": None}},
+    "svg": {"metadata": {"Date": None}},
+    # For pages with many of them: maps are noise to the encoder.
+    "webp": {"dpi": 130, "pil_kwargs": {"quality": 60, "method": 4}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
+
+
+@styled
+def render(figure: Figure, format: Format) -> bytes:
+    """The figure as an image file's contents; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=format, **{"dpi": DPI, **_OPTIONS[format]})
+    return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: Path, mark: str = "") -> Path:
+    """Write the figure as PNG, complete or not at all, into a folder that is made if need be; see `save_pdf`."""
+    write_atomically(path, render(_marked(figure, mark), "png"))
+    return path
+
+
+def save_pdf(figure: Figure, path: Path, mark: str = "") -> Path:
+    """Write the figure as vector PDF with its fonts inside, complete or not at all.
+
+    Args:
+        figure: The figure.
+        path: The file.
+        mark: What has to be said wherever the figure is shown; it stands in its upper right corner.
+    """
+    write_atomically(path, render(_marked(figure, mark), "pdf"))
+    return path
+
+
+@styled
+def _marked(figure: Figure, mark: str) -> Figure:
+    if mark:
+        figure.text(0.995, 0.995, mark, ha="right", va="top", fontsize=6, color=MUTED)
+    return figure
