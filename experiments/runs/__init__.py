@@ -1,0 +1,1 @@
+"""A run's folder: its configuration, checkpoints and log, and reading its results."""

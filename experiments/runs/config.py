@@ -1,0 +1,80 @@
+"""What a run's saved configuration says about its objective and its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datamodules.frontend import FrontEndSettings
+from experiments.runs.yaml_file import read_yaml
+from lightning_modules.errors import ConfigurationError
+
+OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
+"""What each LightningModule's objective is called in tables and figures."""
+
+DETECTOR_LABELS = {"one_class_svm": "One-class SVM", "knn": "kNN"}
+"""Reference detectors whose label is more than their name with a capital letter."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a ``config.yaml`` with its interpolations resolved.
+
+    Raises:
+        ConfigurationError: If it is no YAML mapping.
+    """
+    config = read_yaml(path)
+    if not isinstance(config, dict):
+        raise ConfigurationError(f"{path} is not a configuration: it holds no mapping")
+    return {str(key): value for key, value in config.items()}
+
+
+def objective_name(config: dict[str, Any]) -> str:
+    """Name the objective of a configuration, or the reference detector where it trains no model.
+
+    Example:
+        >>> objective_name({"model": {"class_path": "lightning_modules.MaskedAutoencoder"}})
+        'MAE'
+        >>> objective_name({"detector": {"name": "isolation_forest"}})
+        'Isolation forest'
+    """
+    detector = config.get("detector")
+    if detector and not config.get("model"):
+        name = str(detector["name"] if isinstance(detector, dict) else detector)
+        return DETECTOR_LABELS.get(name, name.replace("_", " ").capitalize())
+    name = str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
+    return OBJECTIVES.get(name, name or "model")
+
+
+def frames_per_second(config: dict[str, Any]) -> float:
+    """Frame rate of the spectrograms, that of the planer recordings where the configuration is silent.
+
+    Example:
+        >>> frames_per_second({"data": {"init_args": {"frontend": {"sample_rate": 16000, "hop": 0.032}}}})
+        31.25
+    """
+    frontend = next(_find(config, "frontend"), None) or {}
+    known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
+    return FrontEndSettings(**known).frames_per_second
+
+
+def channel_of(config: dict[str, Any]) -> int | str:
+    """Channel of the recordings that a run used, "mix" for the mean of all and where the configuration is silent.
+
+    Example:
+        >>> channel_of({"data": {"init_args": {"channel": 0}}})
+        0
+    """
+    return next(_find(config, "channel"), "mix")
+
+
+def _find(tree: Any, key: str) -> Iterator[Any]:
+    """Every value under `key`, at whatever depth of a configuration."""
+    if isinstance(tree, dict):
+        if key in tree:
+            yield tree[key]
+        for branch in tree.values():
+            yield from _find(branch, key)
+    elif isinstance(tree, list):
+        for branch in tree:
+            yield from _find(branch, key)

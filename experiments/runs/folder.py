@@ -1,0 +1,246 @@
+"""Where the parts of a run lie: every run owns one folder, every stage a folder in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from experiments.runs.config import read_config
+from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
+
+STAGES = ("fit", "validate", "test", "predict")
+CONFIG_FILE = "config.yaml"
+CAUTION_FILE = "caution.txt"
+"""In a stage's folder, what is to be known of the network whose results these are; absent where it is nothing."""
+STUDY_FILE = "study.json"
+DAMAGED = ".damaged"
+"""The suffix of what a training can't go on with, kept for its owner to look at."""
+TEST_UNFINISHED = "test unfinished: results may be missing"
+"""The caution of a run whose test was stopped after it had written some of its results."""
+
+
+class RunFolder:
+    """Paths inside the folder of a run.
+
+    Args:
+        path: The run's folder; need not exist yet.
+
+    Raises:
+        ConfigurationError: If no folder can be there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        if not str(path).strip():
+            raise ConfigurationError("--run is empty; name the folder of the run")
+        self.path = Path(path).expanduser()  # quoted, or after "=", no shell does it
+        if self.path.suffix == ".ckpt" and self.path.is_file():
+            raise ConfigurationError(
+                f"--run {path} is a checkpoint; name the folder of its run, or give the checkpoint with --ckpt_path"
+            )
+        for place in (self.path, *self.path.parents):
+            if place.exists() and not place.is_dir():
+                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a file; name another")
+            if place.is_symlink() and not place.exists():
+                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a link to nothing; name another")
+        for place in (self.path / stage for stage in STAGES):
+            if place.is_file() or (place.is_symlink() and not place.exists()):
+                what = "a file" if place.is_file() else "a link to nothing"
+                raise ConfigurationError(
+                    f"{place} is {what} where a stage has its folder; move it away or name another --run"
+                )
+
+    @property
+    def fit_config(self) -> Path:
+        """The configuration that the run was trained with."""
+        return self.path / "fit" / CONFIG_FILE
+
+    @property
+    def detector(self) -> str | None:
+        """The baseline detector whose results lie here, None where there is none.
+
+        Raises:
+            ConfigurationError: If the configuration that it was tested with is damaged.
+        """
+        path = self.path / "test" / CONFIG_FILE
+        if self.fit_config.is_file() or not path.is_file():
+            return None
+        settings = read_config(path).get("detector")
+        return str(settings["name"]) if isinstance(settings, dict) and "name" in settings else None
+
+    def require_no_detector(self, stage: str) -> None:
+        """Reject a stage of a model in the folder of a baseline detector.
+
+        Raises:
+            ConfigurationError: If `detect` made the run.
+        """
+        if self.detector is not None:
+            instead = (
+                "a model needs a folder of its own: name another"
+                if stage == "fit"
+                else f"baseline detectors do not support {stage} yet: name a run of faithful-aad fit"
+            )
+            raise ConfigurationError(
+                f"--run {self.path} is a run of the baseline detector {self.detector}, which faithful-aad detect fits "
+                f"and tests and report reads; {instead}"
+            )
+
+    def require_fit_config(self) -> Path:
+        """The configuration that the run was trained with.
+
+        Raises:
+            ConfigurationError: If nothing was trained here.
+        """
+        if not self.fit_config.is_file() and self.last_checkpoint.is_file():
+            raise ConfigurationError(
+                f"{self.fit_config} is missing, without which {self.last_checkpoint} can't be used; put it back, or "
+                f"give another --run"
+            )
+        if not self.fit_config.is_file():
+            raise ConfigurationError(
+                f"--run {self.path} holds no training ({self.fit_config} is missing); "
+                f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
+            )
+        return self.fit_config
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.path / "fit" / "checkpoints" / "last.ckpt"
+
+    def is_finished(self, stage: str) -> bool:
+        """Whether a stage ran to its end here."""
+        return self.mark(stage).is_file()
+
+    def mark_finished(self, stage: str) -> None:
+        """Note that a stage ran to its end, and how large its tables were then."""
+        tables = [path for pattern in ("*.csv", "*.npz") for path in sorted(self.mark(stage).parent.glob(pattern))]
+        sizes = {path.name: path.stat().st_size for path in tables}
+        write_atomically(self.mark(stage), json.dumps(sizes, indent=1).encode())
+
+    def require_whole(self, stage: str) -> None:
+        """Reject tables that are not as long as they were when a stage ended; older versions did not note that.
+
+        Raises:
+            ConfigurationError: If one is missing, cut or changed; the message names it.
+        """
+        noted = self.mark(stage).read_text(encoding="utf-8", errors="replace") if self.is_finished(stage) else ""
+        try:
+            sizes = json.loads(noted or "{}").items()
+        except (ValueError, AttributeError):
+            sizes = [(self.mark(stage).name, None)]
+        for name, size in sizes:
+            path = self.path / stage / name
+            if not path.is_file() or path.stat().st_size != size:
+                command = "detect" if self.detector else stage
+                wrong = "has changed since it was written" if path.is_file() else "is missing"
+                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {command} --run {self.path} again")
+
+    def mark(self, stage: str) -> Path:
+        """The file that is there once a stage ran to its end."""
+        return self.path / stage / "finished"
+
+    def require_no_fit(self) -> None:
+        """Refuse to train where something was trained before.
+
+        Raises:
+            ConfigurationError: If the run's folder holds a finished training.
+        """
+        if self.is_finished("fit"):
+            raise ConfigurationError(f"{self.path} holds a training already; give another --run, or delete it first")
+
+    def require_same_fit(self, config: Mapping[str, Any]) -> None:
+        """Refuse to go on with an interrupted training under other settings.
+
+        How a run is tracked, shown and evaluated may change, and how the machine loads the clips.
+
+        Raises:
+            ConfigurationError: The message names the first setting that differs.
+        """
+        began, now = (_training_settings(part) for part in (read_config(self.require_fit_config()), config))
+        for key in sorted(began.keys() | now.keys()):
+            if began.get(key) != now.get(key):
+                raise ConfigurationError(
+                    f"{self.path} holds an interrupted training with {key}={began.get(key)}, now it is "
+                    f"{now.get(key)}; give the same settings to go on with it, or another --run"
+                )
+
+    def checkpoint(self, chosen: str | None) -> Path:
+        """The checkpoint file to use.
+
+        Args:
+            chosen: A path, or `best` or `last` for the run's own; the best by default.
+
+        Raises:
+            ConfigurationError: If the path is empty.
+        """
+        if chosen is not None and not str(chosen).strip():
+            raise ConfigurationError("--ckpt_path is empty; name a checkpoint, or best or last")
+        if chosen in (None, "best", "last"):
+            return self.last_checkpoint.with_name(f"{chosen or 'best'}.ckpt")
+        return Path(str(chosen))
+
+    @contextmanager
+    def alone(self, stage: str) -> Iterator[None]:
+        """Keep other processes from working on a stage meanwhile; the system lifts the lock when this process ends.
+
+        Raises:
+            ConfigurationError: If one is at work already, or the folder can't be written.
+        """
+        lock = FileLock(self.path / f".{stage}.lock")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigurationError(
+                f"another process is at work on {stage} in --run {self.path}; wait for it, or name another folder"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"--run {self.path} can't be written ({error.strerror}); name another") from error
+        except NotImplementedError:  # a file system without locks
+            yield
+            return
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+    def clear(self, stage: str) -> None:
+        """Delete what an earlier run of a stage left, so that no old result passes for a new one; but what is damaged.
+
+        That may be all that there is of a training.
+        """
+        folder = self.path / stage
+        for path in (*sorted(folder.rglob("*"), reverse=True), folder):  # what a folder holds comes before it
+            if path.suffix != DAMAGED:
+                with suppress(OSError):
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+# Options of which no weight depends.
+_OF_THE_MACHINE = (
+    "trainer.enable_",
+    *(f"data.init_args.{option}" for option in ("num_workers", "cache_dir", "pin_memory", "resident")),
+)
+
+
+def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training depends on, by dotted names."""
+    settings = _flat(
+        {section: config.get(section) for section in ("seed_everything", "init_from", "data", "model", "trainer")}
+    )
+    return {key: value for key, value in settings.items() if not key.startswith(_OF_THE_MACHINE)}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
