@@ -117,8 +117,8 @@ def chance_corrected(value: Tensor, chance: Tensor, oracle: Tensor) -> Tensor:
 
     Returns:
         (...), 0 at chance, 1 at the oracle, negative below chance; NaN where the oracle is not above chance, so that
-        the quotient is undefined. Above 1 where the value exceeds the oracle's: F1 with as many frames cannot, faithfulness
-        can, as its oracle knows the annotation and not which frames lower the model's error most.
+        the quotient is undefined. Above 1 where the value exceeds the oracle's, which is possible for faithfulness:
+        its oracle is chosen using the annotation, not the model's error.
 
     Example:
         >>> chance_corrected(torch.tensor([0.75, 0.5]), chance=torch.tensor(0.5), oracle=torch.tensor([1.0, 0.5]))
