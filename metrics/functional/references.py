@@ -100,8 +100,8 @@ def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_second: floa
     One frame hits a segment, so the best choice gives each positive segment a frame while there are frames, then
     fills the positive segments and the frames at the end of the clip that are in no second, and only what these
     cannot hold goes to negative segments, the longest first. With x positive segments hit of a, and y negative ones,
-    F1 = 2x / (x + y + a): it increases with x and decreases with y, and no choice has a greater x or a smaller y. Below 1 there are either too few frames for all positive segments, or
-    more than fit into them.
+    F1 = 2x / (x + y + a): it increases with x and decreases with y, and no choice has a greater x or a smaller y.
+    Below 1 there are either too few frames for all positive segments, or more than fit into them.
 
     Args:
         annotation: Annotated frames, bool, (B, T).
