@@ -15,7 +15,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from experiments.runs.folder import DAMAGED
 from lightning_modules.wording import counted
-from metrics.callbacks.rows import write_rows
+from lightning_modules.files import write_rows
 
 _PENDING = "scalars_due"
 
