@@ -102,14 +102,20 @@ class OneLineParser(ArgumentParser):
 
 
 _STAGE = "experiments.cli.stages:run_stage"
-_DOWNLOAD = {"positionals": {"root": "folder to write"}, "nargs": "?"}
+
+
+def _download(function: str, help: str) -> Command:
+    return Command(f"experiments.commands.download:{function}", help, {"root": "folder to write"}, nargs="?")
+
 
 COMMANDS: dict[str, Command] = {
     "fit": Command(_STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
     "validate": Command(_STAGE, "evaluate a trained model on the validation clips"),
     "test": Command(_STAGE, "detect, explain and measure the explanations on the test clips"),
     "predict": Command(_STAGE, "score and explain recordings without labels"),
-    "detect": Command("experiments.detectors.command:run_detect", "fit and test a baseline detector: SVM, forest or kNN"),
+    "detect": Command(
+        "experiments.detectors.command:run_detect", "fit and test a baseline detector: SVM, forest or kNN"
+    ),
     "study": Command(
         "experiments.study.command:study",
         "train and test variants over seeds, and report on them",
@@ -165,18 +171,10 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command(
         "datamodules.simulator:simulate", "write recordings of a simulated planer", {"root": "folder to write"}
     ),
-    "download planer": Command(
-        "experiments.commands.download:download_planer", "download the planer spectrograms", **_DOWNLOAD
-    ),
-    "download annotations": Command(
-        "experiments.commands.download:download_annotations", "download the annotations of the planer set", **_DOWNLOAD
-    ),
-    "download dcase2020": Command(
-        "experiments.commands.download:download_dcase2020", "download a machine of DCASE 2020 Task 2", **_DOWNLOAD
-    ),
-    "download dcase2022": Command(
-        "experiments.commands.download:download_dcase2022", "download a machine of DCASE 2022 Task 2", **_DOWNLOAD
-    ),
+    "download planer": _download("download_planer", "download the planer spectrograms"),
+    "download annotations": _download("download_annotations", "download the annotations of the planer set"),
+    "download dcase2020": _download("download_dcase2020", "download a machine of DCASE 2020 Task 2"),
+    "download dcase2022": _download("download_dcase2022", "download a machine of DCASE 2022 Task 2"),
     "bench": Command("experiments.bench.command:bench", "benchmark against a reference implementation"),
 }
 """Every command by its name, whose second word is an action, as in `faithful-aad data describe`."""

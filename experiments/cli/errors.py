@@ -39,7 +39,9 @@ SCHEDULER_NUMBERS = (
 """Variables from which Lightning reads which of a job's processes this one is."""
 
 _ROOT = Path(__file__).resolve().parents[2]
-_OWN = tuple(str(_ROOT / package) for package in ("datamodules", "explainers", "experiments", "lightning_modules", "metrics"))
+_OWN = tuple(
+    str(_ROOT / package) for package in ("datamodules", "explainers", "experiments", "lightning_modules", "metrics")
+)
 _format_warning = warnings.formatwarning
 
 # What libraries say, in a RuntimeError, about a machine that has too little of something.

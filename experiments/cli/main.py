@@ -38,21 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"{PROGRAM} {version(PROGRAM)}")
         return 0
+    name = ""
     try:
         name, rest = find_command(arguments)
+        if name in COMMANDS:
+            _prepare_environment(is_stage=COMMANDS[name].is_stage)
     except ConfigurationError as error:
-        return _fail(str(error))
+        return _fail(str(error), name)
     if name not in COMMANDS:
         print(actions_overview(name))
         return 0
-    try:
-        os.getcwd()  # noqa: PTH109  libraries look it up while they are imported
-    except OSError:
-        return _fail("the current folder does not exist any more; change to one that does", name)
-    os.environ["MPLBACKEND"] = "Agg"  # Figures are files; what a shell names instead may not exist
-    wrong = _check_scheduler(is_stage=COMMANDS[name].is_stage)
-    if wrong:
-        return _fail(wrong, name)
     return _run(name, rest)
 
 
@@ -87,15 +82,25 @@ def _run(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def _check_scheduler(*, is_stage: bool) -> str:
-    """What is wrong with a scheduler's variables, "" for nothing; only stages may be one of a job's processes."""
+def _prepare_environment(*, is_stage: bool) -> None:
+    """Check and set what libraries read while they are imported.
+
+    Args:
+        is_stage: Whether the command may be one of a job's processes; others ignore a scheduler's variables.
+
+    Raises:
+        ConfigurationError: If the current folder is gone, or a scheduler's variable is not a number.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        raise ConfigurationError("the current folder does not exist any more; change to one that does") from None
+    os.environ["MPLBACKEND"] = "Agg"  # Figures are files; what a shell names instead may not exist
     for variable in SCHEDULER_NUMBERS:
-        # Some libraries read them while they are imported.
         if not os.environ.get(variable, "0").isdecimal():
-            return f"{variable}={os.environ[variable]} in the environment is not a number; unset it"
+            raise ConfigurationError(f"{variable}={os.environ[variable]} in the environment is not a number; unset it")
         if not is_stage:
             os.environ.pop(variable, None)
-    return ""
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:

@@ -20,14 +20,14 @@ from torch.utils.data import DataLoader
 from datamodules import SpectrogramDataModule
 from datamodules.progress import progress_console
 from datamodules.provenance import write_provenance
-from experiments.cli.options import ExperimentParser, check_numbers
 from experiments.cli.errors import configuration_errors
+from experiments.cli.options import ExperimentParser, check_numbers
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
 from experiments.report import load_comparison, print_comparison
 from experiments.runs.config import objective_name
-from experiments.runs.scalars import RunCSVLogger
 from experiments.runs.folder import CONFIG_FILE, RunFolder
+from experiments.runs.scalars import RunCSVLogger
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 from lightning_modules.wording import counted

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which are kept, how they are written and read, and where an interrupted training resumes."""
+"""The checkpoints of a run: which are kept, how they are written and read, and where a training resumes."""
 
 from __future__ import annotations
 
@@ -203,15 +203,17 @@ def find_resume_point(run: RunFolder, config: Mapping[str, Any]) -> ResumePoint:
     saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]
     if saved:
         run.require_same_fit(config)
-    usable, damaged = {}, []
+    usable: dict[Path, Mapping[str, Any]] = {}
+    damaged = []
     for path in saved:
         try:
             usable[path] = read_checkpoint(path)
-        except ConfigurationError as error:
+        except ConfigurationError as error:  # noqa: PERF203  there are two
             print(f"warning: {error}", file=sys.stderr)
             damaged.append(path)
-    path, checkpoint = next(iter(usable.items()), (None, None))
-    return ResumePoint(path, checkpoint, damaged)
+    for path, checkpoint in usable.items():
+        return ResumePoint(path, checkpoint, damaged)
+    return ResumePoint(damaged=damaged)
 
 
 class StayStopped(Callback):

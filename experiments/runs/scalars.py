@@ -14,8 +14,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from experiments.runs.folder import DAMAGED
-from lightning_modules.wording import counted
 from lightning_modules.files import write_rows
+from lightning_modules.wording import counted
 
 _PENDING = "scalars_due"
 

@@ -16,7 +16,7 @@ from lightning_modules.errors import ConfigurationError, TrainingError
 from lightning_modules.wording import counted
 
 
-class RunsFailed(TrainingError):
+class RunsFailedError(TrainingError):
     """Some of a study's runs failed; the others have results."""
 
 
@@ -44,7 +44,7 @@ def study(
     Raises:
         ConfigurationError: If the YAML or an option of a run is wrong, the folder contains runs made with other
             options, or jobs of a cluster are running in it.
-        RunsFailed: If a run failed.
+        RunsFailedError: If a run failed.
     """
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
@@ -79,7 +79,7 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
     """Report on the runs of a study that have results.
 
     Raises:
-        RunsFailed: If others have none.
+        RunsFailedError: If others have none.
     """
     failed = [plan for plan in plans if not plan.is_tested()]
     if len(failed) < len(plans):
@@ -88,7 +88,7 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
         report([str(folder)], str(folder / "report.html"))
     if failed:
         names = "; ".join(f"{plan.label} ({_log(plan)})" for plan in failed)
-        raise RunsFailed(
+        raise RunsFailedError(
             f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; the same command tries them again"
         )
 

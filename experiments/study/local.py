@@ -8,7 +8,6 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 

@@ -79,10 +79,7 @@ def submit(
         plan.record()
     work = [
         ClusterJob(
-            [
-                ClusterStep(step.title, step.command, step.mark.absolute(), step.plan.log.absolute())
-                for step in job
-            ]
+            [ClusterStep(step.title, step.command, step.mark.absolute(), step.plan.log.absolute()) for step in job]
         )
         for job in jobs
     ]
