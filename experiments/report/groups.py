@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.report.figures.detection import MAX_FPR
+from experiments.runs.config import is_baseline
 from experiments.runs.results import ClipNulls, ClipValues, Floats, Run
 from metrics.functional import anomaly_auroc
 from metrics.functional.chance import permutation_p_value
@@ -74,7 +75,7 @@ class Group:
     @property
     def is_reference(self) -> bool:
         """Whether this is a reference detector, which reconstructs nothing that could be explained."""
-        return "detector" in self.runs[0].config
+        return is_baseline(self.runs[0].config)
 
     def measured(self, measure: str) -> bool:
         """Whether any clip of any run has this measure."""

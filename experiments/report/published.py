@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.report.groups import Group
+from experiments.runs.config import is_baseline, model_class
 
 DETECTION = {
     # system: (AUC, partial AUC up to a false-positive rate of 0.1; None where it is not published)
@@ -46,8 +47,8 @@ EXPLAINERS = ("error_map", "saliency", "smoothgrad", "integrated_gradients", "gr
 _DATA = "PlanerDataModule"
 _BACKBONES = {"dense": "DCASE dense AE", "cae": "CAE (Duman)", "skip_cae": "Skip-CAE"}
 _DETECTORS = {
-    "one_class_svm": "One-class SVM on raw spectrograms",
-    "isolation_forest": "Isolation forest on raw spectrograms",
+    "OneClassSVM": "One-class SVM on raw spectrograms",
+    "IsolationForest": "Isolation forest on raw spectrograms",
 }
 
 
@@ -60,9 +61,8 @@ def is_planer(group: Group) -> bool:
 def detection_system(group: Group) -> str | None:
     """The published system that a group is a version of, None where there is none."""
     config = group.runs[0].config
-    detector = config.get("detector")
-    if detector:
-        return _DETECTORS.get(str(detector["name"] if isinstance(detector, dict) else detector))
+    if is_baseline(config):
+        return _DETECTORS.get(model_class(config))
     settings = model_settings(group)
     backbone = str(settings.get("backbone") or "")
     if backbone in _BACKBONES:
