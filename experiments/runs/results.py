@@ -264,20 +264,13 @@ def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, 
     """Read a CSV file that has at least these columns; text stays as it is and empty numbers are NaN."""
     kinds = {**columns, **(optional or {})}
     with _damage_named(path):
-        # Names such as "NA" are no missing values, and numbers have to read back as they were written.
-        table = pd.read_csv(
-            path,
-            dtype=kinds,
-            keep_default_na=False,
-            na_values={name: ["", "nan"] for name, kind in kinds.items() if kind is float},
-            float_precision="round_trip",
-            index_col=False,
-            encoding="utf-8",
-        )
+        # As text first: a name such as "NA" is not a missing value.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8")
         missing = [name for name in columns if name not in table]
         if missing:
             raise ConfigurationError(f"{path} has no column {missing[0]!r}; run faithful-aad {path.parent.name} again")
-        return table
+        numbers = {name: kind for name, kind in kinds.items() if kind is not str and name in table}
+        return table.replace(dict.fromkeys(numbers, {"": "nan"})).astype(numbers)
 
 
 @contextmanager
