@@ -12,8 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from metrics.functional.references import REFERENCES as REFERENCE_NAMES
-from metrics.functional.references import reference_f1
+from metrics.functional.references import REFERENCE_NAMES, reference_f1
 from metrics.functional.segments import segment_f1, segment_precision, segment_recall
 from metrics.functional.shifts import circular_shift_f1
 

@@ -20,8 +20,8 @@ from experiments.report.published import DETECTION, detection_system, is_planer,
 from experiments.runs.results import ClipNulls
 from metrics.functional import anomaly_auroc, oriented
 from metrics.functional.chance import best_of_several_p_value, chance_corrected, permutation_p_value
-from metrics.functional.deletion import curve_area
-from metrics.functional.detection_uncertainty import bootstrap_auroc
+from metrics.functional.detection import bootstrap_auroc
+from metrics.functional.replacement import curve_area
 from metrics.functional.uncertainty import bootstrap_mean, compare_paired, holm, over_seeds
 from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 
