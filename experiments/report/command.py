@@ -9,8 +9,6 @@ from rich.console import Console
 from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.evidence import Evidence, compute_evidence
 from experiments.report.findings import sentences, warnings
-from experiments.report.page import build_page
-from experiments.report.paper_figures import write_figures
 from experiments.report.table import print_table, write_tables
 from experiments.report.tables import all_tables, overview_table
 from lightning_modules.errors import ConfigurationError
@@ -60,6 +58,10 @@ def report(runs: list[str], output: str = "report.html", tables: str | None = No
         ConfigurationError: If a run is missing, unfinished or tested on other clips than the first, or a file cannot
             be written.
     """
+    # A test prints its summary without loading what draws pages and figures.
+    from experiments.report.page import build_page  # noqa: PLC0415
+    from experiments.report.paper_figures import write_figures  # noqa: PLC0415
+
     path = Path(output)
     if path.is_dir():
         raise ConfigurationError(f"{output} is a folder; --output has to name the HTML file to write")
