@@ -120,7 +120,7 @@ COMMANDS: dict[str, Command] = {
         after_dashes="overrides",
     ),
     "report": Command(
-        "experiments.report:report",
+        "experiments.report.command:report",
         "compare tested runs in a table and an HTML page",
         {"runs": "folders of tested runs, or of studies"},
         nargs="+",

@@ -29,7 +29,7 @@ from experiments.cli.options import (
     complete,
     one_line_errors,
 )
-from experiments.report import load_comparison, print_comparison
+from experiments.report.command import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
     ResumePoint,
@@ -325,7 +325,7 @@ class ExperimentCLI(LightningCLI):
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
                 self._run.mark_finished("test")  # or the tables would say that it is not
-                print_comparison(load_comparison([self._run.path]))
+                print_summary(self._run.path)
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""
