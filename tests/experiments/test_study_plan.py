@@ -127,7 +127,7 @@ def test_rejects_changed_options_of_a_training(plans):
         ("variants: {AE: {config: none.yaml}}", "variants.AE.config none.yaml is not a file"),
         ("variants: {AE: {}}", "variants.AE.config is missing"),
         ("variants: {AE: {config: base.yaml, sed: 1}}", "variants.AE.sed does not exist; choose from config"),
-        ("varants: {}", "varants does not exist; choose from seeds"),
+        ("varants: {}", "varants does not exist; choose from variants"),
         ("variants: {AE: 3}", "variants.AE is 3, not a mapping"),
         ("variants: {AE: {config: base.yaml, detector: knn}}", "variants.AE.detector does not exist; choose from"),
         ("variants: {../AE: {config: base.yaml}}", "can't be the name of a folder"),
