@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.reference import Network
 from torch import nn
-from yardstick import Network
 
 from lightning_modules import ConfigurationError, SkipCAETransformer
 
