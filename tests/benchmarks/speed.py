@@ -42,10 +42,10 @@ FRAMES_PER_SECOND = 40
 LEVEL_DB = 10.0  # standard deviation of the cells, near the planer's
 
 KINDS = {
-    "matrix products": r"aten::(add|b|badd)?mm|aten::.*scaled_dot_product.*",
-    "convolutions": r"aten::.*convolution.*",
+    "matmul": r"aten::(add|b|badd)?mm|aten::.*scaled_dot_product.*",
+    "conv.": r"aten::.*convolution.*",
     "norms": r"aten::.*(batch|layer)_norm.*",
-    "random numbers": r"aten::.*(bernoulli|dropout|rand|normal_|uniform_).*",
+    "random": r"aten::.*(bernoulli|dropout|rand|normal_|uniform_).*",
     "other": r".*",
 }
 """Kinds of operators by their names in torch; the first that matches counts."""
@@ -286,10 +286,15 @@ def score(module: Any, loader: Any) -> torch.Tensor:
 
 
 def operator_shares(run: Callable[[], Any]) -> dict[str, float]:
-    """Share of each of `KINDS` in the time of all operators, by the profiler."""
+    """Share of each of `KINDS` in the time of all operators, by the profiler, which sees a single thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
-    with profile(activities=activities) as profiler:
-        run()
+    try:
+        with profile(activities=activities) as profiler:
+            run()
+    finally:
+        torch.set_num_threads(threads)
     seconds = dict.fromkeys(KINDS, 0.0)
     for event in profiler.key_averages():
         if event.key.startswith("aten::"):
@@ -299,18 +304,18 @@ def operator_shares(run: Callable[[], Any]) -> dict[str, float]:
 
 
 def measure(work: Work, repeats: int) -> Result:
-    """Let the reference and ours take turns."""
+    """Let the reference and ours take turns, after a look at the operators, which warms ours up."""
+    shares = operator_shares(work.profiled)
     turns = [(work.reference(), work.ours()) for _ in range(repeats)]
     slow, fast = (list(seconds) for seconds in zip(*turns, strict=True))
-    return Result(work.name, work.unit, work.amount, slow, fast, operator_shares(work.profiled))
+    return Result(work.name, work.unit, work.amount, slow, fast, shares)
 
 
 def table(results: list[Result], settings: Settings) -> Table:
     """Ratios, rates and shares."""
-    threads = torch.get_num_threads()
-    found = Table(
-        "work", "ratio", "per second", *KINDS, title=f"{settings.device}, {threads} threads, PyTorch's float32"
-    )
+    machine = f"{settings.device}, {torch.get_num_threads()} threads"
+    title = f"Speed on {machine}: ratio to the reference, rate, and share of each kind of operator"
+    found = Table("work", "ratio", "per second", *KINDS, title=title, box=None)
     for result in results:
         shares = [f"{share:.0%}" for share in result.shares.values()]
         found.add_row(result.name, f"{result.ratio:.1f}", f"{result.rate:.3g} {result.unit}", *shares)

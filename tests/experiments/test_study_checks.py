@@ -66,7 +66,7 @@ def rejects(tmp_path, capsys):
         ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
         (
             "fit: {model.learning_rate: -1}",
-            "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid; it must be above 0",
+            "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid",
         ),
         ("fit: {trainer.accumulate_grad_batches: 0}", "variants.MAE, fit: --trainer.accumulate_grad_batches is 0; it"),
         (
