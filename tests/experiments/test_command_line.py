@@ -8,7 +8,7 @@ from typing import Union
 import pytest
 import torch
 import yaml
-from experiments.cli.stage_parser import ExperimentParser
+from experiments.cli.options import ExperimentParser
 from lightning.pytorch import Callback
 from offline_runs import offline_runs
 
