@@ -19,7 +19,7 @@ from experiments.report.evidence import (
     detection_estimates,
     level_estimates,
 )
-from experiments.report.figures import MAX_FPR
+from metrics.measures import MAX_FPR
 from experiments.report.figures.style import explainer_label, readable
 from experiments.report.groups import Group
 from experiments.report.pairing import PairedTest, explainer_tests, paired_tests, pairs

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from experiments.report import published
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import Estimate, detection_estimates, level_estimates
-from experiments.report.figures import MAX_FPR
+from metrics.measures import MAX_FPR
 from experiments.report.figures.style import readable
 from experiments.report.groups import Group, ScoreKind
 from experiments.report.tables.table import (
