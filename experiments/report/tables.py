@@ -13,7 +13,7 @@ from experiments.report import published
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import Comparison, Model
 from experiments.report.evidence import LEVEL_ALONE, Evidence
-from experiments.report.figures.style import explainer_label, readable
+from experiments.report.figures.style import readable
 from experiments.report.table import (
     MISSING,
     Cell,
@@ -27,6 +27,7 @@ from experiments.report.table import (
     signed_cells,
     without_empty_columns,
 )
+from explainers.registry import explainer_label
 from lightning_modules.wording import counted, join
 from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 
