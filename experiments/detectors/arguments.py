@@ -11,8 +11,8 @@ from jsonargparse import ActionConfigFile, Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from datamodules import SpectrogramDataModule
-from experiments.cli.main import PROGRAM
-from experiments.cli.stage_parser import ExperimentParser
+from experiments.cli.commands import PROGRAM
+from experiments.cli.options import ExperimentParser
 from experiments.detectors import DETECTORS
 from experiments.runs.config import read_config
 from lightning_modules.errors import ConfigurationError

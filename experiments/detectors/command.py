@@ -20,15 +20,14 @@ from torch.utils.data import DataLoader
 from datamodules import SpectrogramDataModule
 from datamodules.progress import progress_console
 from datamodules.provenance import write_provenance
-from experiments.cli.arguments import check_seed
-from experiments.cli.errors import refusals_are_mistakes
-from experiments.cli.stage_parser import ExperimentParser
+from experiments.cli.errors import configuration_errors
+from experiments.cli.options import ExperimentParser, check_numbers
 from experiments.detectors import DETECTORS, Detector
 from experiments.detectors.arguments import parse
 from experiments.report import load_comparison, print_comparison
 from experiments.runs.config import objective_name
-from experiments.runs.csv_log import RunCSVLogger
 from experiments.runs.folder import CONFIG_FILE, RunFolder
+from experiments.runs.scalars import RunCSVLogger
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 from lightning_modules.wording import counted
@@ -57,7 +56,7 @@ def run_detect(name: str, arguments: list[str]) -> None:
         DataError: If the data cannot be used.
     """
     parser, settings = parse(name, arguments)
-    check_seed(settings.seed_everything)
+    check_numbers(settings)
     run = RunFolder(settings.run)
     _require_own_folder(run, settings.detector.name)
     seed_everything(settings.seed_everything, verbose=False)
@@ -95,7 +94,7 @@ def build_detector(settings: dict[str, Any], seed: int) -> Detector:
 
 def build_data(parser: ExperimentParser, settings: Namespace) -> SpectrogramDataModule:
     """The DataModule that the settings describe; whatever it refuses is a mistake in them."""
-    with refusals_are_mistakes():
+    with configuration_errors():
         data: SpectrogramDataModule = parser.instantiate(settings).data
     return data
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.provenance import Provenance
-from experiments.runs.config import channel_of
+from experiments.runs.config import channel_of, is_baseline
 from experiments.runs.folder import STAGES, STUDY_FILE, RunFolder
 from experiments.runs.results import Run, has_roc, read_run
 from explainers.examples import Example
@@ -55,7 +55,7 @@ class Model:
     @property
     def is_baseline(self) -> bool:
         """Whether this is a baseline detector, which has no reconstruction to explain."""
-        return "detector" in self.runs[0].config
+        return is_baseline(self.runs[0].config)
 
 
 @dataclass(frozen=True, eq=False)

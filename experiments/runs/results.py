@@ -270,7 +270,7 @@ def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, 
         if missing:
             raise ConfigurationError(f"{path} has no column {missing[0]!r}; run faithful-aad {path.parent.name} again")
         numbers = {name: kind for name, kind in kinds.items() if kind is not str and name in table}
-        return table.replace(dict.fromkeys(numbers, {"": "nan"})).astype(numbers)
+        return table.replace({name: {"": "nan"} for name in numbers}).astype(numbers)
 
 
 @contextmanager

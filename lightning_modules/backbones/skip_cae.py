@@ -1,6 +1,8 @@
-"""The Skip-CAE: a convolutional autoencoder with additive skips, and the base of the one with attention."""
+"""The Skip-CAE-Transformer and the Skip-CAE: convolutional autoencoders with additive skips."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -11,37 +13,83 @@ from lightning_modules.backbones.stages import (
     EncoderStage,
     Head,
     StemStage,
-    lay_channels_last,
-    require_room_to_pool,
+    require_size,
     resize,
+    use_channels_last,
 )
+from lightning_modules.errors import ConfigurationError
 
 _DOWNSAMPLING = 8  # three poolings stand before the fourth stage
 
+# Where the authors' layer names (the keys of published weights) live in this module.
+_REFERENCE_NAMES = {
+    "conv1": "encoder1.conv1",
+    "conv2": "encoder1.conv2",
+    "conv3": "encoder1.conv3",
+    "conv4": "encoder1.conv4",
+    "batch1": "encoder1.norm",
+    "conv5": "encoder2.conv1",
+    "conv6": "encoder2.conv2",
+    "batch2": "encoder2.norm",
+    "conv7": "encoder3.conv1",
+    "conv8": "encoder3.conv2",
+    "batch3": "encoder3.norm",
+    "conv9": "encoder4.conv1",
+    "conv10": "encoder4.conv2",
+    "transformer_encode.layers.0": "encoder4.transformer",
+    "weights_skip_encode": "encoder4.skip",
+    "batch4": "encoder4.norm",
+    "conv11": "decoder4.conv1",
+    "conv12": "decoder4.conv2",
+    "conv13": "decoder4.conv3",
+    "conv14": "decoder4.conv4",
+    "batch5": "decoder4.norm",
+    "conv_trans1": "decoder4.upsample",
+    "transformer_decode.layers.0": "decoder4.transformer",
+    "conv15": "decoder3.conv1",
+    "conv16": "decoder3.conv2",
+    "weights_skip_decode": "decoder3.skip",
+    "batch6": "decoder3.norm",
+    "conv_trans2": "decoder3.upsample",
+    "conv17": "decoder2.conv1",
+    "conv18": "decoder2.conv2",
+    "batch7": "decoder2.norm",
+    "conv_trans3": "decoder2.upsample",
+    "conv19": "decoder1.conv1",
+    "conv20": "decoder1.conv2",
+    "batch8": "decoder1.norm",
+    "conv_trans4": "decoder1.upsample",
+    "conv21": "head.conv1",
+    "conv22": "head.conv2",
+}
 
-class SkipAutoencoder(nn.Module):
-    """What the Skip-CAE and the Skip-CAE-Transformer share, which is all but the transformer.
+
+class _SkipAutoencoder(nn.Module):
+    """Four stages down and four back, with additive skips.
 
     Args:
-        n_mels: Mel bands F of the input.
-        n_frames: Frames T of the input.
-        num_heads: Attention heads of the transformer's two layers; None leaves both out.
+        n_mels: Mel bands F of the input, at least 16.
+        n_frames: Frames T of the input, at least 16.
+        num_heads: Attention heads of the deepest stages; None for neither transformers nor linear layers in skips.
     """
 
     def __init__(self, n_mels: int, n_frames: int, num_heads: int | None) -> None:
         super().__init__()
+        require_size(type(self).__name__, n_mels, n_frames)
         self.input_size = (n_mels, n_frames)
-        size = token_size(n_mels, n_frames)
+        size = n_mels // _DOWNSAMPLING, n_frames // _DOWNSAMPLING
+        if num_heads is not None:
+            _require_divisor(num_heads, size[0] * size[1], self.input_size)
         self.encoder1 = StemStage()
         self.encoder2 = EncoderStage(4)
         self.encoder3 = EncoderStage(8)
         self.encoder4 = DeepestEncoderStage(size, num_heads)
         self.decoder4 = DeepestDecoderStage(size, num_heads)
-        self.decoder3 = DecoderStage(32, skip_time=size[1])
+        self.decoder3 = DecoderStage(32, skip_frames=None if num_heads is None else size[1])
         self.decoder2 = DecoderStage(16)
         self.decoder1 = DecoderStage(8)
         self.head = Head()
-        lay_channels_last(self)
+        use_channels_last(self)
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -71,12 +119,10 @@ class SkipAutoencoder(nn.Module):
         return self.decode(*self.encode(x))
 
 
-class SkipCAE(SkipAutoencoder):
-    """Skip-CAE: the Skip-CAE-Transformer without its transformer.
+class SkipCAE(_SkipAutoencoder):
+    """Skip-CAE: the Skip-CAE-Transformer without its transformer and without the linear layers in its skips.
 
-    The paper's reference [5] compares the two and gives no layer table of the Skip-CAE. Here it is what is left of
-    the Skip-CAE-Transformer when both transformer layers are taken out; convolutions, norms and skips, the weighted
-    ones over time included, stay as they are. So a difference between the two is that of attention.
+    The reference network of the paper's detection table; skips are added as they are.
 
     Args:
         n_mels: Mel bands F of the input, at least 16.
@@ -92,10 +138,68 @@ class SkipCAE(SkipAutoencoder):
     """
 
     def __init__(self, n_mels: int = 80, n_frames: int = 400) -> None:
-        require_room_to_pool("the Skip-CAE", n_mels, n_frames)
         super().__init__(n_mels, n_frames, num_heads=None)
 
 
-def token_size(n_mels: int, n_frames: int) -> tuple[int, int]:
-    """Bands and frames that are left of an input in the fourth stage."""
-    return n_mels // _DOWNSAMPLING, n_frames // _DOWNSAMPLING
+class SkipCAETransformer(_SkipAutoencoder):
+    """Skip-CAE-Transformer, the backbone that AE and MAE share (paper section 3.2.1, its reference [5]).
+
+    Args:
+        n_mels: Mel bands F of the input, at least 16.
+        n_frames: Frames T of the input, at least 16.
+        num_heads: Attention heads; must divide the token width ⌊F/8⌋ · ⌊T/8⌋ (500 at 80 × 400).
+
+    Raises:
+        ConfigurationError: If the input is too small or the heads do not divide the token width.
+
+    Example:
+        >>> import torch
+        >>> backbone = SkipCAETransformer(n_mels=32, n_frames=48, num_heads=4)
+        >>> backbone(torch.zeros(2, 32, 48)).shape
+        torch.Size([2, 32, 48])
+    """
+
+    def __init__(self, n_mels: int = 80, n_frames: int = 400, num_heads: int = 10) -> None:
+        super().__init__(n_mels, n_frames, num_heads)
+
+    @classmethod
+    def from_reference(
+        cls, state_dict: Mapping[str, Tensor], n_mels: int = 80, n_frames: int = 400, num_heads: int = 10
+    ) -> SkipCAETransformer:
+        """Build the backbone with weights under the authors' layer names, in float32.
+
+        Args:
+            state_dict: Weights named as in the authors' code (conv1 … conv22, batch1 … batch8, conv_trans1 …
+                conv_trans4, transformer_encode, transformer_decode, weights_skip_encode and _decode).
+            n_mels: Mel bands the weights were trained for.
+            n_frames: Frames the weights were trained for.
+            num_heads: Attention heads the weights were trained with; no weight tells it.
+
+        Raises:
+            ConfigurationError: If a layer is unknown, missing, or of another size.
+        """
+        backbone = cls(n_mels, n_frames, num_heads)
+        renamed = {}
+        for key, value in state_dict.items():
+            layer = next((name for name in _REFERENCE_NAMES if key.startswith(f"{name}.")), None)
+            if layer is None:
+                raise ConfigurationError(f"reference weights: no layer of the backbone is called {key!r}")
+            renamed[_REFERENCE_NAMES[layer] + key.removeprefix(layer)] = value
+        try:
+            backbone.load_state_dict(renamed)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigurationError(
+                f"reference weights do not fit a {n_mels} × {n_frames} backbone: {reason}"
+            ) from error
+        return backbone
+
+
+def _require_divisor(num_heads: int, width: int, input_size: tuple[int, int]) -> None:
+    """Check that the heads divide the token width; the message says which settings would fit."""
+    if num_heads < 1 or width % num_heads:
+        fitting = [str(heads) for heads in range(1, min(width, 32) + 1) if width % heads == 0]
+        raise ConfigurationError(
+            f"num_heads={num_heads} does not divide the token width {width} of a {input_size[0]} × {input_size[1]} "
+            f"input; set num_heads to one of {', '.join(fitting)}"
+        )

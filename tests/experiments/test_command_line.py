@@ -8,11 +8,11 @@ from typing import Union
 import pytest
 import torch
 import yaml
+from experiments.cli.stage_parser import ExperimentParser
 from lightning.pytorch import Callback
 from offline_runs import offline_runs
 
 from experiments.cli.main import main
-from experiments.cli.stage_parser import ExperimentParser
 from explainers import EXPLAINERS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"

@@ -10,7 +10,7 @@ import wandb
 from offline_runs import offline_runs
 
 from experiments.cli.main import main
-from experiments.tracking import WandbSettings, build_loggers
+from experiments.tracking.loggers import WandbSettings, build_loggers
 
 pytest.importorskip("wandb_workspaces")
 

@@ -10,13 +10,13 @@ import sys
 
 import pytest
 import torch
+from experiments.study.jobs import run_jobs
 
 from experiments.cli.errors import stopped_by_signals
 from experiments.cli.main import main
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.folder import RunFolder
 from experiments.study import jobs
-from experiments.study.jobs import run_jobs
 from lightning_modules import Autoencoder, ConfigurationError
 
 COMMON = ["--model", "Autoencoder", "--model.backbone", "cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]

@@ -15,7 +15,7 @@ from lightning_modules import MaskedAutoencoder
 @pytest.mark.parametrize("score_masks", [0, 3])
 def test_both_scores_stand_beside_each_other(tmp_path, score_masks):
     torch.manual_seed(0)
-    module = MaskedAutoencoder(n_mels=16, n_frames=24, num_heads=3, score_masks=score_masks)
+    module = MaskedAutoencoder(n_mels=16, n_frames=24, backbone={"num_heads": 3}, score_masks=score_masks)
     clips = [
         {"spectrogram": (index + 1) * torch.randn(16, 24), "index": index, "name": f"clip_{index}.wav"}
         for index in range(3)

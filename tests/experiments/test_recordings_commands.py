@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from experiments.cli.quiet import quieten
 
 import datamodules
 from experiments.cli.main import main
-from experiments.cli.quiet import quieten
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared/planer/annotations.csv"
 

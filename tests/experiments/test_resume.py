@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from experiments.runs.csv_log import take_up
 
 from experiments.runs.checkpoints import read_checkpoint
-from experiments.runs.csv_log import take_up
 
 SCRIPT = Path(__file__).with_name("killed_fits.py")
 

@@ -58,7 +58,7 @@ def run_stage(tmp_path):
             accelerator="cpu", max_epochs=2, callbacks=callbacks, logger=[CSVLogger(tmp_path, stage, ""), *loggers],
             enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
         )  # fmt: skip
-        module = Autoencoder(n_mels=16, n_frames=16, num_heads=2)
+        module = Autoencoder(n_mels=16, n_frames=16, backbone={"num_heads": 2})
         getattr(trainer, stage)(module, datamodule=Clips(annotate))
         return sorted(path.name for path in (tmp_path / stage / "figures").glob("*"))
 

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from experiments.study.node import NodeJob, NodeStep
 from slurm_cluster import NoCluster, SlurmCluster
 
 from experiments.cli.main import main
 from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
-from experiments.study.node import NodeJob, NodeStep
 from experiments.study.plan import plan_runs
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from experiments.study.jobs import environment
+from experiments.study.state import record
 
 from experiments.cli.main import main
 from experiments.study.definition import read_definition
-from experiments.study.jobs import environment
 from experiments.study.plan import plan_runs
-from experiments.study.state import record
 
 BASE = """
 trainer:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from experiments.study.steps import open_jobs
 
 from experiments.cli.main import main
 from experiments.study.checks import check_steps
 from experiments.study.definition import read_definition
 from experiments.study.plan import plan_runs
-from experiments.study.steps import open_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from experiments.study.state import record
+from experiments.study.steps import open_jobs
 
 from experiments.study.definition import read_definition
 from experiments.study.plan import plan_runs
-from experiments.study.state import record
-from experiments.study.steps import open_jobs
 from lightning_modules import ConfigurationError
 
 STUDY = """

@@ -16,8 +16,8 @@ from PIL import Image
 
 from experiments.cli.main import main
 from experiments.runs.results import ClipScores
-from experiments.tracking import WandbSettings, build_loggers
 from experiments.tracking.clips import MAX_CLIPS, MAX_SECONDS, log_clips, map_image, spectrogram_image
+from experiments.tracking.loggers import WandbSettings, build_loggers
 from experiments.tracking.metrics import HEADLINE_PERCENTILE, define, direction
 from lightning_modules import ConfigurationError
 

@@ -121,7 +121,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def module():
     torch.manual_seed(0)
-    return Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    return Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)

@@ -51,7 +51,7 @@ class Reader(Callback):
 @pytest.fixture
 def module():
     torch.manual_seed(0)
-    return Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    return Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
 
 
 def run(tmp_path, maps, **settings):

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from explainers import AttributionMaps, MaskedErrorMap, RandomMap
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, complementary_masks
 
-SIZE = {"n_mels": 16, "n_frames": 24, "num_heads": 3}
+SIZE = {"n_mels": 16, "n_frames": 24, "backbone": {"num_heads": 3}}
 
 
 def clips(count=3, seed=0):

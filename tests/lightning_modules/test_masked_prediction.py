@@ -14,7 +14,7 @@ from lightning_modules import (
     masked_prediction,
 )
 
-SIZE = {"n_mels": 16, "n_frames": 24, "num_heads": 3}
+SIZE = {"n_mels": 16, "n_frames": 24, "backbone": {"num_heads": 3}}
 
 
 @pytest.mark.parametrize(("n_frames", "patch_size", "n_masks"), [(400, 4, 3), (400, 16, 7), (401, 4, 3), (24, 8, 30)])

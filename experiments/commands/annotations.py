@@ -1,4 +1,4 @@
-"""`faithful-aad annotations check`: what is wrong with annotations, and the paper's tables of them."""
+"""`faithful-aad annotations`: checks annotations, counts them as the paper's tables do, and converts them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
-from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, frame_mask
+from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, convert_annotations, frame_mask
 from datamodules.annotations.rows import by_clip
 from datamodules.audio import sound_seconds
 from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import AUDIO_SUFFIXES
 from experiments.report import published
-from experiments.report.tables.data import ClipCounts, counts_table
-from experiments.report.terminal import print_table
+from experiments.report.clips_table import ClipCounts, counts_table
+from experiments.report.table import print_table
 from lightning_modules.wording import counted
 from metrics.functional.segments import hit_segments
 
@@ -31,11 +32,11 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
     Exits with status 1 if anything is wrong.
 
     Args:
-        files: CSVs of annotations, label tracks of Audacity, or folders of label tracks; each is a set of its own.
-        root: Folder of the data set, in which every clip that is named has to be.
-        seconds: Length of a clip, s, where its file does not say it.
-        types: Types of anomaly that there are, as in [bang,hiss]; by default the folders of the data set, or the
-            paper's for the authors' CSV.
+        files: CSVs of annotations, label tracks of Audacity, or folders of label tracks, each checked by itself.
+        root: Folder of the data set, which must contain every clip that is named.
+        seconds: Length of a clip without a sound file, s.
+        types: Valid types of anomaly, as in [bang,hiss]; by default the folders of the data set, or the paper's for
+            the authors' CSV.
 
     Raises:
         DataError: A file or the data set cannot be read.
@@ -65,14 +66,39 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
         sys.exit(1)
 
 
+def convert(
+    file: str,
+    to: Literal["authors", "audacity", "csv"],
+    output: str,
+    seconds: float = 10.0,
+    manifest: str | None = None,
+) -> None:
+    """Write annotations in another format: the planer authors' CSV, label tracks of Audacity, or a plain CSV.
+
+    Args:
+        file: CSV of annotations, label track of Audacity, or folder of label tracks.
+        to: Format to write.
+        output: File to write, or for Audacity a folder, with one label track per clip.
+        seconds: Length of a clip, s; it determines the position in its minute of a clip named …_K.
+        manifest: The manifest.csv of sliced recordings, if the annotations are of whole recordings.
+
+    Raises:
+        DataError: As `convert_annotations`.
+    """
+    intervals = convert_annotations(
+        Path(file), to, Path(output), seconds, None if manifest is None else Path(manifest)
+    )  # fmt: skip
+    print(f"{intervals:,} intervals in {output}")
+
+
 @dataclass(frozen=True)
 class _DataSet:
-    """Clips of a data set, and how long those are whose files say it.
+    """Clips of a data set.
 
     Attributes:
         test: Test clips.
-        training: Number of training clips, None where the folders do not tell.
-        normal: Number of normal test clips, None where the folders do not tell.
+        training: Number of training clips, None where the folders do not say.
+        normal: Number of normal test clips, None where the folders do not say.
         seconds: Length of each test clip in seconds by its name.
     """
 
@@ -86,7 +112,7 @@ class _DataSet:
         if not root.is_dir():
             raise DataError(f"--root {root} is not a folder; name the folder of the data set")
         if not (root / "evaluation").is_dir() and not (root / "test").is_dir():
-            # No folder says what is normal, so any clip may be annotated.
+            # No folder says which clips are normal, so any may be annotated.
             clips = [replace(clip, label=1, anomaly_type=UNNAMED_ANOMALY) for clip in scan_files(root).test]
             return cls(clips, None, None, _lengths(clips, clip_seconds))
         layout = scan_planer(root) if (root / "evaluation").is_dir() else scan_audio_folder(root)

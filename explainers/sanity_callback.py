@@ -1,6 +1,7 @@
 """The callback that checks explainers on a few clips of an evaluation."""
 
 import csv
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
@@ -14,8 +15,7 @@ from torch import Tensor
 
 from explainers.base import Explainer
 from explainers.callback import AttributionMaps
-from explainers.sanity.perturbation import infidelity, max_sensitivity
-from explainers.sanity.randomisation import parameter_randomisation
+from explainers.sanity import infidelity, max_sensitivity, parameter_randomisation
 from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import whole_file
@@ -57,7 +57,7 @@ class SanityChecks(Callback):
     ``/max_sensitivity/{explainer}``. See `parameter_randomisation`, `infidelity` and `max_sensitivity`.
 
     This explains each clip again stages + radius_samples + 2 times, with 9 stages and the defaults 14 times, so
-    two clips cost as much as 28 explained ones. It has to stand behind `AttributionMaps`.
+    two clips cost as much as 28 explained ones. It has to come after `AttributionMaps`.
 
     Args:
         clips: Clips that are checked, the explained ones of lowest index; 0 checks nothing.
@@ -97,13 +97,21 @@ class SanityChecks(Callback):
         self.seed = seed
         self._kept: dict[int, tuple[str, Tensor]] = {}
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that the maps will be there.
+
+        Raises:
+            ConfigurationError: If no `AttributionMaps` comes before this callback.
+        """
+        before = itertools.takewhile(lambda callback: callback is not self, trainer.callbacks)  # type: ignore[attr-defined]
+        if self.clips and stage != "fit" and not any(isinstance(callback, AttributionMaps) for callback in before):
+            raise ConfigurationError("SanityChecks needs AttributionMaps, which has to come before it in the callbacks")
+
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with no clip."""
         self._kept.clear()
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with no clip."""
-        self._kept.clear()
+    on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_batch_end(
         self,
@@ -114,20 +122,14 @@ class SanityChecks(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep explained clips."""
-        self._keep(outputs, batch)
+        """Keep the explained clips that are among the first by index so far."""
+        if "explained" not in outputs:
+            return
+        for row in torch.nonzero(outputs["explained"]).flatten().tolist():
+            self._kept[int(batch["index"][row])] = (batch["name"][row], batch["spectrogram"][row].clone())
+        self._kept = {index: self._kept[index] for index in sorted(self._kept)[: self.clips]}
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep explained clips."""
-        self._keep(outputs, batch)
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check what `validate` kept; validation inside `fit` checks nothing."""
@@ -137,14 +139,6 @@ class SanityChecks(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check what was kept."""
         self._check(trainer, pl_module, "test")
-
-    def _keep(self, outputs: Any, batch: Any) -> None:
-        """Keep the explained clips that are among the first by index so far."""
-        if "explained" not in outputs:
-            return
-        for row in torch.nonzero(outputs["explained"]).flatten().tolist():
-            self._kept[int(batch["index"][row])] = (batch["name"][row], batch["spectrogram"][row].clone())
-        self._kept = {index: self._kept[index] for index in sorted(self._kept)[: self.clips]}
 
     def _check(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         first = sorted({index for indices in gather_objects(list(self._kept)) for index in indices})[: self.clips]

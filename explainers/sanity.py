@@ -1,4 +1,8 @@
-"""Cascading parameter randomisation: a map of what the model learned can't survive that the model forgets it."""
+"""Sanity checks of explainers: do their maps depend on what the model learned, and on little else?
+
+Cascading parameter randomisation (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018), infidelity and
+maximum sensitivity (Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from captum.metrics import infidelity as captum_infidelity
+from captum.metrics import sensitivity_max
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from explainers.base import Explainer
+from explainers.base import Explainer, frozen_eval, reproducible
 from lightning_modules.errors import ConfigurationError
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -21,15 +27,15 @@ def parameter_randomisation(
 ) -> dict[str, dict[str, Tensor]]:
     """Compare maps of the trained module with maps of one whose stages are randomised, output first.
 
-    The cascading test of Adebayo et al., "Sanity Checks for Saliency Maps" (NeurIPS 2018): after each stage that
+    The cascading test of Adebayo et al. (2018): after each stage that
     loses its weights, with those before it lost already, every clip is explained again. Maps are compared as
     they are, with their signs, because a frame curve sums them with their signs. Near 0 a method depends on the
     weights; one that stays near 1, as a method that never looks at the model does, explains something else.
     Error maps keep some correlation by nature: random weights reconstruct next to nothing, which leaves the
     squared spectrogram, and loud cells are often those with large errors.
 
-    The module's weights and buffers are afterwards what they were, whatever happens. Costs one explanation a
-    clip, explainer and stage, and one more for the trained module.
+    The module's weights and buffers are afterwards what they were, whatever happens. Costs one explanation
+    per clip, explainer and stage, and one more for the trained module.
 
     Args:
         module: The explained module.
@@ -141,3 +147,89 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     with np.errstate(invalid="ignore"):
         correlation = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return torch.from_numpy(correlation)
+
+
+def infidelity(
+    explainer: Explainer,
+    x: Tensor,
+    attributions: Tensor,
+    noise_std: float = 0.01,
+    n_samples: int = 10,
+    seed: int = 0,
+) -> Tensor:
+    """Share of the score's changes under small noise that a map does not account for.
+
+    With noise n in each cell, independent and Gaussian, a clip's score changes by Δ = f(x) − f(x − n), for which
+    the map φ accounts as n·φ. The infidelity E[(β n·φ − Δ)²], with the factor β that suits the map best, because
+    maps differ in their units, is divided by E[Δ²], because loud clips change more.
+
+    The noise has to be small for the score, which is quadratic, to change in proportion: with more than about
+    0.1 dB, the error of the noise itself outweighs all that depends on where it falls. And it has both signs, so
+    only a map of signed slopes can account for it: maps of magnitudes or contributions hardly differ from chance.
+
+    Args:
+        explainer: Whose scalar is explained.
+        x: Spectrograms (B, F, T), dB.
+        attributions: The explainer's maps of x (B, F, T).
+        noise_std: Standard deviation of the noise, dB.
+        n_samples: Noisy copies per clip. Costs 2 · n_samples + 2 forward passes per clip.
+        seed: Another seed, other noise; a clip's noise does not depend on its batch.
+
+    Returns:
+        Infidelity (B,) in [0, 1], lower is better: 0 for the gradient of a linear score, on average
+        1 − 1 / n_samples for a random map, because β is fitted; NaN where the score does not change.
+    """
+
+    def perturb(clips: Tensor) -> tuple[Tensor, Tensor]:
+        noise = noise_std * torch.randn_like(clips)
+        return noise, clips - noise
+
+    def measure(clip: Tensor, attribution: Tensor, normalize: bool) -> Tensor:
+        def in_passes() -> Tensor:
+            with reproducible(clip, seed):
+                return captum_infidelity(
+                    explainer.score,
+                    perturb,
+                    clip,
+                    attribution,
+                    n_perturb_samples=n_samples,
+                    max_examples_per_batch=min(n_samples, explainer.rows_per_pass(clip)),
+                    normalize=normalize,
+                )
+
+        return explainer.retry_on_oom(clip, in_passes)
+
+    values = []
+    with frozen_eval(explainer.module):
+        for clip, attribution in zip(x.clone().split(1), attributions.clone().split(1), strict=True):
+            unexplained = measure(clip, attribution, normalize=True).clamp_min(0)
+            # A map of zeros leaves all of the changes unexplained.
+            values.append(unexplained / measure(clip, torch.zeros_like(clip), normalize=False))
+    return torch.cat(values)
+
+
+def max_sensitivity(explainer: Explainer, x: Tensor, radius: float = 0.1, n_samples: int = 3, seed: int = 0) -> Tensor:
+    """How much a map changes at most, relative to its own norm, when the clip changes by next to nothing.
+
+    Clips are drawn uniformly from the cube of half side `radius` around each clip. Explainers that draw samples
+    draw others for another clip, so their own randomness counts.
+
+    Args:
+        explainer: Explains the clips.
+        x: Spectrograms (B, F, T), dB.
+        radius: Largest change of a cell, dB.
+        n_samples: Changed copies per clip. Costs n_samples + 1 explanations per clip.
+        seed: Another seed, other copies; a clip's copies do not depend on its batch.
+
+    Returns:
+        Maximum sensitivity (B,), at least 0, lower is better; about √2 for maps that are noise.
+    """
+
+    def explain(clips: tuple[Tensor]) -> tuple[Tensor]:
+        return (explainer.attribute(clips[0]),)
+
+    values = []
+    for clip in x.split(1):
+        with reproducible(clip, seed):
+            values.append(sensitivity_max(explain, clip, perturb_radius=radius, n_perturb_samples=n_samples))
+    return torch.cat(values)
