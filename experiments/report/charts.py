@@ -17,8 +17,9 @@ import vl_convert
 
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import NOT_ABOVE, Evidence
-from experiments.report.figures.style import explainer_label, model_styles, readable
+from experiments.report.figures.style import model_styles, readable
 from experiments.report.html import Image
+from explainers.registry import explainer_label
 from metrics.measures import MEASURES, REFERENCES
 
 DECIMALS = 5
@@ -36,6 +37,8 @@ _CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
 _NUMBERS = [
     "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "p", *REFERENCES, "published",
 ]  # fmt: skip
+
+_REFERENCE_DASHES = [[5, 2, 1, 2], [1, 3], [8, 3]]
 
 _CHECKS = {
     "randomisation": "Parameter randomisation",
@@ -140,7 +143,8 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
         f" && [{', '.join(f'model_{i}' for i in range(len(models)))}][datum.model]"
         f" && [{', '.join(f'explainer_{i}' for i in range(len(explainers)))}][datum.explainer]"
     )
-    scales = _Scales(comparison, models, explainers)
+    references = [label for name, label in REFERENCES.items() if rows[name].notna().any()]
+    scales = _Scales(comparison, models, explainers, references)
     spec = _specification(
         _curves(scales).transform_filter(chosen).transform_calculate(**scales.labels),
         _dots(scales).transform_filter(chosen).transform_calculate(**scales.labels),
@@ -194,9 +198,12 @@ class _Scales:
         comparison: The runs.
         models: Labels of the models in their order.
         explainers: Names of the explainers in their order.
+        references: Labels of the references that are drawn.
     """
 
-    def __init__(self, comparison: Comparison, models: Sequence[str], explainers: Sequence[str]) -> None:
+    def __init__(
+        self, comparison: Comparison, models: Sequence[str], explainers: Sequence[str], references: Sequence[str] = ()
+    ) -> None:
         self._numbers = {"model": list(models), "explainer": list(explainers)}
         names = [explainer_label(name) for name in explainers]
         self.labels = {
@@ -206,12 +213,13 @@ class _Scales:
         styles = model_styles({label: comparison.models[label].objective for label in comparison.models})
         # Lighter on dark pages, where the style sheet lowers the strength.
         colours = [f"color-mix(in oklab, {styles[label].colour} var(--strength), white)" for label in models]
-        scale = alt.Scale(domain=list(models), range=colours)
-        self.colour = alt.Color("model_label:N", title=None, scale=scale)
-        self.plain_colour = alt.Color("model_label:N", title=None, scale=scale, legend=None)
-        self.fill = alt.Fill("model_label:N", title=None, scale=scale, legend=None)
         dashes = [[1, 0] if styles[label].line == "-" else list(styles[label].line[1]) for label in models]
-        self.dash = alt.StrokeDash("model_label:N", title=None, scale=alt.Scale(domain=list(models), range=dashes))
+        entries = [*models, *references]
+        colour = alt.Scale(domain=entries, range=[*colours, *[_MUTED] * len(references)])
+        dash = alt.Scale(domain=entries, range=[*dashes, *_REFERENCE_DASHES[: len(references)]])
+        self.colour = alt.Color("model_label:N", title=None, scale=colour)
+        self.fill = alt.Fill("model_label:N", title=None, scale=colour, legend=None)
+        self.dash = alt.StrokeDash("model_label:N", title=None, scale=dash)
         self.lane = alt.YOffset("model_label:N", sort=list(models))
         self.row = alt.Y("explainer_label:N", title=None, sort=names, axis=alt.Axis(labelColor=_INK, labelLimit=150))
         self.facet = alt.Facet("explainer_label:N", title=None, sort=names)
@@ -238,19 +246,13 @@ def _curves(scales: _Scales) -> alt.FacetChart:
     x = alt.X("percentile:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(tickMinStep=1))
     base = alt.Chart().encode(x=x)
     references = (
-        base.mark_line(strokeWidth=1, color=_MUTED)
-        .encode(
-            y=alt.Y("mean(level):Q", title=None),
-            strokeDash=alt.StrokeDash(
-                "reference:N", title=None, scale=alt.Scale(range=[[5, 2, 1, 2], [1, 3], [8, 3]]),
-                sort=list(REFERENCES.values()),
-            ),
-        )
+        base.mark_line(strokeWidth=1)
+        .encode(y=alt.Y("mean(level):Q", title=None), color=scales.colour, strokeDash=scales.dash)
         .transform_filter("show_references")
-        .transform_fold(list(REFERENCES), ["key", "level"])
+        .transform_fold(list(REFERENCES), ["reference", "level"])
         .transform_filter("isValid(datum.level)")
-        .transform_calculate(reference=f"{json.dumps(REFERENCES)}[datum.key]")
-    )  # fmt: skip
+        .transform_calculate(model_label=f"{json.dumps(REFERENCES)}[datum.reference]")
+    )
     of_model = base.encode(color=scales.colour)
     chance = of_model.transform_filter("show_chance && isValid(datum.chance)")
     published = of_model.transform_filter("show_published && isValid(datum.published)")
@@ -277,13 +279,13 @@ def _curves(scales: _Scales) -> alt.FacetChart:
             y="mean:Q", **_facts()
         ),
     ]
-    chart = alt.layer(*layers).resolve_scale(strokeDash="independent").properties(height=170)
+    chart = alt.layer(*layers).properties(height=170)
     return chart.facet(facet=scales.facet, data=_DATA, columns=3)
 
 
 def _dots(scales: _Scales) -> alt.LayerChart:
     """One row per explainer and model with the values at the chosen percentile, or the nearest that was measured."""
-    base = alt.Chart().encode(y=scales.row, yOffset=scales.lane, color=scales.plain_colour)
+    base = alt.Chart().encode(y=scales.row, yOffset=scales.lane, color=scales.colour)
     chance = base.transform_filter("show_chance && isValid(datum.chance)")
     published = base.transform_filter("show_published && isValid(datum.published)")
     runs = base.transform_calculate(run="split(datum.runs, ' ')").transform_flatten(["run"])
@@ -341,7 +343,7 @@ def _check_dots(scales: _Scales) -> alt.Chart:
     """One row per explainer and model."""
     chart = alt.Chart(_DATA).mark_point(filled=True, size=60, opacity=1)
     return chart.encode(
-        x=alt.X("mean:Q", title=None), y=scales.row, yOffset=scales.lane, color=scales.plain_colour, **_facts()
+        x=alt.X("mean:Q", title=None), y=scales.row, yOffset=scales.lane, color=scales.colour, **_facts()
     ).properties(height=alt.Step(14), width=600)
 
 
@@ -356,6 +358,7 @@ def _facts(**further: str) -> dict[str, Any]:
         "chance": _number("chance"),
         "p against chance": f"!isValid(datum.p) ? null : datum.p < 0.001 ? '< 0.001' : {_format('p')}",
         "published": _number("published"),
+        **{label.lower(): _number(name) for name, label in REFERENCES.items()},
     }
     # Missing facts are left out rather than shown as null.
     objects = [f"({text}) == null ? {{}} : {{'{name}': {text}}}" for name, text in texts.items()]

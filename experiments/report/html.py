@@ -10,13 +10,13 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from experiments.report.figures.output import Format, render
-from experiments.report.tables import Table
+from experiments.report.table import Table
 
 _MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "webp": "image/webp"}
 
@@ -48,10 +48,23 @@ class Folded:
 
 
 @dataclass(frozen=True)
-class Sentences:
-    """A list of sentences, or of findings with a `level` and a `text`; those after the first `shown` are folded."""
+class Remark:
+    """A sentence and how serious it is.
 
-    texts: Sequence[Any]
+    Attributes:
+        level: "info" describes, a "warning" makes results doubtful, an "error" makes data unusable.
+        text: The sentence.
+    """
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """A list of remarks; those after the first `shown` are folded."""
+
+    remarks: Sequence[Remark]
     shown: int
 
 

@@ -19,7 +19,8 @@ from experiments.commands.describe.clips import annotated_seconds, duration_text
 from experiments.commands.describe.confounds import LEVEL, Confound, confounds
 from experiments.commands.describe.tables import Row, level_text, text_table
 from experiments.report.figures.style import readable
-from experiments.report.tables import Table
+from experiments.report.html import Remark
+from experiments.report.table import Table
 from lightning_modules.wording import counted, join
 
 _NAMED = 3
@@ -30,19 +31,15 @@ _MOST_ROWS = 50
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Remark):
     """Something to know about a data set.
 
     Attributes:
-        level: "info" describes the set, a "warning" makes results doubtful, an "error" makes clips or tests unusable.
-        text: One sentence.
         table: The clips or properties that it is about.
         flag: The word for it in the CSV of clips.
         clips: The clips that have the flag.
     """
 
-    level: Literal["info", "warning", "error"]
-    text: str
     table: Table | None = None
     flag: str = ""
     clips: tuple[SurveyedClip, ...] = ()

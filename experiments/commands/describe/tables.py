@@ -21,7 +21,7 @@ from experiments.commands.describe.clips import (
     medium_of,
 )
 from experiments.report.figures.style import readable
-from experiments.report.tables import MISSING, Cell, Table
+from experiments.report.table import MISSING, Cell, Table
 
 Row = Sequence[str | int]
 

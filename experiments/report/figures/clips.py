@@ -32,13 +32,12 @@ from experiments.report.figures.style import (
     TEXT_WIDTH,
     WIDTH,
     explainer_colour,
-    explainer_label,
-    explainer_unit,
     readable,
     styled,
     verbatim,
 )
 from explainers.examples import Example
+from explainers.registry import explainer_label, explainer_unit
 from metrics.functional import segment_mask
 from metrics.measures import HEADLINE_PERCENTILE
 

@@ -20,12 +20,12 @@ from experiments.report.figures.style import (
     LineStyle,
     ModelStyle,
     explainer_colour,
-    explainer_label,
     explainer_marker,
     model_styles,
     styled,
     verbatim,
 )
+from explainers.registry import explainer_label
 from lightning_modules.wording import counted
 from metrics.measures import MEASURES, REFERENCES, Measure
 
