@@ -400,6 +400,12 @@ def _tests(tests: dict[str, dict[str, float]], key: str) -> pd.DataFrame:
     return frame
 
 
+def at_headline(comparison: Comparison, evidence: Evidence) -> pd.DataFrame:
+    """The rows of `Evidence.explanations` over all clips at the percentile that tables show."""
+    rows = evidence.explanations
+    return rows[(rows["percentile"] == comparison.percentile) & (rows["anomaly_type"] == "")]
+
+
 def paired_verdict(difference: float, low: float, high: float, p: float) -> str:
     """Whether a difference is higher or lower than 0, or open.
 
