@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.report import published
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import Comparison, Model
-from experiments.report.evidence import LEVEL_ALONE, Evidence, at_headline
+from experiments.report.evidence import LEVEL, LEVEL_ALONE, Evidence, at_headline
 from experiments.report.figures.style import readable
 from experiments.report.table import (
     MISSING,
@@ -35,9 +35,9 @@ Columns = dict[str, list[Cell]]
 """Cells of a group of rows, by the column's heading."""
 
 _CHANCE = (
-    "Chance: mean over circular shifts of each clip's curve. p: permutation test against these shifts, one-sided{best}, "
-    "with Holm's correction over a model's explainers. Verdict: whether p (Holm) is below 0.05; an explanation above "
-    "its own shifted curves need not be above random frames or all frames."
+    "Chance: mean over circular shifts of each clip's curve. p: permutation test against these shifts, "
+    "one-sided{best}; p (Holm): corrected over a model's explainers. Verdict: whether p (Holm) is below 0.05; an "
+    "explanation above its own shifted curves need not be above random frames or all frames."
 )
 _PAIRED = (
     "p: Wilcoxon's signed-rank test over clips, two-sided; p (Holm): corrected over the {family}. 95 %: bootstrap "
@@ -106,7 +106,7 @@ def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
     areas = evidence.detection[evidence.detection["anomaly_type"] == ""]
     columns: Columns = {"Runs": [Cell(_runs(model)) for model in models.values()]}
     for key, score in SCORES.items():
-        for area, name in AREAS.items() if key != "level" else ():
+        for area, name in AREAS.items() if key != LEVEL else ():
             found = areas[(areas["score"] == key) & (areas["measure"] == area)].set_index("model").reindex(models)
             heading = f"{name}, {score.label}" if score.label else name
             columns[heading] = number_cells(found["mean"], found["sd"], "max")
@@ -519,7 +519,7 @@ def _n_clips(comparison: Comparison) -> str:
 
 def _chance_note(comparison: Comparison, best: bool = False) -> str:
     """How chance levels, p-values and verdicts are found, where the runs have them."""
-    allowed = ", and allows for the choice of the percentile" if best else ""
+    allowed = ", allowing for the choice of the percentile" if best else ""
     return f" {_CHANCE.format(best=allowed)}" if comparison.explanations["chance"].notna().any() else ""
 
 
