@@ -50,7 +50,7 @@ class Command:
         """
         module, _, function = self.target.partition(":")
         target = getattr(import_module(module), function)
-        if self.is_stage or function == "run_detect":
+        if self.is_stage:
             target(name, arguments)
         else:
             target(**self._parse(target, name, arguments))
@@ -113,9 +113,6 @@ COMMANDS: dict[str, Command] = {
     "validate": Command(_STAGE, "evaluate a trained model on the validation clips"),
     "test": Command(_STAGE, "detect, explain and measure the explanations on the test clips"),
     "predict": Command(_STAGE, "score and explain recordings without labels"),
-    "detect": Command(
-        "experiments.detectors.command:run_detect", "fit and test a baseline detector: SVM, forest or kNN"
-    ),
     "study": Command(
         "experiments.study.command:study",
         "train and test variants over seeds, and report on them",
@@ -147,11 +144,6 @@ COMMANDS: dict[str, Command] = {
         "describe a data set and check it for problems",
         {"folder": "folder of the data set"},
     ),
-    "data compare": Command(
-        "experiments.commands.likeness:compare",
-        "compare the simulator with a recording",
-        {"reference": "recording or spectrogram of a planer in normal running: .wav, .flac, .pt or .npy"},
-    ),
     "annotations check": Command(
         "experiments.commands.annotations:check",
         "check annotations and count what they annotate",
@@ -175,7 +167,6 @@ COMMANDS: dict[str, Command] = {
     "download annotations": _download("download_annotations", "download the annotations of the planer set"),
     "download dcase2020": _download("download_dcase2020", "download a machine of DCASE 2020 Task 2"),
     "download dcase2022": _download("download_dcase2022", "download a machine of DCASE 2022 Task 2"),
-    "bench": Command("experiments.bench.command:bench", "benchmark against a reference implementation"),
 }
 """Every command by its name, whose second word is an action, as in `faithful-aad data describe`."""
 

@@ -27,14 +27,21 @@ from experiments.cli.errors import configuration_errors
 from experiments.runs.config import read_yaml
 from experiments.runs.folder import RunFolder
 from explainers import AttributionMaps
-from lightning_modules import Autoencoder, MaskedAutoencoder, ReconstructionModule
+from lightning_modules import (
+    AnomalyDetector,
+    Autoencoder,
+    IsolationForest,
+    MaskedAutoencoder,
+    NearestNeighbours,
+    OneClassSVM,
+)
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.wording import counted
 from metrics.callbacks import Faithfulness
 
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
 CHOICES = {
-    "model": (Autoencoder, MaskedAutoencoder),
+    "model": (Autoencoder, MaskedAutoencoder, OneClassSVM, IsolationForest, NearestNeighbours),
     "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule, MIMIIDataModule),
 }
 
@@ -73,7 +80,6 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
         return arguments
     run = RunFolder(runs[-1])
-    run.require_no_detector(stage)
     config = run.require_fit_config()
     _require_settings(config, str(config))
     # Also in place of the --ckpt_path of a training that began with another run's checkpoint.
@@ -172,7 +178,7 @@ def check_numbers(config: Any) -> None:
 
 
 def check_callbacks(
-    callbacks: Iterable[Callback], model: ReconstructionModule, data: SpectrogramDataModule, stage: str
+    callbacks: Iterable[Callback], model: AnomalyDetector, data: SpectrogramDataModule, stage: str
 ) -> None:
     """Check that the callbacks can do with a model and its data what their settings say.
 
@@ -182,7 +188,7 @@ def check_callbacks(
     for callback in callbacks:
         if isinstance(callback, AttributionMaps):
             callback.check(model, stage)
-        if isinstance(callback, Faithfulness):
+        if isinstance(callback, Faithfulness) and model.reconstructs:
             with configuration_errors():
                 callback.check(data.n_frames)
 

@@ -46,7 +46,7 @@ from experiments.runs.scalars import CheckpointedScalars
 from experiments.tracking.loggers import WandbSettings, build_loggers
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps, SanityChecks
-from lightning_modules import ConfigurationError, ReconstructionModule
+from lightning_modules import AnomalyDetector, ConfigurationError
 from lightning_modules.base import check_checkpoint
 from lightning_modules.errors import TrainingError, first_line
 from lightning_modules.files import write_atomically
@@ -101,7 +101,7 @@ class ExperimentCLI(LightningCLI):
         # Interpolations in a YAML file count from that file's top, as its author reads them.
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
-            model_class=ReconstructionModule,
+            model_class=AnomalyDetector,
             subclass_mode_model=True,
             datamodule_class=SpectrogramDataModule,
             subclass_mode_data=True,
@@ -187,7 +187,7 @@ class ExperimentCLI(LightningCLI):
                 )
             own = config["callbacks"] or []
             own = own if isinstance(own, list) else [own]
-            config["callbacks"] = [*own, *run_checkpoints(own, self._run)]
+            config["callbacks"] = [*own, *run_checkpoints(own, self._run, self.model.monitor)]
         with scheduler_errors():
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
@@ -208,7 +208,6 @@ class ExperimentCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint, explainers, data and the trainer's limits before anything is written."""
-        self._run.require_no_detector(self._stage)
         self._resume = ResumePoint()
         cautions = [self._check_fit() if self._stage == "fit" else self._check_trained()]
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]

@@ -27,18 +27,19 @@ _NAMES = ("best", "last")
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps ``best.ckpt``, by validation loss, or ``last.ckpt``, whatever other ModelCheckpoints keep beside them.
+    """Keeps ``best.ckpt``, by validation loss where there is one, or ``last.ckpt``, whatever other ModelCheckpoints keep beside them.
 
     Both are written at the end of an epoch, so that a resumed training begins with the next one.
 
     Args:
         filename: `best` or `last`.
+        monitor: The metric whose minimum is kept, None to keep the last epoch.
     """
 
-    def __init__(self, filename: str) -> None:
+    def __init__(self, filename: str, monitor: str | None) -> None:
         super().__init__(
             filename=filename,
-            monitor="val/loss" if filename == "best" else None,
+            monitor=monitor,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
@@ -53,12 +54,13 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | here | {"kth_best_model_path": str(path) if scores else ""})
 
 
-def run_checkpoints(others: Iterable[Any], folder: RunFolder) -> list[RunCheckpoint]:
+def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | None) -> list[RunCheckpoint]:
     """The callbacks that keep the checkpoints of a run.
 
     Args:
         others: The trainer's own callbacks.
         folder: The run.
+        monitor: The metric that tells the best epoch, None where the last one is the best.
 
     Raises:
         ConfigurationError: If one of these monitors what is never logged, or would overwrite a checkpoint of the run.
@@ -79,7 +81,7 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder) -> list[RunCheckpo
                     f"{of_trainer} would overwrite best.ckpt or last.ckpt, which fit keeps; give it another filename "
                     "and no save_last, or a dirpath"
                 )
-    return [RunCheckpoint(name) for name in _NAMES]
+    return [RunCheckpoint("best", monitor), RunCheckpoint("last", None)]
 
 
 def complete_best(folder: RunFolder) -> None:

@@ -13,12 +13,11 @@ from yaml import Mark, MarkedYAMLError
 from datamodules.frontend import FrontEndSettings
 from lightning_modules.errors import ConfigurationError, first_line
 
-OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
+BASELINES = {"OneClassSVM": "One-class SVM", "IsolationForest": "Isolation forest", "NearestNeighbours": "kNN"}
+"""Labels of the baseline detectors, which reconstruct nothing that could be explained."""
+
+OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE", **BASELINES}
 """What each LightningModule's objective is called in tables and figures."""
-
-DETECTOR_LABELS = {"one_class_svm": "One-class SVM", "knn": "kNN"}
-"""Reference detectors whose label is more than their name with a capital letter."""
-
 
 def read_yaml(path: Path, *, resolve: bool = True) -> Any:
     """Read a YAML file.
@@ -69,21 +68,25 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
+def model_class(config: dict[str, Any]) -> str:
+    """Name of the LightningModule's class in a configuration, "" where it names none."""
+    return str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
+
+
 def objective_name(config: dict[str, Any]) -> str:
-    """Name the objective of a configuration, or the reference detector where it trains no model.
+    """What tables and figures call the model of a configuration.
 
     Example:
         >>> objective_name({"model": {"class_path": "lightning_modules.MaskedAutoencoder"}})
         'MAE'
-        >>> objective_name({"detector": {"name": "isolation_forest"}})
-        'Isolation forest'
     """
-    detector = config.get("detector")
-    if detector and not config.get("model"):
-        name = str(detector["name"] if isinstance(detector, dict) else detector)
-        return DETECTOR_LABELS.get(name, name.replace("_", " ").capitalize())
-    name = str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
+    name = model_class(config)
     return OBJECTIVES.get(name, name or "model")
+
+
+def is_baseline(config: dict[str, Any]) -> bool:
+    """Whether the model of a configuration is a baseline detector."""
+    return model_class(config) in BASELINES
 
 
 def frames_per_second(config: dict[str, Any]) -> float:

@@ -60,36 +60,6 @@ class RunFolder:
         """The configuration that the run was trained with."""
         return self.path / "fit" / CONFIG_FILE
 
-    @property
-    def detector(self) -> str | None:
-        """The baseline detector whose results lie here, None where there is none.
-
-        Raises:
-            ConfigurationError: If the configuration that it was tested with is damaged.
-        """
-        path = self.path / "test" / CONFIG_FILE
-        if self.fit_config.is_file() or not path.is_file():
-            return None
-        settings = read_config(path).get("detector")
-        return str(settings["name"]) if isinstance(settings, dict) and "name" in settings else None
-
-    def require_no_detector(self, stage: str) -> None:
-        """Reject a stage of a model in the folder of a baseline detector.
-
-        Raises:
-            ConfigurationError: If `detect` made the run.
-        """
-        if self.detector is not None:
-            instead = (
-                "a model needs a folder of its own: name another"
-                if stage == "fit"
-                else f"baseline detectors do not support {stage} yet: name a run of faithful-aad fit"
-            )
-            raise ConfigurationError(
-                f"--run {self.path} is a run of the baseline detector {self.detector}, which faithful-aad detect fits "
-                f"and tests and report reads; {instead}"
-            )
-
     def require_fit_config(self) -> Path:
         """The configuration that the run was trained with.
 
@@ -137,9 +107,8 @@ class RunFolder:
         for name, size in sizes:
             path = self.path / stage / name
             if not path.is_file() or path.stat().st_size != size:
-                command = "detect" if self.detector else stage
                 wrong = "has changed since it was written" if path.is_file() else "is missing"
-                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {command} --run {self.path} again")
+                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {stage} --run {self.path} again")
 
     def mark(self, stage: str) -> Path:
         """The file that marks a stage as finished."""

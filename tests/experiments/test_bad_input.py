@@ -138,7 +138,7 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
     [
         (["--model.patch_size", "7"], "patch_size=7 does not divide the input of 80 mel bands × 400 frames"),
         (["--data.n_frames", "10"], "n_frames=10"),
-        (["--model.num_heads", "7"], "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
+        (["--model.backbone.num_heads", "7"], "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
         (["--model.backbone", "resnet"], "'resnet' does not exist; choose one of skip_cae_transformer"),
         (["--attributions.explainers", "[lime]"], "'lime' does not exist; choose from error_map, saliency"),
         (["--model", "Autoencoda"], "--model Autoencoda does not exist; choose one of Autoencoder, MaskedAutoencoder"),
@@ -165,8 +165,8 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--trainer.limit_val_batches", "0.01"], r"limit_val_batches 0\.01 of 1 batches leaves nothing to validate"),
         (["--trainer.overfit_batches", "0.01"], r"--trainer\.overfit_batches 0\.01 of 1 batches leaves nothing"),
         *((["--model." + name, "-1"], rf"--model\.{name} is -1(\.0)?; it must be ") for name in MODEL_NUMBERS),
-        (["--model.learning_rate", "0"], r"--model\.learning_rate is 0\.0; it must be above 0"),
-        (["--model.restart_epochs", "0"], r"--model\.restart_epochs is 0; it must be at least 1"),
+        (["--model.learning_rate", "0"], r"learning_rate=0\.0 is not valid; it must be above 0"),
+        (["--model.restart_epochs", "0"], "restart_epochs=0 is not valid; it must be at least 1"),
         (["--data.batch_size", "1" + 20 * "0"], r"--data\.batch_size is 10*; it must be from 1 to"),
         (["--data.num_workers", "5000"], r"--data\.num_workers is 5000; it must be from 0 to 256"),
         (["--data.reference_level", "1e38"], r"--data\.reference_level is 1e\+38; it must be from -200 to 200 dB"),
@@ -377,7 +377,7 @@ def small_disk(folder):
 
 def small_training(simulated):
     options = ["--data", "PlanerDataModule", "--data.root", str(simulated), *TRAIN, "--data.n_frames", "80"]
-    options += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.num_heads", "10"]
+    options += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     return [*options, "--trainer.enable_model_summary", "false", "--trainer.limit_train_batches", "1"]
 
 

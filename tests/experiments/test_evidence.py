@@ -221,7 +221,7 @@ def test_masked_scores_count_on_their_own(run_maker, tmp_path):
 def test_reference_detectors_come_last(run_maker, tmp_path):
     detector = run_maker(f1=None, examples=False).write(tmp_path / "forest")
     (detector / "fit" / "config.yaml").unlink()
-    (detector / "test" / "config.yaml").write_text("detector: {name: isolation_forest}\n")
+    (detector / "test" / "config.yaml").write_text("model: {class_path: lightning_modules.IsolationForest}\n")
     model = run_maker("MAE").write(tmp_path / "mae")
     comparison = load_comparison([detector, model])
     assert list(comparison.groups) == ["MAE", "Isolation forest"]

@@ -184,12 +184,12 @@ def test_the_place_in_a_study_is_read(run_maker, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "label"), [("one_class_svm", "One-class SVM"), ("nearest_neighbour", "Nearest neighbour")]
+    ("name", "label"), [("OneClassSVM", "One-class SVM"), ("LocalOutlierFactor", "LocalOutlierFactor")]
 )
-def test_a_reference_detector_is_a_run(run_maker, tmp_path, name, label):
+def test_a_baseline_detector_is_a_run(run_maker, tmp_path, name, label):
     folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
     shutil.rmtree(folder / "fit")
-    (folder / "test" / "config.yaml").write_text(f"detector: {{name: {name}, nu: 0.1}}\n")
+    (folder / "test" / "config.yaml").write_text(f"model: {{class_path: my.{name}, init_args: {{nu: 0.1}}}}\n")
     run = read_run(folder)
     assert (run.objective, run.learning, run.f1, run.examples) == (label, None, None, ())
     assert run.clips.has_roc

@@ -15,7 +15,7 @@ from experiments.report.summary import summarise
 from experiments.report.tables import all_tables
 
 CONFIG = Path(__file__).resolve().parents[2] / "experiments" / "configs" / "spliced.yaml"
-OPTIONS = ["--data.n_frames", "80", "--data.batch_size", "2", "--model.num_heads", "10", "--wandb.mode", "disabled"]
+OPTIONS = ["--data.n_frames", "80", "--data.batch_size", "2", "--wandb.mode", "disabled"]
 OPTIONS += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--trainer.accelerator", "cpu"]
 OPTIONS += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 OPTIONS += ["--attributions.explainers", "[error_map]", "--attributions.examples", "1"]

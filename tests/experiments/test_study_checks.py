@@ -60,12 +60,12 @@ def refuses(tmp_path, capsys):
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
             "grid: {model.backbone: [skip_cae, dense]}",
-            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and backbone=dense has none",
+            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and DenseAutoencoder has none",
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
         ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
-        ("fit: {model.learning_rate: -1}", "variants.MAE, fit: --model.learning_rate is -1.0; it must be above 0"),
+        ("fit: {model.learning_rate: -1}", "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid; it must be above 0"),
         ("fit: {trainer.accumulate_grad_batches: 0}", "variants.MAE, fit: --trainer.accumulate_grad_batches is 0; it"),
         (
             "test: {faithfulness.shifts: 80}",
