@@ -130,7 +130,9 @@ def interval_cells(lows: Iterable[float], highs: Iterable[float]) -> list[Cell]:
 
 def signed_cells(values: Iterable[float]) -> list[Cell]:
     """Differences as `signed_text` shows them."""
-    return [Cell(MISSING) if math.isnan(value) else Cell(signed_text(value), numbers=(("", value),)) for value in values]
+    return [
+        Cell(MISSING) if math.isnan(value) else Cell(signed_text(value), numbers=(("", value),)) for value in values
+    ]
 
 
 def p_cells(p_values: Iterable[float]) -> list[Cell]:

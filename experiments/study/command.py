@@ -83,7 +83,7 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
     """
     failed = [plan for plan in plans if not plan.is_tested()]
     if len(failed) < len(plans):
-        from experiments.report import report  # noqa: PLC0415  imports what a running study does not need
+        from experiments.report.command import report  # noqa: PLC0415  imports what a running study does not need
 
         report([str(folder)], str(folder / "report.html"))
     if failed:
