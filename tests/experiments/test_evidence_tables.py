@@ -15,7 +15,6 @@ from experiments.report.table import (
     Cell,
     Table,
     number_cells,
-    print_table,
     to_csv,
     to_latex,
     without_empty_columns,
@@ -28,7 +27,6 @@ from experiments.report.tables import (
     checks_table,
     masked_table,
     measure_table,
-    overview_table,
     paired_tables,
 )
 
