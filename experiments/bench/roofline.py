@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from experiments.bench.machine import Machine
 from experiments.bench.results import Result
-from experiments.report.figures.style import INK, MUTED, TEXT_WIDTH, explainer_label, styled, verbatim
+from experiments.report.figures.style import INK, MUTED, TEXT_WIDTH, styled, verbatim
+from explainers.registry import explainer_label
 
 _OURS = "#004488"
 _DECADES_AROUND = 0.5  # of the axis beyond the points
