@@ -71,12 +71,6 @@ def test_predictions_of_other_recordings_carry_no_mark(spliced, runs):
     assert not (run / "predict/provenance.json").exists()
 
 
-def test_a_detector_keeps_the_mark(spliced, tmp_path):
-    data = ["--data", "AudioFolderDataModule", "--data.root", str(spliced / "spliced"), "--data.n_frames", "80"]
-    assert main(["detect", "--run", str(tmp_path / "knn"), "--detector.name", "knn", *data]) == 0
-    assert json.loads((tmp_path / "knn/test/provenance.json").read_text())["constructed"] == "by splicing"
-
-
 def test_everything_that_is_reported_says_how_the_test_set_came_about(runs, tmp_path):
     run, control = runs
     comparison = load_comparison([run])
