@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from experiments.report.pairing import explainer_tests, paired_tests, pairs
 from run_folders import PERCENTILES
 from scipy import stats
 
@@ -16,6 +15,7 @@ from experiments.report.evidence import (
     chance_tests,
     detection_estimates,
 )
+from experiments.report.pairing import explainer_tests, paired_tests, pairs
 from lightning_modules import ConfigurationError
 from lightning_modules.files import write_rows
 from metrics.callbacks import AnnotationFScore, Faithfulness

@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+
+from experiments.report.comparison import load_comparison
+from experiments.report.evidence import Estimate
 from experiments.report.export import to_csv, to_latex, write_tables
+from experiments.report.tables import Cell, Table, all_tables, clips_table, measure_table
 from experiments.report.tables.checks import deletion_table, sanity_table
 from experiments.report.tables.detection import ablation_table
 from experiments.report.tables.paired import masked_error_table, paired_tables
 from experiments.report.tables.table import estimate_cells, without_empty_columns
-
-from experiments.report.comparison import load_comparison
-from experiments.report.evidence import Estimate
-from experiments.report.tables import Cell, Table, all_tables, clips_table, measure_table
 from lightning_modules.files import write_rows
 
 
