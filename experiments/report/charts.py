@@ -297,7 +297,7 @@ def _curves(scales: _Scales) -> alt.FacetChart:
         ),
     ]
     chart = alt.layer(*layers).properties(width=300, height=170)
-    return chart.facet(facet=scales.facet, data=_DATA, columns=_COLUMNS, bounds="flush")
+    return _by_explainer(chart, scales)
 
 
 def _dots(scales: _Scales) -> alt.LayerChart:
@@ -355,6 +355,10 @@ def _check_dots(scales: _Scales) -> alt.Chart:
     return chart.encode(
         x=alt.X("mean:Q", title=None), y=scales.row, yOffset=scales.lane, color=scales.colour, **_facts()
     ).properties(height=alt.Step(14), width=600)
+
+
+def _by_explainer(chart: alt.LayerChart, scales: _Scales) -> alt.FacetChart:
+    return chart.facet(facet=scales.facet, data=_DATA, columns=_COLUMNS, bounds="flush")
 
 
 def _facts(**further: str) -> dict[str, Any]:
