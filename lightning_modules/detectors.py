@@ -124,6 +124,8 @@ class NearestNeighbours(BaselineDetector):
         ConfigurationError: If there are fewer training clips than neighbours, or no neighbour is asked for.
     """
 
+    architecture_hparams = ("n_mels", "n_frames", "neighbours")
+
     def __init__(self, n_mels: int = 80, n_frames: int = 400, neighbours: int = 3) -> None:
         super().__init__(n_mels, n_frames)
         self.save_hyperparameters()
@@ -172,6 +174,8 @@ class OneClassSVM(BaselineDetector):
         ConfigurationError: If nu is out of range.
     """
 
+    architecture_hparams = ("n_mels", "n_frames", "nu")
+
     def __init__(self, n_mels: int = 80, n_frames: int = 400, nu: float = 0.5) -> None:
         super().__init__(n_mels, n_frames)
         self.save_hyperparameters()
@@ -179,22 +183,24 @@ class OneClassSVM(BaselineDetector):
         self.nu = nu
 
     def learn(self, x: NDArray[np.float32]) -> State:
-        """Find the clips that support the boundary."""
+        """Find the clips that support the boundary, and their weights."""
         from sklearn import svm  # noqa: PLC0415  takes a second
 
         fitted = svm.OneClassSVM(nu=self.nu, gamma="auto").fit(x.reshape(len(x), -1))
         return {
             "support_vectors": torch.from_numpy(x.reshape(len(x), -1)[fitted.support_]),
             "weights": torch.from_numpy(fitted.dual_coef_[0].copy()),
-            "offset": torch.from_numpy(fitted.offset_.copy()),
         }
 
     def score(self, x: Tensor) -> Tensor:
-        """Signed distance to the boundary, positive outside."""
+        """How little a clip is like the support vectors, -Σ wₙ k(x, xₙ): scikit-learn's `-score_samples`.
+
+        Without the boundary's offset, which would round away what tells apart clips far from all support vectors.
+        """
         vectors = x.flatten(1).double()
         distance = torch.cdist(vectors, self.learned["support_vectors"].double())
         kernel = torch.exp(-distance.square() / vectors.shape[1])
-        return self.learned["offset"] - kernel @ self.learned["weights"]
+        return -(kernel @ self.learned["weights"])
 
 
 class IsolationForest(BaselineDetector):
@@ -210,6 +216,8 @@ class IsolationForest(BaselineDetector):
     Raises:
         ConfigurationError: If there is no tree.
     """
+
+    architecture_hparams = ("n_mels", "n_frames", "trees")
 
     def __init__(self, n_mels: int = 80, n_frames: int = 400, trees: int = 100) -> None:
         super().__init__(n_mels, n_frames)

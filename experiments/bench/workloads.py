@@ -14,9 +14,9 @@ from experiments.bench.timing import seconds_of
 from experiments.bench.training import TimedTraining
 from explainers import EXPLAINERS
 from lightning_modules import ReconstructionModule
+from metrics.measures import DEFAULT_PERCENTILES
 from metrics.functional import frame_curve, segment_f1, select_peaks
 from metrics.functional.replacement import peak_faithfulness
-from metrics.measures import DEFAULT_PERCENTILES
 
 PAPER_EXPLAINERS = ("error_map", "saliency", "smoothgrad", "integrated_gradients", "gradient_shap", "grad_cam")
 

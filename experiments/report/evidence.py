@@ -316,14 +316,13 @@ def _corrected(mean: Floats, chance: Floats, oracle: Any) -> Floats:
 
 
 def _runs(of: _Values) -> pd.DataFrame:
-    frames = []
+    rows = []
     for explainer in of.explainers:
         for kind in ["", *sorted(set(of.types))]:
-            for i, means in enumerate(of.value[explainer][:, of.of_type(kind)].mean(axis=1)):
-                curve = {"model": of.model.label, "run": i, "seed": of.model.seeds[i], "explainer": explainer}
-                curve |= {"measure": of.measure, "anomaly_type": kind}
-                frames.append(pd.DataFrame({**curve, "percentile": of.percentiles, "mean": means}))
-    return _concat(frames, _RUNS)
+            for run, means in enumerate(of.value[explainer][:, of.of_type(kind)].mean(axis=1)):
+                curve = of.model.label, run, of.model.seeds[run], explainer, of.measure, kind
+                rows += [(*curve, *point) for point in zip(of.percentiles, means, strict=True)]
+    return pd.DataFrame(rows, columns=_RUNS)
 
 
 def _areas(values: Iterable[_Values]) -> pd.DataFrame:
@@ -526,7 +525,9 @@ def _checks(comparison: Comparison) -> pd.DataFrame:
 def _concat(frames: Sequence[pd.DataFrame], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Frames one after another, with these columns and in this order if given."""
     found = [frame for frame in frames if len(frame)]
-    frame = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    if not found:
+        return pd.DataFrame(columns=columns)
+    frame = pd.concat(found, ignore_index=True)
     return frame if columns is None else frame.reindex(columns=list(columns))
 
 

@@ -128,10 +128,16 @@ def _claim(comparison: Comparison, first: Model, second: Model, tests: pd.DataFr
     return f" (the paper's claim, higher for all of its explainers, holds for {supported} of {len(of_paper)})"
 
 
-def warnings(comparison: Comparison, evidence: Evidence) -> list[str]:
-    """What to know before reading any number, one short line each."""
+def warnings(comparison: Comparison, evidence: Evidence, seeds: bool = True) -> list[str]:
+    """What to know before reading any number, one short line each.
+
+    Args:
+        comparison: The runs.
+        evidence: Of the comparison.
+        seeds: Whether to warn of models with one training run.
+    """
     return [
-        *_runs(comparison),
+        *_runs(comparison, seeds),
         *_scores(comparison, evidence),
         *_missing(comparison),
         *_controls(comparison, evidence),
@@ -139,7 +145,7 @@ def warnings(comparison: Comparison, evidence: Evidence) -> list[str]:
     ]
 
 
-def _runs(comparison: Comparison) -> Iterator[str]:
+def _runs(comparison: Comparison, seeds: bool) -> Iterator[str]:
     """Unfinished trainings and tests, constructed test sets, and models with one seed."""
     for label, run in comparison.runs.items():
         if run.caution:
@@ -151,7 +157,7 @@ def _runs(comparison: Comparison) -> Iterator[str]:
         yield f"{names}{more} {'is' if len(comparison.unfinished) == 1 else 'are'} not tested yet and left out."
     if comparison.provenance:
         yield f"{comparison.provenance.mark} {comparison.provenance.description}".strip()
-    once = [label for label, model in comparison.models.items() if len(model.runs) == 1]
+    once = [label for label, model in comparison.models.items() if seeds and len(model.runs) == 1]
     if once:
         yield (
             f"One training run of {_names(once)}: nothing is known of how results vary between seeds; intervals and "

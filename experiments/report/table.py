@@ -202,7 +202,8 @@ def print_table(console: Console, table: Table, note: bool = True) -> None:
             continue
         for row in group:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))
-        rich.add_section()
+        if any(len(of_group) > 1 for of_group in shown.groups):
+            rich.add_section()
     parts = [Text(f"\n{table.title}", style="bold"), rich, *([Text(table.note, style="dim")] if note else [])]
     console.print(*parts, sep="\n")
 

@@ -49,6 +49,7 @@ _OVER_CHANCE = (
     "circular shifts of its curve with the same model; that removes what models differ by where nothing is explained, "
     "but not a scale that stretches what is above chance."
 )
+NOT_ABOVE_REFERENCES = "*: not above random frames or all frames, see the table of the measure."
 _BOLD = " Bold: the best mean of its group as printed, without a test."
 _CHECKS = {"infidelity": "Infidelity", "max_sensitivity": "Max sensitivity"}
 
@@ -222,13 +223,11 @@ def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
     header, groups = _by_explainer(comparison, columns)
     shorts = [MEASURES[measure].short for measure in comparison.headline]
     first = shorts[0]
-    starred = shown["not_above"].fillna("").str.len().gt(0).any()
+    starred = f" {NOT_ABOVE_REFERENCES}" if (shown["not_above"] != "").any() else ""
     table = Table(
         title=join([MEASURES[measure].label for measure in comparison.headline]),
         note=f"At the {shown_percentile(comparison)}: frames at or above it on a clip's curve are peaks. Means over "
-        f"{_n_clips(comparison)}.{_chance_note(comparison)}"
-        + " *: not above random frames or all frames, see the table of the measure."
-        * bool(starred),
+        f"{_n_clips(comparison)}.{_chance_note(comparison)}{starred}",
         header=header,
         groups=groups,
         names=2,

@@ -27,13 +27,13 @@ _NAMES = ("best", "last")
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps ``best.ckpt``, by validation loss where there is one, or ``last.ckpt``, whatever other ModelCheckpoints keep beside them.
+    """Keeps ``best.ckpt``, by a metric, or ``last.ckpt``, whatever other ModelCheckpoints keep next to them.
 
     Both are written at the end of an epoch, so that a resumed training begins with the next one.
 
     Args:
         filename: `best` or `last`.
-        monitor: The metric whose minimum is kept, None to keep the last epoch.
+        monitor: The metric whose minimum is kept, None for the last epoch.
     """
 
     def __init__(self, filename: str, monitor: str | None) -> None:
@@ -69,10 +69,10 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
     for other in others:
         of_trainer = f"the {type(other).__name__} of trainer.callbacks"
         if isinstance(other, ModelCheckpoint | EarlyStopping):
-            monitor = str(other.monitor or "epoch")
-            if monitor not in ("epoch", "step") and not monitor.startswith(("train/", "val/")):
+            monitored = str(other.monitor or "epoch")
+            if monitored not in ("epoch", "step") and not monitored.startswith(("train/", "val/")):
                 raise ConfigurationError(
-                    f"{of_trainer} monitors {monitor}, which is not logged; train/loss and val/loss are"
+                    f"{of_trainer} monitors {monitored}, which is not logged; train/loss and val/loss are"
                 )
         if isinstance(other, ModelCheckpoint):
             names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
@@ -81,17 +81,19 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
                     f"{of_trainer} would overwrite best.ckpt or last.ckpt, which fit keeps; give it another filename "
                     "and no save_last, or a dirpath"
                 )
-    return [RunCheckpoint("best", monitor), RunCheckpoint("last", None)]
+    best = [RunCheckpoint("best", monitor)] if monitor else []
+    return [*best, RunCheckpoint("last", None)]
 
 
-def complete_best(folder: RunFolder) -> None:
-    """Make the last checkpoint of a training without validation its best one, and warn about it."""
+def complete_best(folder: RunFolder, monitor: str | None) -> None:
+    """Make the last checkpoint the best one where no metric told the best epoch; warn if one should have."""
     best, last = (folder.checkpoint(name) for name in _NAMES)
     if best.is_file() or not last.is_file():
         return
     with whole_file(best, alone=True) as temporary:
         shutil.copyfile(last, temporary)
-    print(f"warning: without validation the best epoch is unknown, so {best} is the last one", file=sys.stderr)
+    if monitor:
+        print(f"warning: without validation the best epoch is unknown, so {best} is the last one", file=sys.stderr)
 
 
 def unfinished_training(path: Path, checkpoint: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a prediction writes of each recording."""
+"""The rows that a prediction writes."""
 
 import csv
 
@@ -13,7 +13,7 @@ from lightning_modules import MaskedAutoencoder
 
 
 @pytest.mark.parametrize("score_masks", [0, 3])
-def test_both_scores_stand_beside_each_other(tmp_path, score_masks):
+def test_writes_both_scores(tmp_path, score_masks):
     torch.manual_seed(0)
     module = MaskedAutoencoder(n_mels=16, n_frames=24, backbone={"num_heads": 3}, score_masks=score_masks)
     clips = [
@@ -47,5 +47,5 @@ def test_both_scores_stand_beside_each_other(tmp_path, score_masks):
         (400, 401, 40.0, []),  # after the last second
     ],
 )
-def test_seconds_follow_from_the_time_of_a_frame(frame, n_frames, frames_per_second, seconds):
+def test_seconds_of_peak_frames(frame, n_frames, frames_per_second, seconds):
     assert peak_seconds(torch.arange(n_frames) == frame, frames_per_second) == seconds
