@@ -18,8 +18,8 @@ from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import AUDIO_SUFFIXES
 from experiments.report import published
-from experiments.report.tables.data import ClipCounts, counts_table
-from experiments.report.terminal import print_table
+from experiments.report.clips_table import ClipCounts, counts_table
+from experiments.report.table import print_table
 from lightning_modules.wording import counted
 from metrics.functional.segments import hit_segments
 

@@ -10,7 +10,7 @@ from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.evidence import Evidence, compute_evidence
 from experiments.report.findings import sentences, warnings
 from experiments.report.table import print_table, write_tables
-from experiments.report.tables import all_tables, overview_table
+from experiments.report.tables import NOT_ABOVE_REFERENCES, all_tables, overview_table
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
@@ -32,16 +32,19 @@ def print_summary(run: Path) -> None:
     comparison = load_comparison([run])
     evidence = compute_evidence(comparison, headline_only=True)
     console = Console(highlight=False)
-    _print_findings(console, comparison, evidence)
+    _print_findings(console, comparison, evidence, seeds=False)
     if comparison.headline:
-        print_table(console, overview_table(comparison, evidence), note=False)
+        table = overview_table(comparison, evidence)
+        print_table(console, table, note=False)
+        if table.note.endswith(NOT_ABOVE_REFERENCES):
+            console.print(NOT_ABOVE_REFERENCES, style="dim", markup=False)
     console.print(f"Results: {run / 'test'}. Tables, figures and a page: faithful-aad report {run}", markup=False)
 
 
-def _print_findings(console: Console, comparison: Comparison, evidence: Evidence) -> None:
+def _print_findings(console: Console, comparison: Comparison, evidence: Evidence, seeds: bool = True) -> None:
     for sentence in sentences(comparison, evidence):
         console.print(sentence, markup=False)
-    for warning in warnings(comparison, evidence):
+    for warning in warnings(comparison, evidence, seeds):
         console.print(f"Warning: {warning}", style="yellow", markup=False)
 
 

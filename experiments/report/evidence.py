@@ -22,7 +22,7 @@ from metrics.functional import anomaly_auroc, oriented
 from metrics.functional.chance import best_of_several_p_value, chance_corrected, permutation_p_value
 from metrics.functional.detection import bootstrap_auroc
 from metrics.functional.replacement import curve_area
-from metrics.functional.uncertainty import bootstrap_mean, compare_paired, holm, over_seeds
+from metrics.functional.uncertainty import Interval, bootstrap_mean, compare_paired, holm, over_seeds
 from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 
 Floats = NDArray[np.float64]
@@ -37,6 +37,7 @@ SIGNIFICANCE = 0.05
 BAND = 0.9
 """Share of the means of shifted curves in the band around chance: a mean above it has a one-sided p below 0.05."""
 
+LEVEL = "level"
 LEVEL_ALONE = "level alone"
 """Stands for the model where clips are ranked by their level."""
 
@@ -315,14 +316,13 @@ def _corrected(mean: Floats, chance: Floats, oracle: Any) -> Floats:
 
 
 def _runs(of: _Values) -> pd.DataFrame:
-    frames = []
+    rows = []
     for explainer in of.explainers:
         for kind in ["", *sorted(set(of.types))]:
-            for i, means in enumerate(of.value[explainer][:, of.of_type(kind)].mean(axis=1)):
-                curve = {"model": of.model.label, "run": i, "seed": of.model.seeds[i], "explainer": explainer}
-                curve |= {"measure": of.measure, "anomaly_type": kind}
-                frames.append(pd.DataFrame({**curve, "percentile": of.percentiles, "mean": means}))
-    return _concat(frames, _RUNS)
+            for run, means in enumerate(of.value[explainer][:, of.of_type(kind)].mean(axis=1)):
+                curve = of.model.label, run, of.model.seeds[run], explainer, of.measure, kind
+                rows += [(*curve, *point) for point in zip(of.percentiles, means, strict=True)]
+    return pd.DataFrame(rows, columns=_RUNS)
 
 
 def _areas(values: Iterable[_Values]) -> pd.DataFrame:
@@ -336,49 +336,55 @@ def _areas(values: Iterable[_Values]) -> pd.DataFrame:
 
 def _paired(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> pd.DataFrame:
     frames = []
+    at = comparison.percentile
     for first, second in comparison.pairs():
-        seeds = _same_seeds(first, second)
-        for measure in comparison.headline if values else ():
+        rows = _same_seeds(first, second)
+        for measure in comparison.headline:
             sides = [values.get((model.label, measure)) for model in (first, second)]
             for over_chance in (False, True):
-                tests = {}
-                for explainer in comparison.explainers:
-                    arrays = [_at(of, explainer, comparison.percentile, over_chance) for of in sides]
-                    if all(array is not None and np.isfinite(array).any() for array in arrays):
-                        tests[explainer] = _test(*(array[rows] for array, rows in zip(arrays, seeds, strict=True)))
-                published = {
-                    name: _published_difference(first, second, measure, name, comparison.percentile) for name in tests
+                tests = {
+                    name: _test(*(_at(side, name, at, over_chance, of) for side, of in zip(sides, rows, strict=True)))
+                    for name in comparison.explainers
                 }
                 frame = _tests(tests, "explainer").assign(
                     first=first.label, second=second.label, measure=measure, over_chance=over_chance
                 )
-                frames.append(frame.assign(published=frame["explainer"].map(published)))
+                facts = [_published_difference(first, second, measure, name, at) for name in frame["explainer"]]
+                frames.append(frame.assign(published=facts))
     return _concat(frames, _PAIRED)
 
 
 def _masked(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> pd.DataFrame:
     frames = []
-    for measure in comparison.headline if values else ():
-        tests = {}
-        for label in comparison.explained:
-            of = values.get((label, measure))
-            arrays = [_at(of, name, comparison.percentile, False) for name in ("error_map", "masked_error_map")]
-            if all(array is not None and np.isfinite(array).any() for array in arrays):
-                tests[label] = _test(*arrays)
-        frames.append(_tests(tests, "model").assign(measure=measure, published=np.nan))
+    for measure in comparison.headline:
+        tests = {
+            label: _test(
+                *(_at(values.get((label, measure)), name, comparison.percentile)
+                  for name in ("error_map", "masked_error_map"))
+            )
+            for label in comparison.explained
+        }  # fmt: skip
+        frames.append(_tests(tests, "model").assign(measure=measure))
     return _concat(frames, _MASKED)
 
 
-def _at(of: _Values | None, explainer: str, percentile: int | None, over_chance: bool) -> Floats | None:
-    """Values (R, N) at a percentile, minus each clip's own chance level if wanted; None where there are none."""
+def _at(
+    of: _Values | None, explainer: str, percentile: int | None, over_chance: bool = False, runs: list[int] | None = None
+) -> Floats:
+    """Values (R, N) at a percentile, minus each clip's own chance level if wanted; empty where there are none."""
     if of is None or explainer not in of.value or percentile not in of.percentiles:
-        return None
+        return np.empty((0, 0))
     position = of.percentiles.index(percentile)
     values = of.value[explainer][:, :, position]
-    return values - of.chance[explainer][:, :, position] if over_chance else values
+    if over_chance:
+        values = values - of.chance[explainer][:, :, position]
+    return values if runs is None else values[runs]
 
 
-def _test(first: Floats, second: Floats) -> dict[str, float]:
+def _test(first: Floats, second: Floats) -> dict[str, float] | None:
+    """Paired test of values (R, N), None where one of the two has none."""
+    if not all(np.isfinite(values).any() for values in (first, second)):
+        return None
     difference, low, high, p, n_clips = compare_paired(first, second)
     return {
         "first_mean": float(first.mean()),
@@ -391,13 +397,20 @@ def _test(first: Floats, second: Floats) -> dict[str, float]:
     }
 
 
-def _tests(tests: dict[str, dict[str, float]], key: str) -> pd.DataFrame:
-    """One row per test, corrected over them all."""
-    frame = pd.DataFrame({key: list(tests), **pd.DataFrame(list(tests.values()))})
-    if not frame.empty:
-        frame["p_holm"] = holm(frame["p"])
-        frame["verdict"] = [paired_verdict(*row) for row in frame[["difference", "low", "high", "p_holm"]].to_numpy()]
+def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
+    """One row per test that was made, corrected over them all."""
+    frame = pd.DataFrame([{key: name, **test} for name, test in tests.items() if test is not None])
+    if frame.empty:
+        return pd.DataFrame(columns=[key])
+    frame["p_holm"] = holm(frame["p"])
+    frame["verdict"] = [paired_verdict(*row) for row in frame[["difference", "low", "high", "p_holm"]].to_numpy()]
     return frame
+
+
+def at_headline(comparison: Comparison, evidence: Evidence) -> pd.DataFrame:
+    """The rows of `Evidence.explanations` over all clips at the percentile that tables show."""
+    rows = evidence.explanations
+    return rows[(rows["percentile"] == comparison.percentile) & (rows["anomaly_type"] == "")]
 
 
 def paired_verdict(difference: float, low: float, high: float, p: float) -> str:
@@ -436,45 +449,52 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
     planer = all(is_planer(model) for model in comparison.models.values())
     rows: list[dict[str, Any]] = []
     for label, model in comparison.models.items():
-        published = DETECTION.get(detection_system(model) or "", (None, None)) if planer else (None, None)
+        published = DETECTION.get(detection_system(model) or "") if planer else None
         for score in SCORES:
-            if score == "level" or not all(score in run.clips for run in model.runs):
+            if score == LEVEL or not all(score in run.clips for run in model.runs):
                 continue
+            by_name = [run.clips.sort_values("name") for run in model.runs]
             for kind in ["", *sorted(comparison.anomaly_types)]:
-                areas = np.array([_run_areas(run.clips, score, kind) for run in model.runs])
-                ends = np.full((2, len(AREAS)), np.nan)
+                areas = np.array([_run_areas(clips, score, kind) for clips in by_name])
+                interval = None
                 if kind == "" and not np.isnan(areas).any():
-                    by_name = [run.clips.sort_values("name") for run in model.runs]
-                    scores, labels = [clips[score].to_numpy() for clips in by_name], by_name[0]["label"].to_numpy()
-                    _, *ends = bootstrap_auroc(np.array(scores), labels, max_fprs=(1.0, MAX_FPR))
-                rows += _area_rows(comparison, label, score, kind, areas, ends, published)
-    level, side = next((run.clips for run in comparison.runs.values() if "level" in run.clips), None), ""
-    if level is not None and level["label"].nunique() == 2:
-        values = torch.tensor(level["level"].to_numpy())
-        scores = oriented(values, torch.tensor(level["label"].to_numpy()))
-        side = "louder" if scores is values else "quieter"
-        mean, *ends = bootstrap_auroc(scores.numpy(), level["label"].to_numpy(), max_fprs=(1.0, MAX_FPR))
-        rows += _area_rows(comparison, LEVEL_ALONE, "level", "", mean[None], ends, (None, None))
+                    scores = np.array([clips[score] for clips in by_name])
+                    interval = bootstrap_auroc(scores, by_name[0]["label"], max_fprs=(1.0, MAX_FPR))
+                facts = published if score == "score" and kind == "" else None
+                rows += _area_rows(comparison, (label, score, kind), areas, interval, facts)
+    side = ""
+    clips = next((run.clips for run in comparison.runs.values() if LEVEL in run.clips), None)
+    if clips is not None and clips["label"].nunique() == 2:
+        values = torch.tensor(clips[LEVEL].to_numpy())
+        signed = oriented(values, torch.tensor(clips["label"].to_numpy()))
+        side = "louder" if signed is values else "quieter"
+        interval = bootstrap_auroc(signed.numpy(), clips["label"], max_fprs=(1.0, MAX_FPR))
+        rows += _area_rows(comparison, (LEVEL_ALONE, LEVEL, ""), interval.mean[None], interval, None)
     return pd.DataFrame(rows, columns=_DETECTION), side
 
 
 def _area_rows(
-    comparison: Comparison, label: str, score: str, kind: str, areas: Floats, ends: Any, published: tuple[Any, Any]
+    comparison: Comparison,
+    key: tuple[str, str, str],
+    areas: Floats,
+    interval: Interval | None,
+    published: tuple[float | None, float | None] | None,
 ) -> list[dict[str, Any]]:
-    """Rows of a score's areas (R, 2) and the ends of their intervals (2, 2)."""
-    shared = {"model": label, "score": score, "anomaly_type": kind}
+    """Rows of a model, score and type of anomaly from the areas (R, 2) of its runs."""
+    label, score, kind = key
     types = comparison.anomaly_types
-    shared["n_clips"] = types[kind] if kind else types.total()
-    facts = published if score == "score" and kind == "" else (None, None)
     return [
         {
-            **shared,
+            "model": label,
+            "score": score,
+            "anomaly_type": kind,
             "measure": area,
+            "n_clips": types[kind] if kind else sum(types.values()),
             "mean": areas[:, i].mean(),
             "sd": float(_sd(areas[:, i])),
-            "low": ends[0][i],
-            "high": ends[1][i],
-            "published": np.nan if facts[i] is None else facts[i],
+            "low": np.nan if interval is None else interval.low[i],
+            "high": np.nan if interval is None else interval.high[i],
+            "published": np.nan if published is None or published[i] is None else published[i],
         }
         for i, area in enumerate(AREAS)
     ]
@@ -505,7 +525,9 @@ def _checks(comparison: Comparison) -> pd.DataFrame:
 def _concat(frames: Sequence[pd.DataFrame], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Frames one after another, with these columns and in this order if given."""
     found = [frame for frame in frames if len(frame)]
-    frame = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    if not found:
+        return pd.DataFrame(columns=columns)
+    frame = pd.concat(found, ignore_index=True)
     return frame if columns is None else frame.reindex(columns=list(columns))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from experiments.report.evidence import (
     SIGNIFICANCE,
     UNTESTED,
     Evidence,
+    at_headline,
     paired_verdict,
 )
 from experiments.report.figures.style import readable
@@ -26,13 +28,16 @@ from experiments.runs.folder import TEST_UNFINISHED
 from experiments.runs.results import Run
 from lightning_modules.wording import counted, join
 from metrics.functional.uncertainty import holm
-from metrics.measures import MEASURES, REFERENCES, SCORES
+from metrics.measures import MEASURES, SCORES
 
 _FAR_BELOW_HALF = 0.4
 """AUC below which a warning is given, if its interval does not reach 0.5."""
 
 _ALL_FRAMES_F1 = 0.95
 """F1 of all frames from which on annotations leave explanations nothing to find."""
+
+_MOST_NAMES = 4
+"""Models that a sentence names."""
 
 _CLAIM_SEEDS = 3
 """Training runs of each model without which nothing is said about the paper's claim."""
@@ -51,10 +56,15 @@ def tested(comparison: Comparison) -> str:
     of_types = f" ({types})" if n_anomalous else ""
     same = " were tested on the same" if len(comparison.runs) > 1 else " was tested on"
     mark = f" {comparison.provenance.mark}" if comparison.provenance else ""
+    models = list(comparison.models.values())
+    named = (
+        join([_with_runs(model) for model in models])
+        if len(models) <= _MOST_NAMES
+        else f"{len(models)} models ({counted(len(comparison.runs), 'run')})"
+    )
     return (
-        f"{join([_with_runs(model) for model in comparison.models.values()])}{same} {counted(len(clips), 'clip')}: "
-        f"{len(clips) - n_anomalous} normal and {n_anomalous} anomalous{of_types}; {int(clips['annotated'].sum())} have "
-        f"annotated intervals.{mark}"
+        f"{named}{same} {counted(len(clips), 'clip')}: {len(clips) - n_anomalous} normal and {n_anomalous} "
+        f"anomalous{of_types}; {int(clips['annotated'].sum())} have annotated intervals.{mark}"
     )
 
 
@@ -65,15 +75,19 @@ def detected(comparison: Comparison, evidence: Evidence) -> str:
     of_models = areas[areas["score"] == "score"]
     if of_models.empty:
         return ""
-    sentence = f"The AUC is {join([f'{_with_interval(row)} for {row.model}' for row in of_models.itertuples()])}"
+    if len(of_models) <= _MOST_NAMES:
+        named = [f"{_with_interval(row)} for {row.model}" for row in of_models.itertuples()]
+    else:
+        by_mean = of_models.sort_values("mean").itertuples()
+        named = [f"{row.mean:.3f} for {row.model}" for row in by_mean]
+        named = [f"between {named[0]}", named[-1]]
+    sentence = f"The AUC is {join(named)}"
     for level in areas[areas["model"] == LEVEL_ALONE].itertuples():
         # As printed: a difference that nobody sees is not an excess.
         not_above = [row.model for row in of_models.itertuples() if f"{row.mean:.3f}" <= f"{level.mean:.3f}"]
         if not_above:
-            sentence += (
-                f"; {join(not_above)} {'does' if len(not_above) == 1 else 'do'} not exceed the level of the clips alone "
-                f"({_with_interval(level)}, {evidence.level_side} is more anomalous)"
-            )
+            verb = "does" if len(not_above) == 1 else "do"
+            sentence += f"; {_names(not_above)} {verb} not exceed that of the level alone, {_with_interval(level)}"
     return f"{sentence}."
 
 
@@ -82,30 +96,25 @@ def explained(comparison: Comparison, evidence: Evidence) -> str:
     if not comparison.headline:
         return ""
     measure = comparison.headline[0]
-    shown = evidence.explanations
-    shown = shown[
-        (shown["measure"] == measure)
-        & (shown["percentile"] == comparison.percentile)
-        & (shown["anomaly_type"] == "")
-        & (shown["explainer"] != CONTROL)
-        & (shown["verdict"] != UNTESTED)
-    ]
-    above = [
-        f"{(rows['verdict'] == ABOVE).sum()} of {counted(len(rows), 'explainer')} with {label}"
-        for label, rows in shown.groupby("model", sort=False)
-    ]
-    parts = [f"is above chance for {join(above)}"] if above else []
-    for first, second in comparison.pairs():
+    shown = at_headline(comparison, evidence)
+    shown = shown[(shown["measure"] == measure) & (shown["explainer"] != CONTROL) & (shown["verdict"] != UNTESTED)]
+    parts = []
+    above = shown["verdict"].eq(ABOVE).groupby(shown["model"], sort=False)
+    if len(above) > _MOST_NAMES:
+        parts = [f"above chance for {shown['verdict'].eq(ABOVE).sum()} of {len(shown)} maps of {len(above)} models"]
+    elif len(above):
+        counts = [f"{of_model.sum()} of {len(of_model)} with {label}" for label, of_model in above]
+        parts = [f"above chance for {join(counts)}"]
+    for first, second in comparison.pairs()[:_MOST_NAMES]:
         tests, over_chance = _tests(evidence, first, second, measure)
-        counts = tests["verdict"].value_counts()
-        found = [f"{verdict} for {counts[verdict]}" for verdict in (HIGHER, LOWER, OPEN) if verdict in counts]
-        if found:
-            parts.append(
-                f"{'over chance ' if over_chance else ''}with {second.label} against {first.label} is {', '.join(found)} "
-                f"of {counted(len(tests), 'explainer')}{_claim(comparison, first, second, tests)}"
-            )
-    label = MEASURES[measure].label
-    return f"{label} at the {ordinal(comparison.percentile or 0)} percentile {'; it '.join(parts)}." if parts else ""
+        counts = [f"{verdict} for {number}" for verdict in (HIGHER, LOWER, OPEN)
+                  if (number := int((tests["verdict"] == verdict).sum()))]  # fmt: skip
+        if counts:
+            over = " over chance" if over_chance else ""
+            claim = _claim(comparison, first, second, tests)
+            parts.append(f"{second.label} against {first.label}{over} {', '.join(counts)}{claim}")
+    subject = f"{MEASURES[measure].label} of explainers at the {ordinal(comparison.percentile or 0)} percentile"
+    return f"{subject}: {'; '.join(parts)}." if parts else ""
 
 
 def _claim(comparison: Comparison, first: Model, second: Model, tests: pd.DataFrame) -> str:
@@ -116,13 +125,19 @@ def _claim(comparison: Comparison, first: Model, second: Model, tests: pd.DataFr
         return ""
     of_paper = tests[tests["explainer"].isin(published.EXPLAINERS)]
     supported = int((of_paper["verdict"] == HIGHER).sum())
-    return f" (the paper's claim that the MAE explains better holds for {supported} of its {len(of_paper)})"
+    return f" (the paper's claim, higher for all of its explainers, holds for {supported} of {len(of_paper)})"
 
 
-def warnings(comparison: Comparison, evidence: Evidence) -> list[str]:
-    """What to know before reading any number, one short line each."""
+def warnings(comparison: Comparison, evidence: Evidence, seeds: bool = True) -> list[str]:
+    """What to know before reading any number, one short line each.
+
+    Args:
+        comparison: The runs.
+        evidence: Of the comparison.
+        seeds: Whether to warn of models with one training run.
+    """
     return [
-        *_runs(comparison),
+        *_runs(comparison, seeds),
         *_scores(comparison, evidence),
         *_missing(comparison),
         *_controls(comparison, evidence),
@@ -130,7 +145,7 @@ def warnings(comparison: Comparison, evidence: Evidence) -> list[str]:
     ]
 
 
-def _runs(comparison: Comparison) -> Iterator[str]:
+def _runs(comparison: Comparison, seeds: bool) -> Iterator[str]:
     """Unfinished trainings and tests, constructed test sets, and models with one seed."""
     for label, run in comparison.runs.items():
         if run.caution:
@@ -142,11 +157,11 @@ def _runs(comparison: Comparison) -> Iterator[str]:
         yield f"{names}{more} {'is' if len(comparison.unfinished) == 1 else 'are'} not tested yet and left out."
     if comparison.provenance:
         yield f"{comparison.provenance.mark} {comparison.provenance.description}".strip()
-    once = [label for label, model in comparison.models.items() if len(model.runs) == 1]
+    once = [label for label, model in comparison.models.items() if seeds and len(model.runs) == 1]
     if once:
         yield (
-            f"One training run of {join(once)}: nothing is known of how results vary between seeds. Intervals and p-values "
-            "are over clips."
+            f"One training run of {_names(once)}: nothing is known of how results vary between seeds; intervals and "
+            "p-values are over clips."
         )
 
 
@@ -163,8 +178,8 @@ def _scores(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
     for row in areas[(areas["mean"] < _FAR_BELOW_HALF) & (areas["high"] < 0.5)].itertuples():
         of = f" of the {SCORES[row.score].label}" if SCORES[row.score].label else ""
         yield (
-            f"The AUC{of} of {row.model} is {row.mean:.3f}, far below 0.5: normal clips score higher. Check the labels, "
-            "faithful-aad data describe and --data.reference_level; do not reverse the score."
+            f"The AUC{of} of {row.model} is {row.mean:.3f}, far below 0.5: normal clips score higher. Check the "
+            "labels, faithful-aad data describe and --data.reference_level; do not reverse the score."
         )
 
 
@@ -173,8 +188,9 @@ def _odd_scores(label: str, run: Run) -> Iterator[str]:
     undefined = run.clips.loc[scores.isna(), "name"]
     if len(undefined):
         yield (
-            f"{counted(len(undefined), 'clip')} of {label} with a score that is not a number, such as {undefined.iloc[0]}: "
-            "AUC undefined. Look at the clip and the training loss, and test with --trainer.precision 32-true."
+            f"{counted(len(undefined), 'clip')} of {label} with a score that is not a number, such as "
+            f"{undefined.iloc[0]}: AUC undefined. Look at the clip and the training loss, and test with "
+            "--trainer.precision 32-true."
         )
     elif len(scores) > 1 and scores.nunique() == 1:
         yield f"Every clip has the same score with {label}: it tells no clip from another."
@@ -193,8 +209,8 @@ def _missing(comparison: Comparison) -> Iterator[str]:
         return
     if "f1" not in comparison.measures:
         yield (
-            "No explained clip is annotated, so there is no F1 and no segment-based faithfulness: name annotations with "
-            "--data.annotations and run faithful-aad test again."
+            "No explained clip is annotated, so there is no F1 and no segment-based faithfulness: name annotations "
+            "with --data.annotations and run faithful-aad test again."
         )
     rows = comparison.explanations
     every = rows[(rows["measure"] == "f1") & (rows["explainer"] == "all_frames")]
@@ -206,21 +222,20 @@ def _missing(comparison: Comparison) -> Iterator[str]:
     if lacking:
         shifts = " --faithfulness.shifts 4" if any(MEASURES[key].family == "faithfulness" for key in lacking) else ""
         yield (
-            f"No chance level of {join([MEASURES[key].label for key in lacking])}: run faithful-aad test{shifts} again. "
-            "Random frames reach values well above 0."
+            f"No chance level of {join([MEASURES[key].label for key in lacking])}: run faithful-aad test{shifts} "
+            "again. Random frames reach an F1 well above 0."
         )
 
 
 def _controls(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
     """What the random map, which explains nothing, says about the tests themselves."""
-    shown = evidence.explanations
-    shown = shown[(shown["explainer"] == CONTROL) & (shown["percentile"] == comparison.percentile)]
-    known = shown[(shown["anomaly_type"] == "") & shown["p"].notna()]
+    shown = at_headline(comparison, evidence)
+    known = shown[(shown["explainer"] == CONTROL) & shown["p"].notna()]
     # The controls are a family of their own for Holm's correction.
     above = known[holm(known["p"]) < SIGNIFICANCE]
     if len(above):
         names = [f"{MEASURES[row.measure].short} of {row.model}" for row in above.itertuples()]
-        yield f"The random map, a control, is above chance in {join(names)}: do not trust the other p-values yet."
+        yield f"The random map, a control, is above chance in {_names(names)}: do not trust the other p-values yet."
     for first, second in comparison.pairs():
         for measure in comparison.headline:
             control = _control(evidence, first, second, measure)
@@ -236,8 +251,7 @@ def _limits(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
     n_clips = evidence.paired["n_clips"].min() if len(evidence.paired) else 0
     if n_clips and smallest_p_value(int(n_clips), 1) >= SIGNIFICANCE:
         yield f"{counted(int(n_clips), 'clip')}: too few for any difference to be significant."
-    shown = evidence.explanations
-    shown = shown[(shown["percentile"] == comparison.percentile) & (shown["anomaly_type"] == "")]
+    shown = at_headline(comparison, evidence)
     for row in pd.concat([evidence.detection, shown, evidence.best]).itertuples():
         if f"{row.low:.3f}" == f"{row.high:.3f}" != "nan":
             yield (
@@ -269,7 +283,7 @@ def _tests(evidence: Evidence, first: Model, second: Model, measure: str) -> tup
 def _control(evidence: Evidence, first: Model, second: Model, measure: str) -> pd.Series | None:
     of = evidence.paired
     of = of[(of["first"] == first.label) & (of["second"] == second.label) & (of["measure"] == measure)]
-    found = of[(of["over_chance"] == False) & (of["explainer"] == CONTROL)]  # noqa: E712  a column, not a flag
+    found = of[~of["over_chance"].astype(bool) & (of["explainer"] == CONTROL)]
     return found.iloc[0] if len(found) else None
 
 
@@ -281,6 +295,10 @@ def _differs(control: pd.Series) -> bool:
     return paired_verdict(control["difference"], control["low"], control["high"], control["p"]) in {HIGHER, LOWER}
 
 
+def _names(names: list[str]) -> str:
+    return join(names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], f"{len(names) - 3} more"])
+
+
 def _with_runs(model: Model) -> str:
     if model.runs[0].membership is not None:
         return f"{model.label} ({counted(len(model.runs), 'seed')})"
@@ -288,5 +306,5 @@ def _with_runs(model: Model) -> str:
     return model.label if folder in model.label else f"{model.label} ({folder})"
 
 
-def _with_interval(row: pd.Series) -> str:
+def _with_interval(row: Any) -> str:
     return f"{row.mean:.3f} {interval_text(row.low, row.high)}"

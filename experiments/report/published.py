@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report.comparison import Model
-from experiments.runs.config import is_baseline, model_class
+from experiments.runs.config import model_class
 from metrics.measures import HEADLINE_PERCENTILE
 
 _CURVES = Path(__file__).with_name("published_curves.csv")
@@ -53,11 +53,18 @@ EXPLAINERS = ("error_map", "saliency", "smoothgrad", "integrated_gradients", "gr
 """The explainers that the paper compares."""
 
 _DATA = "PlanerDataModule"
-_BACKBONES = {"dense": "DCASE dense AE", "cae": "CAE (Duman)", "skip_cae": "Skip-CAE"}
-_DETECTORS = {
+_SYSTEMS = {
     "OneClassSVM": "One-class SVM on raw spectrograms",
     "IsolationForest": "Isolation forest on raw spectrograms",
 }
+"""Published baseline detectors by their class."""
+_BACKBONES = {
+    **dict.fromkeys(("dense", "DenseAutoencoder"), "DCASE dense AE"),
+    **dict.fromkeys(("cae", "CAE"), "CAE (Duman)"),
+    **dict.fromkeys(("skip_cae", "SkipCAE"), "Skip-CAE"),
+    **dict.fromkeys(("", "skip_cae_transformer", "SkipCAETransformer"), "Skip-CAE-Transformer, AE"),
+}
+"""Published AEs by their backbone's name or class, "" for the default."""
 
 
 def is_planer(model: Model) -> bool:
@@ -68,15 +75,14 @@ def is_planer(model: Model) -> bool:
 
 def detection_system(model: Model) -> str | None:
     """The published system that a model is a version of, None where there is none."""
-    config = model.runs[0].config
-    if is_baseline(config):
-        return _DETECTORS.get(model_class(config))
-    backbone = str(_model_settings(model).get("backbone") or "")
-    if backbone in _BACKBONES:
-        return _BACKBONES[backbone] if model.objective == "AE" else None
+    if model.is_baseline:
+        return _SYSTEMS.get(model_class(model.runs[0].config))
+    backbone = _model_settings(model).get("backbone") or ""
+    named = backbone.get("class_path", "") if isinstance(backbone, dict) else backbone
+    system = _BACKBONES.get(str(named).rpartition(".")[2])
     if model.objective == "AE":
-        return "Skip-CAE-Transformer, AE"
-    published = model.objective == "MAE" and mask(model) in {None, (0.3, 4)}
+        return system
+    published = model.objective == "MAE" and system == _BACKBONES[""] and mask(model) in {None, (0.3, 4)}
     return "Skip-CAE-Transformer, MAE 4 × 4, 30 %" if published else None
 
 

@@ -130,7 +130,9 @@ def interval_cells(lows: Iterable[float], highs: Iterable[float]) -> list[Cell]:
 
 def signed_cells(values: Iterable[float]) -> list[Cell]:
     """Differences as `signed_text` shows them."""
-    return [Cell(MISSING) if math.isnan(value) else Cell(signed_text(value), numbers=(("", value),)) for value in values]
+    return [
+        Cell(MISSING) if math.isnan(value) else Cell(signed_text(value), numbers=(("", value),)) for value in values
+    ]
 
 
 def p_cells(p_values: Iterable[float]) -> list[Cell]:
@@ -200,7 +202,8 @@ def print_table(console: Console, table: Table, note: bool = True) -> None:
             continue
         for row in group:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))
-        rich.add_section()
+        if any(len(of_group) > 1 for of_group in shown.groups):
+            rich.add_section()
     parts = [Text(f"\n{table.title}", style="bold"), rich, *([Text(table.note, style="dim")] if note else [])]
     console.print(*parts, sep="\n")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +12,8 @@ import pandas as pd
 from experiments.report import published
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import Comparison, Model
-from experiments.report.evidence import LEVEL_ALONE, Evidence
-from experiments.report.figures.style import explainer_label, readable
+from experiments.report.evidence import LEVEL, LEVEL_ALONE, Evidence, at_headline
+from experiments.report.figures.style import readable
 from experiments.report.table import (
     MISSING,
     Cell,
@@ -27,6 +27,7 @@ from experiments.report.table import (
     signed_cells,
     without_empty_columns,
 )
+from explainers.registry import explainer_label
 from lightning_modules.wording import counted, join
 from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 
@@ -34,9 +35,9 @@ Columns = dict[str, list[Cell]]
 """Cells of a group of rows, by the column's heading."""
 
 _CHANCE = (
-    "Chance: mean over circular shifts of each clip's curve. p: permutation test against these shifts, one-sided{best}; "
-    "Holm's correction is over a model's explainers. Verdict: from p (Holm) at 0.05; what is above its own shifted "
-    "curves need not be above random frames or all frames."
+    "Chance: mean over circular shifts of each clip's curve. p: permutation test against these shifts, "
+    "one-sided{best}; p (Holm): corrected over a model's explainers. Verdict: whether p (Holm) is below 0.05; an "
+    "explanation above its own shifted curves need not be above random frames or all frames."
 )
 _PAIRED = (
     "p: Wilcoxon's signed-rank test over clips, two-sided; p (Holm): corrected over the {family}. 95 %: bootstrap "
@@ -48,6 +49,7 @@ _OVER_CHANCE = (
     "circular shifts of its curve with the same model; that removes what models differ by where nothing is explained, "
     "but not a scale that stretches what is above chance."
 )
+NOT_ABOVE_REFERENCES = "*: not above random frames or all frames, see the table of the measure."
 _BOLD = " Bold: the best mean of its group as printed, without a test."
 _CHECKS = {"infidelity": "Infidelity", "max_sensitivity": "Max sensitivity"}
 
@@ -80,9 +82,8 @@ def explanation_tables(comparison: Comparison, evidence: Evidence) -> list[Table
     if comparison.headline:
         tables += [overview_table(comparison, evidence), *paired_tables(comparison, evidence)]
         tables += [masked_table(comparison, evidence), anomaly_type_table(comparison, evidence)]
-        tables += [
-            measure_table(comparison, evidence, measure, best) for measure in comparison.headline for best in (False, True)
-        ]
+        for measure in comparison.headline:
+            tables += [measure_table(comparison, evidence, measure, best) for best in (False, True)]
     tables += [area_table(comparison, evidence), checks_table(comparison, evidence)]
     return _marked(comparison, tables)
 
@@ -106,7 +107,7 @@ def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
     areas = evidence.detection[evidence.detection["anomaly_type"] == ""]
     columns: Columns = {"Runs": [Cell(_runs(model)) for model in models.values()]}
     for key, score in SCORES.items():
-        for area, name in AREAS.items() if key != "level" else ():
+        for area, name in AREAS.items() if key != LEVEL else ():
             found = areas[(areas["score"] == key) & (areas["measure"] == area)].set_index("model").reindex(models)
             heading = f"{name}, {score.label}" if score.label else name
             columns[heading] = number_cells(found["mean"], found["sd"], "max")
@@ -205,8 +206,7 @@ def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
 
 def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
     """The headline measures at one percentile with chance levels, tests and verdicts."""
-    shown = evidence.explanations
-    shown = shown[(shown["percentile"] == comparison.percentile) & (shown["anomaly_type"] == "")]
+    shown = at_headline(comparison, evidence)
 
     def columns(explainer: str, labels: list[str]) -> Columns:
         found: Columns = {}
@@ -223,12 +223,11 @@ def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
     header, groups = _by_explainer(comparison, columns)
     shorts = [MEASURES[measure].short for measure in comparison.headline]
     first = shorts[0]
-    starred = shown["not_above"].fillna("").str.len().gt(0).any()
+    starred = f" {NOT_ABOVE_REFERENCES}" if (shown["not_above"] != "").any() else ""
     table = Table(
         title=join([MEASURES[measure].label for measure in comparison.headline]),
         note=f"At the {shown_percentile(comparison)}: frames at or above it on a clip's curve are peaks. Means over "
-        f"{_n_clips(comparison)}.{_chance_note(comparison)}"
-        + " *: not above random frames or all frames, see the table of the measure." * bool(starred),
+        f"{_n_clips(comparison)}.{_chance_note(comparison)}{starred}",
         header=header,
         groups=groups,
         names=2,
@@ -247,9 +246,8 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         measure: A key of `MEASURES`.
         best: Whether at the best percentile of each model and explainer, instead of the one that tables show.
     """
-    of, frame = MEASURES[measure], evidence.best if best else evidence.explanations
-    chosen = frame[(frame["measure"] == measure) & (frame["anomaly_type"] == "")]
-    chosen = chosen if best else chosen[chosen["percentile"] == comparison.percentile]
+    of, frame = MEASURES[measure], evidence.best if best else at_headline(comparison, evidence)
+    chosen = frame[frame["measure"] == measure]
 
     def columns(explainer: str, labels: list[str]) -> Columns:
         rows = chosen[chosen["explainer"] == explainer].set_index("model").reindex(labels)
@@ -270,11 +268,13 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
     header, groups = _by_explainer(comparison, columns)
     where = "the best percentile of each" if best else f"the {shown_percentile(comparison)}"
     several = " ± is the standard deviation between seeds, where there are several;" * bool(chosen["sd"].notna().any())
-    corrected = f" Corrected: (value − chance) / (oracle − chance). {of.oracle}" * bool(chosen["corrected"].notna().any())
+    corrected = ""
+    if chosen["corrected"].notna().any():
+        corrected = f" Corrected: (value − chance) / (oracle − chance). {of.oracle}"
     table = Table(
         title=f"{of.label} at {where}",
-        note=f"Means over {counted(comparison.n_clips(measure), 'clip')};{several} 95 % is the bootstrap interval (BCa) "
-        f"over clips.{_chance_note(comparison, best)}{corrected}",
+        note=f"Means over {counted(comparison.n_clips(measure), 'clip')};{several} 95 % is the bootstrap interval "
+        f"(BCa) over clips.{_chance_note(comparison, best)}{corrected}",
         header=header,
         groups=groups,
         names=2,
@@ -518,7 +518,7 @@ def _n_clips(comparison: Comparison) -> str:
 
 def _chance_note(comparison: Comparison, best: bool = False) -> str:
     """How chance levels, p-values and verdicts are found, where the runs have them."""
-    allowed = ", and allows for the choice of the percentile" if best else ""
+    allowed = ", allowing for the choice of the percentile" if best else ""
     return f" {_CHANCE.format(best=allowed)}" if comparison.explanations["chance"].notna().any() else ""
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import wandb
 
-from experiments.report.figures.style import explainer_label
 from experiments.tracking.loggers import has_account
 from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name, direction
 from explainers import EXPLAINERS
+from explainers.registry import explainer_label
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Measure, measures_of

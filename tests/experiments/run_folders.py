@@ -94,7 +94,10 @@ class RunMaker:
                 rows += self._reference_rows(name, [values] * len(self.anomalous))
             for name, values in f1.items():
                 for key, value in self._cells(name, values):
-                    rows += [(*key[:-1], "deletion", key[-1], value, ""), (*key[:-1], "insertion", key[-1], 1 - value, "")]
+                    rows += [
+                        (*key[:-1], "deletion", key[-1], value, ""),
+                        (*key[:-1], "insertion", key[-1], 1 - value, ""),
+                    ]
         return rows
 
     def _rows(self, explainer: str, values: list[list[float]]) -> list[tuple]:

@@ -1,18 +1,21 @@
-"""A clip, its annotation, and what each explainer says about it (paper Figures 1 and 3)."""
+"""A clip, its annotation and attribution maps, and its frames replaced by the reconstruction (paper Figures 1 to 3)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from experiments.report.figures.panels import (
+    Mask,
     Stack,
     annotation_key,
     bracket,
@@ -27,19 +30,25 @@ from experiments.report.figures.panels import (
 from experiments.report.figures.style import (
     COLUMN_WIDTH,
     TEXT_WIDTH,
+    WIDTH,
     explainer_colour,
-    explainer_label,
-    explainer_unit,
     readable,
     styled,
     verbatim,
 )
 from explainers.examples import Example
+from explainers.registry import explainer_label, explainer_unit
+from metrics.functional import segment_mask
+from metrics.measures import HEADLINE_PERCENTILE
+
+_REPLACED = "#2a7f9e"
 
 
 @styled
-def attribution_grid(example: Example, frames_per_second: float, percentile: int = 98, model: str = "") -> Figure:
-    """Draw the spectrogram of a clip over one panel an explainer: its map and, below, its frame curve.
+def attribution_grid(
+    example: Example, frames_per_second: float, percentile: int = HEADLINE_PERCENTILE, model: str = ""
+) -> Figure:
+    """Draw the spectrogram of a clip over one panel per explainer: its map and, below, its frame curve.
 
     All panels share the time axis. Maps that are signed have colours symmetric about 0; colour limits leave out the
     most extreme 0.5 % of the values.
@@ -52,7 +61,7 @@ def attribution_grid(example: Example, frames_per_second: float, percentile: int
     """
     n = len(example.attributions)
     stack = Stack(heights=[0.95, *[0.75, 0.36] * n], gaps=[0.7, *[0.31, 0.05] * n])
-    stack.title(clip_title(example, model), clip_detail(example))
+    stack.title(_clip_title(example, model), _clip_detail(example))
     spans = intervals(example.annotation, frames_per_second)
 
     top = stack.axes[0]
@@ -93,9 +102,12 @@ def annotated_clip(example: Example, frames_per_second: float) -> Figure:
 
 @styled
 def attribution_comparison(
-    examples: Mapping[str, Example], frames_per_second: float, explainers: Sequence[str], percentile: int = 98
+    examples: Mapping[str, Example],
+    frames_per_second: float,
+    explainers: Sequence[str],
+    percentile: int = HEADLINE_PERCENTILE,
 ) -> Figure:
-    """Draw what explainers say about one clip, a column a model, both columns of a paper wide (Figure 3).
+    """Draw what explainers say about one clip, one column per model, both columns of a paper wide (Figure 3).
 
     Every map has its own colour scale, as only its shape compares.
 
@@ -128,12 +140,86 @@ def attribution_comparison(
     return stack.figure
 
 
-def clip_title(example: Example, model: str) -> str:
+def replaced_frames(example: Example, explainer: str, percentile: int, frames_per_second: float) -> Mask:
+    """The frames (T,) that faithfulness replaces: segment-based, or the peaks alone where nothing is annotated."""
+    _, peaks = clip_peaks(example, explainer, percentile)
+    if not example.annotation.any():
+        return peaks
+    frames = segment_mask(torch.from_numpy(peaks), torch.from_numpy(example.annotation), frames_per_second)
+    return frames.numpy()
+
+
+def choose_example(
+    examples: Iterable[Example], percentile: int, frames_per_second: float
+) -> tuple[Example, str] | None:
+    """The first clip in which there is something to replace, and the explainer that says so.
+
+    That is the error map where it was made, as in the paper, otherwise the clip's first explainer.
+    """
+    for example in examples:
+        explainers = sorted(example.attributions, key=lambda name: name != "error_map")
+        if explainers and replaced_frames(example, explainers[0], percentile, frames_per_second).any():
+            return example, explainers[0]
+    return None
+
+
+@styled
+def replacement_example(
+    example: Example,
+    frames_per_second: float,
+    percentile: int = HEADLINE_PERCENTILE,
+    explainer: str = "error_map",
+    model: str = "",
+    for_paper: bool = False,
+) -> Figure:
+    """Draw a clip x, the frame curve that selects frames, and x̃ with these taken from the reconstruction.
+
+    Args:
+        example: The clip, with a map (F, T) of the explainer.
+        frames_per_second: Frame rate of the spectrogram.
+        percentile: Frames at or above this percentile of the curve are peaks.
+        explainer: Whose map selects frames.
+        model: What the title calls the model.
+        for_paper: One column of a paper wide and without a title, which the caption is for.
+    """
+    frames = replaced_frames(example, explainer, percentile, frames_per_second)
+    annotated, replaced = (intervals(mask, frames_per_second) for mask in (example.annotation, frames))
+    curve, peaks = clip_peaks(example, explainer, percentile)
+
+    if for_paper:
+        stack = Stack(heights=[0.7, 0.5, 0.7], gaps=[0.24, 0.27, 0.27], bottom=0.6, width=COLUMN_WIDTH)
+    else:
+        stack = Stack(heights=[1.15, 0.85, 1.15], gaps=[0.7, 0.38, 0.42], width=WIDTH)
+        of_clip = f"{frames.sum() / frames_per_second:.3g} of {len(frames) / frames_per_second:.3g} s replaced"
+        detail = (readable(example.anomaly_type), f"{of_clip} by the reconstruction")
+        stack.title(_clip_title(example, model), " · ".join(filter(None, detail)))
+    original, middle, result = stack.axes
+
+    image = draw_spectrogram(original, example.spectrogram, example, frames_per_second)
+    stack.colour_bar(image, original, "dB")
+    original.set_title("Recording $x$", loc="left", pad=6)
+    bracket(original, annotated)
+
+    draw_curve(middle, curve, peaks, frames_per_second, explainer_colour(explainer))
+    shade(middle, annotated)
+    middle.set_title(f"{explainer_label(explainer)}, summed over frequency", loc="left", pad=6)
+
+    spectrogram = np.where(frames, example.reconstruction, example.spectrogram)
+    image = draw_spectrogram(result, spectrogram, example, frames_per_second)
+    stack.colour_bar(image, result, "dB")
+    result.set_title("Recording with the replaced frames $\\tilde{x}$", loc="left", pad=6)
+    bracket(result, replaced, _REPLACED)
+    keys = [annotation_key()] if annotated else []
+    stack.key([*keys, peak_key(percentile), Patch(color=_REPLACED, label="replaced")])
+    return stack.figure
+
+
+def _clip_title(example: Example, model: str) -> str:
     """The model and the clip."""
     return " · ".join(part for part in (model, Path(example.name).stem) if part)
 
 
-def clip_detail(example: Example) -> str:
+def _clip_detail(example: Example) -> str:
     """What is known of the clip."""
     return " · ".join(part for part in (readable(example.anomaly_type), f"score {example.score:.3g} dB²") if part)
 

@@ -1,8 +1,10 @@
-"""The kinds of clips that a data set is described by, and the numbers of each."""
+"""Clips of a data set by kind, what tables and sentences call their properties, and one row per clip as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,11 @@ Array = NDArray[np.float64]
 
 SOUND, SPECTROGRAMS = "recordings", "spectrograms"
 
+_COLUMNS = (
+    "name", "split", "type", "format", "seconds", "sample_rate", "channels", "level_db", "peak_db", "clipped_samples",
+    "flat_seconds", "channel_levels_db", "intervals", "annotated_seconds", "same_samples_as", "findings", "problem",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -25,7 +32,7 @@ class Kind:
     Attributes:
         split: "training" or "test".
         name: Type of the anomaly, or "normal".
-        clips: All of them, those that cannot be used included.
+        clips: All clips, unusable ones included.
     """
 
     split: str
@@ -34,25 +41,30 @@ class Kind:
 
     @property
     def label(self) -> str:
-        """What tables and figures call it."""
+        """Split and type, as tables and figures show them."""
         return f"{self.split}, {readable(self.name)}"
 
     def measured(self, medium: str | None = None) -> list[Measured]:
-        """What the files hold that can be used: all, or those of one medium."""
+        """Measurements of the usable files, of one medium if given."""
         found = (clip.measured for clip in self.clips)
         return [one for one in found if one is not None and medium in (None, medium_of(one))]
 
     def audible(self, medium: str) -> list[Measured]:
-        """What the files of a medium hold that are not silent."""
+        """Measurements of a medium's files that are not silent."""
         return [one for one in self.measured(medium) if not is_silent(one)]
 
+    @property
+    def annotated(self) -> list[SurveyedClip]:
+        """The clips with annotated intervals."""
+        return [clip for clip in self.clips if clip.clip.intervals]
+
     def values(self, number: Callable[[Measured], float], medium: str | None = None) -> Array:
-        """A number of each clip that can be used."""
+        """A number of each usable clip."""
         return np.array([number(one) for one in self.measured(medium)], dtype=float)
 
 
 def kinds_of(clips: Sequence[SurveyedClip]) -> list[Kind]:
-    """Training before test, normal before anomalous."""
+    """Group clips by split and type, training before test and normal before anomalous."""
     places = {(clip.split, clip.kind) for clip in clips}
     order = sorted(places, key=lambda place: (place[0] != TRAINING, place[1] != NORMAL, place[1]))
     return [
@@ -62,7 +74,7 @@ def kinds_of(clips: Sequence[SurveyedClip]) -> list[Kind]:
 
 
 def media_of(survey: Survey) -> list[str]:
-    """Which of recordings and spectrograms the set has; their decibels do not compare."""
+    """Which of recordings and spectrograms the set has; their decibels are not comparable."""
     present = {medium_of(clip.measured) for clip in survey.clips if clip.measured is not None}
     return [medium for medium in (SOUND, SPECTROGRAMS) if medium in present]
 
@@ -73,7 +85,7 @@ def medium_of(measured: Measured) -> str:
 
 
 def format_of(measured: Measured) -> str:
-    """Container, samples, rate and channels in words.
+    """Describe container, sample format, rate and channels.
 
     Example:
         >>> from datamodules.description import Measured
@@ -90,7 +102,7 @@ def format_of(measured: Measured) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as it is read.
+    """Format a duration.
 
     Example:
         >>> duration_text(9.975), duration_text(2640), duration_text(43_270)
@@ -102,3 +114,55 @@ def duration_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def annotated_seconds(clip: SurveyedClip) -> float:
+    """Seconds of a clip inside an annotated interval, overlaps counted once."""
+    total, reached = 0.0, 0.0
+    for start, end in sorted(clip.clip.intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def clips_csv(survey: Survey, same_samples: Mapping[str, str], flags: Mapping[str, Sequence[str]]) -> str:
+    """Write one CSV row per clip.
+
+    Args:
+        survey: The data set.
+        same_samples: Name of a clip with the same samples, by the clip's name.
+        flags: Words for what was found, by the clip's name.
+    """
+    file = io.StringIO()
+    writer = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for clip in survey.clips:
+        name = clip.clip.name
+        row = {
+            "name": name,
+            "split": clip.split,
+            "type": clip.kind,
+            "intervals": len(clip.clip.intervals),
+            "annotated_seconds": f"{annotated_seconds(clip):.6g}" if clip.clip.intervals else "",
+            "same_samples_as": same_samples.get(name, ""),
+            "findings": " ".join(flags.get(name, ())),
+            "problem": clip.problem,
+        }
+        if clip.measured is not None:
+            row |= _measured_columns(clip.measured)
+        writer.writerow(row)
+    return file.getvalue()
+
+
+def _measured_columns(found: Measured) -> dict[str, str | int]:
+    return {
+        "format": format_of(found),
+        "seconds": f"{found.seconds:.6g}",
+        "sample_rate": found.sample_rate or "",
+        "channels": found.channels or "",
+        "level_db": f"{found.level_db:.2f}",
+        "peak_db": f"{found.peak_db:.2f}",
+        "clipped_samples": found.clipped,
+        "flat_seconds": f"{found.flat_seconds:.6g}",
+        "channel_levels_db": " ".join(f"{level:.2f}" for level in found.channel_levels_db),
+    }
