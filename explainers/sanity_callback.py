@@ -33,7 +33,7 @@ class SanityRow(NamedTuple):
         value: Rank correlation with the trained model's map, or the measure; NaN, an empty cell, where undefined.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # not the method of tuples
     name: str
     explainer: str
     check: str
