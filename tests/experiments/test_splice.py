@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from experiments.report.summary import summarise
 
 from experiments.cli.main import main
 from experiments.report import report
 from experiments.report.comparison import load_comparison
+from experiments.report.summary import summarise
 from experiments.report.tables import all_tables
 
 CONFIG = Path(__file__).resolve().parents[2] / "experiments" / "configs" / "spliced.yaml"
