@@ -60,7 +60,7 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
     Args:
         others: The trainer's own callbacks.
         folder: The run.
-        monitor: The metric that tells the best epoch, None where the last one is the best.
+        monitor: The metric whose minimum tells the best epoch, None where that is the last one.
 
     Raises:
         ConfigurationError: If one of these monitors what is never logged, or would overwrite a checkpoint of the run.

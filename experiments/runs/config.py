@@ -19,6 +19,7 @@ BASELINES = {"OneClassSVM": "One-class SVM", "IsolationForest": "Isolation fores
 OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE", **BASELINES}
 """What each LightningModule's objective is called in tables and figures."""
 
+
 def read_yaml(path: Path, *, resolve: bool = True) -> Any:
     """Read a YAML file.
 

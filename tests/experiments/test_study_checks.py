@@ -64,7 +64,10 @@ def rejects(tmp_path, capsys):
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
         ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
-        ("fit: {model.learning_rate: -1}", "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid; it must be above 0"),
+        (
+            "fit: {model.learning_rate: -1}",
+            "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid; it must",
+        ),
         ("fit: {trainer.accumulate_grad_batches: 0}", "variants.MAE, fit: --trainer.accumulate_grad_batches is 0; it"),
         (
             "test: {faithfulness.shifts: 80}",
@@ -76,26 +79,26 @@ def rejects(tmp_path, capsys):
         ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model svm does not exist; choose"),
     ],
 )
-def test_rejects_options_of_any_step(refuses, options, message):
+def test_rejects_options_of_any_step(rejects, options, message):
     assert rejects(options).startswith(message)
 
 
-def test_rejects_invalid_configurations_and_overrides(refuses, tmp_path):
+def test_rejects_invalid_configurations_and_overrides(rejects, tmp_path):
     assert rejects("", "--", "--data.batch_size=0").startswith("variants.MAE, fit: --data.batch_size is 0;")
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
     message = rejects("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
 
 
-def test_accepts_the_study_of_the_readme(tmp_path, monkeypatch):
-    (definition,) = re.findall(r"```yaml\n(seeds:.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_accepts_the_study_of_the_documentation(tmp_path, monkeypatch):
+    (definition,) = re.findall(r"```yaml\n(seeds:.*?)```", (ROOT / "docs" / "clusters.md").read_text(), re.DOTALL)
     (tmp_path / "studies").mkdir()
     shutil.copy(ROOT / "experiments" / "configs" / "demo.yaml", tmp_path)
     path = tmp_path / "studies" / "study.yaml"
     path.write_text(definition)
     monkeypatch.chdir(tmp_path)
     demo = yaml.safe_load((tmp_path / "demo.yaml").read_text())
-    Path(demo["data"]["init_args"]["root"]).mkdir(parents=True)  # as the command before it in the README does
+    Path(demo["data"]["init_args"]["root"]).mkdir(parents=True)  # as the command before it does
     plans = plan_runs(read_definition(path), tmp_path / "out")
     assert len(plans) == 13, "two objectives, two settings, three seeds, and a detector"
     check_steps(open_jobs(plans), path)
