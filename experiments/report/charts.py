@@ -1,4 +1,4 @@
-"""Interactive charts of the page: Vega-Lite specifications, made with Altair, over the frames of `Evidence`.
+"""Interactive charts of the page: Vega-Lite, written with Altair and compiled to Vega, over the frames of `Evidence`.
 
 A chart's data stand in the page once, and its options are HTML inputs bound to Vega-Lite parameters. Colours are CSS
 variables, so that charts follow the page into dark mode and onto paper.
@@ -38,6 +38,17 @@ _NUMBERS = [
     "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "p", *REFERENCES, "published",
 ]  # fmt: skip
 
+_TRANSFORMS: list[dict[str, Any]] = [
+    {"calculate": "isValid(datum.sd) ? datum.mean - datum.sd : null", "as": "bottom"},
+    {"calculate": "isValid(datum.sd) ? datum.mean + datum.sd : null", "as": "top"},
+    {"calculate": "isValid(datum.low) ? datum.low : datum.bottom", "as": "start"},
+    {"calculate": "isValid(datum.high) ? datum.high : datum.top", "as": "end"},
+    {"calculate": "split(datum.runs || '', ' ')", "as": "run"},
+    {"calculate": "abs(datum.percentile - percentile)", "as": "distance"},
+    {"joinaggregate": [{"op": "min", "field": "distance", "as": "nearest"}], "groupby": []},
+]
+"""Ends of bands and bars, means of single runs, and how far a row is from the chosen percentile."""
+
 _REFERENCE_DASHES = [[5, 2, 1, 2], [1, 3], [8, 3]]
 
 _CHECKS = {
@@ -46,21 +57,28 @@ _CHECKS = {
     "max_sensitivity": "Maximum sensitivity",
 }
 
-_SCRIPT = """
+_COLUMNS = 987654321
+"""Stands for the number of columns that fit the page, since Vega-Lite takes a constant only."""
+
+_SCRIPT = (
+    f"""
+const COLUMNS = "{_COLUMNS}";
+"""
+    + """
 for (const data of document.querySelectorAll("script[data-chart]")) {
   const place = document.getElementById(data.dataset.chart);
-  const { spec, table, notes } = JSON.parse(data.textContent);
+  const { spec: template, table, notes } = JSON.parse(data.textContent);
+  const room = place.clientWidth;
+  const columns = Math.max(1, Math.floor(room / 270));
+  const spec = JSON.parse(JSON.stringify(template).replaceAll(COLUMNS, columns));
   const row = (values) => Object.fromEntries(table.columns.map((name, i) => [name, values[i]]));
-  spec.datasets = { table: table.data.map(row) };
-  const columns = Math.max(1, Math.floor(place.clientWidth / 270));
-  for (const part of spec.vconcat) {
-    if (part.facet) {
-      part.columns = columns;
-      part.spec.width = Math.min(420, place.clientWidth / columns - 62);
-    } else part.width = Math.max(140, Math.min(640, place.clientWidth - 190));
+  spec.data.find(({ name }) => name === "table").values = table.data.map(row);
+  for (const signal of spec.signals) {
+    if (signal.name.endsWith("child_width")) signal.value = Math.min(420, (room - 148) / columns - 24);
+    else if (signal.name.endsWith("width")) signal.value = Math.max(140, Math.min(640, room - 190));
   }
-  spec.config.legend.columns = columns;
-  const { view } = await vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg" });
+  spec.config.legend.columns = Math.max(1, Math.floor(room / 150));
+  const { view } = await vegaEmbed(place, spec, { ast: true, actions: false, logLevel: 1, renderer: "svg" });
   if (notes) {
     const show = () => { document.getElementById(`${place.id}-note`).textContent = notes[view.signal("measure")]; };
     view.addSignalListener("measure", show);
@@ -68,6 +86,7 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
   }
 }
 """
+)
 
 _INK, _MUTED, _LINE, _PAPER = "var(--ink)", "var(--muted)", "var(--line)", "var(--paper)"
 
@@ -77,6 +96,8 @@ _CONFIG: dict[str, Any] = {
     "view": {"stroke": None},
     "axis": {"labelColor": _MUTED, "titleColor": _MUTED, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
     "axisX": {"grid": False},
+    "axisQuantitative": {"tickCount": 5},
+    "facet": {"spacing": {"row": 48, "column": 24}},
     "legend": {"orient": "top", "labelColor": _INK, "titleColor": _MUTED, "labelLimit": 240, "symbolSize": 300},
     "header": {"labelColor": _INK, "labelAnchor": "start", "labelFontSize": 13, "labelFontWeight": "bold"},
     "title": {"color": _INK, "anchor": "start", "fontSize": 13},
@@ -146,8 +167,9 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
     references = [label for name, label in REFERENCES.items() if rows[name].notna().any()]
     scales = _Scales(comparison, models, explainers, references)
     spec = _specification(
-        _curves(scales).transform_filter(chosen).transform_calculate(**scales.labels),
-        _dots(scales).transform_filter(chosen).transform_calculate(**scales.labels),
+        _curves(scales),
+        _dots(scales),
+        transform=[{"filter": chosen}, *scales.labels, *_TRANSFORMS],
         parameters=parameters,
     )
     return Chart(
@@ -176,8 +198,8 @@ def check_chart(comparison: Comparison, evidence: Evidence) -> Chart | None:
             continue
         part = _stages(scales, steps) if check == "randomisation" else _check_dots(scales)
         part = part.properties(title=label)
-        parts.append(part.transform_filter(f"datum.check == '{check}'").transform_calculate(**scales.labels))
-    spec = _specification(*parts)
+        parts.append(part.transform_filter(f"datum.check == '{check}'"))
+    spec = _specification(*parts, transform=scales.labels)
     return Chart(
         "checks-chart",
         "Sanity checks by explainer and model",
@@ -206,10 +228,10 @@ class _Scales:
     ) -> None:
         self._numbers = {"model": list(models), "explainer": list(explainers)}
         names = [explainer_label(name) for name in explainers]
-        self.labels = {
-            "model_label": f"{json.dumps(list(models))}[datum.model]",
-            "explainer_label": f"{json.dumps(names)}[datum.explainer]",
-        }
+        self.labels = [
+            {"calculate": f"{json.dumps(list(models))}[datum.model]", "as": "model_label"},
+            {"calculate": f"{json.dumps(names)}[datum.explainer]", "as": "explainer_label"},
+        ]
         styles = model_styles({label: comparison.models[label].objective for label in comparison.models})
         # Lighter on dark pages, where the style sheet lowers the strength.
         colours = [f"color-mix(in oklab, {styles[label].colour} var(--strength), white)" for label in models]
@@ -217,9 +239,9 @@ class _Scales:
         entries = [*models, *references]
         colour = alt.Scale(domain=entries, range=[*colours, *[_MUTED] * len(references)])
         dash = alt.Scale(domain=entries, range=[*dashes, *_REFERENCE_DASHES[: len(references)]])
-        self.colour = alt.Color("model_label:N", title=None, scale=colour)
-        self.fill = alt.Fill("model_label:N", title=None, scale=colour, legend=None)
-        self.dash = alt.StrokeDash("model_label:N", title=None, scale=dash)
+        legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1)
+        self.colour = alt.Color("model_label:N", title=None, scale=colour, legend=legend)
+        self.dash = alt.StrokeDash("model_label:N", title=None, scale=dash, legend=legend)
         self.lane = alt.YOffset("model_label:N", sort=list(models))
         self.row = alt.Y("explainer_label:N", title=None, sort=names, axis=alt.Axis(labelColor=_INK, labelLimit=150))
         self.facet = alt.Facet("explainer_label:N", title=None, sort=names)
@@ -243,26 +265,21 @@ def _explanation_rows(evidence: Evidence) -> pd.DataFrame:
 
 def _curves(scales: _Scales) -> alt.FacetChart:
     """One panel per explainer with a line per model over percentiles."""
-    x = alt.X("percentile:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(tickMinStep=1))
+    whole = "datum.value == round(datum.value) ? format(datum.value, 'd') : ''"
+    x = alt.X("percentile:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(labelExpr=whole))
     base = alt.Chart().encode(x=x)
     references = (
         base.mark_line(strokeWidth=1)
         .encode(y=alt.Y("mean(level):Q", title=None), color=scales.colour, strokeDash=scales.dash)
         .transform_filter("show_references")
         .transform_fold(list(REFERENCES), ["reference", "level"])
-        .transform_filter("isValid(datum.level)")
         .transform_calculate(model_label=f"{json.dumps(REFERENCES)}[datum.reference]")
     )
     of_model = base.encode(color=scales.colour)
-    chance = of_model.transform_filter("show_chance && isValid(datum.chance)")
-    published = of_model.transform_filter("show_published && isValid(datum.published)")
-    spread = of_model.transform_filter("isValid(datum.sd)").transform_calculate(
-        bottom="datum.mean - datum.sd", top="datum.mean + datum.sd"
-    )
+    chance = of_model.transform_filter("show_chance")
+    published = of_model.transform_filter("show_published")
     marked = (
         base.mark_rule(strokeDash=[2, 3], color=_MUTED)
-        .transform_calculate(distance="abs(datum.percentile - percentile)")
-        .transform_joinaggregate(nearest="min(distance)", groupby=[])
         .transform_filter("datum.distance == datum.nearest")
         .transform_aggregate(n="count()", groupby=["percentile"])
     )
@@ -270,7 +287,7 @@ def _curves(scales: _Scales) -> alt.FacetChart:
         references,
         chance.mark_area(opacity=0.13).encode(y="chance_low:Q", y2="chance_high"),
         chance.mark_line(strokeWidth=1.2, strokeDash=[1, 3]).encode(y="chance:Q"),
-        spread.mark_area(opacity=0.22).encode(y="bottom:Q", y2="top"),
+        of_model.mark_area(opacity=0.22).encode(y="bottom:Q", y2="top"),
         published.mark_line(strokeWidth=1, opacity=0.75, point={"size": 8}).encode(y="published:Q"),
         marked,
         of_model.mark_line(strokeWidth=2).encode(y="mean:Q", strokeDash=scales.dash),
@@ -279,20 +296,15 @@ def _curves(scales: _Scales) -> alt.FacetChart:
             y="mean:Q", **_facts()
         ),
     ]
-    chart = alt.layer(*layers).properties(height=170)
-    return chart.facet(facet=scales.facet, data=_DATA, columns=3)
+    chart = alt.layer(*layers).properties(width=300, height=170)
+    return _by_explainer(chart, scales)
 
 
 def _dots(scales: _Scales) -> alt.LayerChart:
     """One row per explainer and model with the values at the chosen percentile, or the nearest that was measured."""
     base = alt.Chart().encode(y=scales.row, yOffset=scales.lane, color=scales.colour)
-    chance = base.transform_filter("show_chance && isValid(datum.chance)")
-    published = base.transform_filter("show_published && isValid(datum.published)")
-    runs = base.transform_calculate(run="split(datum.runs, ' ')").transform_flatten(["run"])
-    ends = base.transform_calculate(
-        start="isValid(datum.low) ? datum.low : datum.mean - datum.sd",
-        end="isValid(datum.high) ? datum.high : datum.mean + datum.sd",
-    )
+    chance = base.transform_filter("show_chance")
+    published = base.transform_filter("show_published")
     heading = (
         alt.Chart()
         .mark_text(align="left", x=0, y=-8)
@@ -305,27 +317,22 @@ def _dots(scales: _Scales) -> alt.LayerChart:
         heading,
         chance.mark_bar(opacity=0.13, height=11).encode(x=alt.X("chance_low:Q", **x), x2="chance_high"),
         chance.mark_tick(size=11, thickness=1.2).encode(x="chance:Q"),
-        ends.transform_filter("isValid(datum.start)").mark_rule(strokeWidth=1.6).encode(x="start:Q", x2="end"),
-        runs.transform_filter("datum.run != datum.runs && isValid(datum.runs)")
+        base.mark_rule(strokeWidth=1.6).encode(x="start:Q", x2="end"),
+        base.transform_filter("length(datum.run) > 1")
+        .transform_flatten(["run"])
         .transform_calculate(run="toNumber(datum.run)")
         .mark_tick(size=7)
         .encode(x="run:Q"),
         published.mark_point(shape="diamond", size=55, fill=_PAPER, opacity=1).encode(x="published:Q"),
-        base.mark_point(size=60, opacity=1, strokeWidth=1.8).encode(
-            x="mean:Q",
-            fill=alt.condition(
-                f"datum.verdict == '{NOT_ABOVE}'",
-                alt.value(_PAPER),
-                scales.fill,
-            ),
-            **_facts(),
-        ),
+        base.mark_point(size=60, opacity=1, fill=_PAPER, aria=False).encode(x="mean:Q"),
+        base.transform_filter(f"datum.verdict != '{NOT_ABOVE}'")
+        .mark_point(size=60, opacity=1, filled=True, aria=False)
+        .encode(x="mean:Q"),
+        base.mark_point(size=60, opacity=1, strokeWidth=1.8, fill="transparent").encode(x="mean:Q", **_facts()),
     ]
     return (
         alt.layer(*layers, data=_DATA)
         .properties(height=alt.Step(16), width=600)
-        .transform_calculate(distance="abs(datum.percentile - percentile)")
-        .transform_joinaggregate(nearest="min(distance)", groupby=[])
         .transform_filter("datum.distance == datum.nearest")
     )
 
@@ -333,10 +340,16 @@ def _dots(scales: _Scales) -> alt.LayerChart:
 def _stages(scales: _Scales, steps: Sequence[str]) -> alt.FacetChart:
     """One panel per explainer with a line per model over the stages with random parameters."""
     x = alt.X("step:N", title=None, sort=list(steps), axis=alt.Axis(labelAngle=-30))
-    base = alt.Chart().encode(x=x, y=alt.Y("mean:Q", title=None), color=scales.colour, **_facts(step="datum.step"))
+    base = alt.Chart().encode(x=x, y=alt.Y("mean:Q", title=None), color=scales.colour)
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=scales.dash)
-    points = base.mark_point(filled=True, size=20, stroke="transparent", strokeWidth=16, opacity=1)
-    return alt.layer(lines, points).properties(height=130).facet(facet=scales.facet, data=_DATA, columns=3)
+    points = base.mark_point(filled=True, size=20, stroke="transparent", strokeWidth=16, opacity=1).encode(
+        **_facts(step="datum.step")
+    )
+    return (
+        alt.layer(lines, points)
+        .properties(width=300, height=130)
+        .facet(facet=scales.facet, data=_DATA, columns=_COLUMNS, bounds="flush")
+    )
 
 
 def _check_dots(scales: _Scales) -> alt.Chart:
@@ -345,6 +358,10 @@ def _check_dots(scales: _Scales) -> alt.Chart:
     return chart.encode(
         x=alt.X("mean:Q", title=None), y=scales.row, yOffset=scales.lane, color=scales.colour, **_facts()
     ).properties(height=alt.Step(14), width=600)
+
+
+def _by_explainer(chart: alt.LayerChart, scales: _Scales) -> alt.FacetChart:
+    return chart.facet(facet=scales.facet, data=_DATA, columns=_COLUMNS, bounds="flush")
 
 
 def _facts(**further: str) -> dict[str, Any]:
@@ -380,9 +397,12 @@ def _format(field: str) -> str:
     return f"format(datum.{field}, '.3f')"
 
 
-def _specification(*parts: Any, parameters: Sequence[Any] = ()) -> dict[str, Any]:
-    spec: dict[str, Any] = alt.vconcat(*parts, spacing=30).to_dict()
-    return {**spec, "params": list(parameters), "config": _CONFIG}
+def _specification(*parts: Any, transform: Sequence[Any], parameters: Sequence[Any] = ()) -> dict[str, Any]:
+    """Charts below each other over one table and its transforms, compiled for Vega."""
+    spec: dict[str, Any] = alt.vconcat(*parts, data=_DATA, spacing=30).to_dict()
+    spec |= {"transform": transform, "params": list(parameters), "config": _CONFIG}
+    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(spec)
+    return compiled
 
 
 def _select(name: str, label: str, options: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from study_folders import write_study
 
 from experiments.cli.main import main
 from experiments.report.comparison import load_comparison
+from experiments.report.evidence import compute_evidence
 from explainers import EXPLAINERS
 
 __all__ = ["ae_and_mae", "example", "run_maker"]
@@ -94,3 +95,9 @@ def mae_run(train):
 def small_study(tmp_path_factory):
     """The comparison of a study's written runs."""
     return load_comparison([write_study(tmp_path_factory.mktemp("study") / "small")])
+
+
+@pytest.fixture(scope="session")
+def small_evidence(small_study):
+    """What was measured in the study."""
+    return compute_evidence(small_study)

@@ -89,7 +89,7 @@ def roc_curves(models: Mapping[str, tuple[str, Sequence[pd.DataFrame]]]) -> Figu
 
 
 def _draw_model(axes: Axes, clips: Sequence[pd.DataFrame], style: ModelStyle, label: str) -> None:
-    columns = [(torch.from_numpy(run["score"].to_numpy()), torch.from_numpy(run["label"].to_numpy())) for run in clips]
+    columns = [(torch.tensor(run["score"].to_numpy()), torch.tensor(run["label"].to_numpy())) for run in clips]
     areas_of_runs = [(anomaly_auroc(*of_run), anomaly_auroc(*of_run, max_fpr=MAX_FPR)) for of_run in columns]
     auc, pauc = np.array(areas_of_runs).T
     curves = [[rates.numpy() for rates in anomaly_roc(*of_run)] for of_run in columns]
