@@ -551,7 +551,7 @@ def test_ignores_the_rank_of_another_job(simulated, tmp_path, monkeypatch):
 
 def test_ignores_the_matplotlib_backend_of_the_shell():
     """Matplotlib looks at the variable when it is imported."""
-    command = "from experiments.cli.main import main; main(['annotations', '--help']); import matplotlib"
+    command = "from experiments.cli.main import main; main(['report', 'nowhere']); import matplotlib"
     found = subprocess.run(
         [sys.executable, "-c", f"{command}; print(matplotlib.get_backend())"],
         env=os.environ | {"MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(__file__).parents[2])},

@@ -88,7 +88,7 @@ def test_stopped_training_says_so_and_resumes(train, finished, at_step, capsys):
     assert status == 143
     assert signal.getsignal(signal.SIGTERM) is before
     *_, line = capsys.readouterr().err.splitlines()
-    assert "stopped by SIGTERM in epoch 3; the same command goes on after the last whole epoch" in line
+    assert "stopped by SIGTERM in epoch 3; the same command resumes after the last whole epoch" in line
     assert not run.is_finished("fit")
     assert epoch(run.last_checkpoint) == 2
     assert train()[0] == 0
