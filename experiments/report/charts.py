@@ -78,7 +78,7 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
     else if (signal.name.endsWith("width")) signal.value = Math.max(140, Math.min(640, room - 190));
   }
   spec.config.legend.columns = Math.max(1, Math.floor(room / 150));
-  const { view } = await vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg" });
+  const { view } = await vegaEmbed(place, spec, { ast: true, actions: false, logLevel: 1, renderer: "svg" });
   if (notes) {
     const show = () => { document.getElementById(`${place.id}-note`).textContent = notes[view.signal("measure")]; };
     view.addSignalListener("measure", show);
@@ -324,10 +324,11 @@ def _dots(scales: _Scales) -> alt.LayerChart:
         .mark_tick(size=7)
         .encode(x="run:Q"),
         published.mark_point(shape="diamond", size=55, fill=_PAPER, opacity=1).encode(x="published:Q"),
-        base.mark_point(size=60, opacity=1, strokeWidth=1.8, fill=_PAPER).encode(x="mean:Q", **_facts()),
+        base.mark_point(size=60, opacity=1, fill=_PAPER, aria=False).encode(x="mean:Q"),
         base.transform_filter(f"datum.verdict != '{NOT_ABOVE}'")
-        .mark_point(size=60, opacity=1, filled=True)
-        .encode(x="mean:Q", **_facts()),
+        .mark_point(size=60, opacity=1, filled=True, aria=False)
+        .encode(x="mean:Q"),
+        base.mark_point(size=60, opacity=1, strokeWidth=1.8, fill="transparent").encode(x="mean:Q", **_facts()),
     ]
     return (
         alt.layer(*layers, data=_DATA)
@@ -339,9 +340,11 @@ def _dots(scales: _Scales) -> alt.LayerChart:
 def _stages(scales: _Scales, steps: Sequence[str]) -> alt.FacetChart:
     """One panel per explainer with a line per model over the stages with random parameters."""
     x = alt.X("step:N", title=None, sort=list(steps), axis=alt.Axis(labelAngle=-30))
-    base = alt.Chart().encode(x=x, y=alt.Y("mean:Q", title=None), color=scales.colour, **_facts(step="datum.step"))
+    base = alt.Chart().encode(x=x, y=alt.Y("mean:Q", title=None), color=scales.colour)
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=scales.dash)
-    points = base.mark_point(filled=True, size=20, stroke="transparent", strokeWidth=16, opacity=1)
+    points = base.mark_point(filled=True, size=20, stroke="transparent", strokeWidth=16, opacity=1).encode(
+        **_facts(step="datum.step")
+    )
     return (
         alt.layer(lines, points)
         .properties(width=300, height=130)

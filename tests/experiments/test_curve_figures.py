@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from read_axes import bounds, evidence_rows, labelled, titled
 from run_folders import F1
