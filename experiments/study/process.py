@@ -101,9 +101,9 @@ def _start_on_node(step: Step) -> subprocess.Popen[bytes]:
 
 
 if __name__ == "__main__":
-    from experiments.cli.main import main
-
     if sys.platform == "linux":
         # A study that was killed can't stop its steps, and when started again would run the same ones at the same time.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    from experiments.cli.main import main
+
     sys.exit(main())
