@@ -73,7 +73,8 @@ class AttributionMaps(Callback):
             return {}
         return build_explainers(self.validation_names if fitting else self.names, pl_module, self.settings)
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the explainers anew, for the module's present weights."""
         self.explainers = self._build(pl_module, trainer.state.fn == TrainerFn.FITTING)
         self._deltas = {name: [] for name, each in self.explainers.items() if isinstance(each, HasConvergenceDelta)}
         self._examples.clear()
@@ -82,44 +83,22 @@ class AttributionMaps(Callback):
         if self._log_dir is not None and trainer.is_global_zero:
             self._examples.delete(self._log_dir)
 
-    def _explain(self, trainer: Trainer, outputs: StepOutputs, batch: dict[str, Any], chosen: Tensor) -> None:
-        if "reconstruction" not in outputs:
-            return
-        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
-        outputs["explained"] = chosen
-        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self.explainers}
-        if not chosen.any():
-            return
-        for name, explainer in self.explainers.items():
-            outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
-            if isinstance(explainer, HasConvergenceDelta):
-                self._deltas[name].append((batch["index"][chosen], explainer.convergence_delta.abs()))
-        if self._log_dir is not None:
-            self._examples.consider(outputs, batch, highest_score=trainer.state.fn == TrainerFn.PREDICTING)
-
-    def _choose(self, batch: dict[str, Any]) -> Tensor:
-        if self.clips == "annotated":
-            return batch["annotated"].bool()
-        anomalous = batch["label"] == 1
-        return anomalous if self.clips == "anomalous" else torch.ones_like(anomalous)
-
-    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for name, deltas in self._deltas.items():
-            # Asks all processes, of which one may have met no explained clip.
-            delta = mean_over_clips(deltas)
-            if not math.isnan(delta):
-                pl_module.log(f"{stage}/convergence_delta/{name}", delta)
-        self._write_examples()
-
-    def _write_examples(self) -> None:
-        if self._log_dir is not None:
-            self._examples.write(self._log_dir)
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the explainers anew, for the module's present weights."""
-        self._start(trainer, pl_module)
-
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Explain the chosen clips of a batch; of clips to predict, all."""
+        if "reconstruction" in outputs:
+            self._explain(outputs, batch, is_predicting=trainer.state.fn == TrainerFn.PREDICTING)
+
+    on_predict_batch_end = on_test_batch_end
 
     def on_validation_batch_end(
         self,
@@ -132,40 +111,35 @@ class AttributionMaps(Callback):
     ) -> None:
         """Explain the labelled clips; the first validation loader holds none."""
         if dataloader_idx == 1:
-            self._explain(trainer, outputs, batch, self._choose(batch))
+            self.on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Explain the chosen clips of a test batch."""
-        self._explain(trainer, outputs, batch, self._choose(batch))
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Explain every clip of a prediction batch."""
-        self._explain(trainer, outputs, batch, torch.ones_like(batch["label"], dtype=torch.bool))
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the quadrature error and keep the examples."""
-        self._finish(trainer, pl_module, "val")
+    def _explain(self, outputs: StepOutputs, batch: dict[str, Any], is_predicting: bool) -> None:
+        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
+        if is_predicting or self.clips == "all":
+            chosen = torch.ones_like(batch["label"], dtype=torch.bool)
+        else:
+            chosen = batch["annotated"].bool() if self.clips == "annotated" else batch["label"] == 1
+        outputs["explained"] = chosen
+        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self.explainers}
+        if not chosen.any():
+            return
+        for name, explainer in self.explainers.items():
+            outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
+            if isinstance(explainer, HasConvergenceDelta):
+                self._deltas[name].append((batch["index"][chosen], explainer.convergence_delta.abs()))
+        if self._log_dir is not None:
+            self._examples.consider(outputs, batch, highest_score=is_predicting)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the quadrature error and keep the examples."""
-        self._finish(trainer, pl_module, "test")
+        """Keep the examples and log the quadrature errors, except in prediction, where Lightning logs nothing."""
+        if trainer.state.fn != TrainerFn.PREDICTING:
+            stage = "test" if trainer.state.fn == TrainerFn.TESTING else "val"
+            for name, deltas in self._deltas.items():
+                # Asks all processes, of which one may have met no explained clip.
+                delta = mean_over_clips(deltas)
+                if not math.isnan(delta):
+                    pl_module.log(f"{stage}/convergence_delta/{name}", delta)
+        if self._log_dir is not None:
+            self._examples.write(self._log_dir)
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the examples; Lightning logs nothing in prediction."""
-        self._write_examples()
+    on_validation_epoch_end = on_predict_epoch_end = on_test_epoch_end

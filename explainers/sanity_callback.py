@@ -1,12 +1,10 @@
 """The callback that checks explainers on a few clips of an evaluation."""
 
-import csv
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,13 +16,12 @@ from explainers.callback import AttributionMaps
 from explainers.sanity import infidelity, max_sensitivity, parameter_randomisation
 from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.files import whole_file
+from lightning_modules.files import write_rows
 
 FILENAME = "sanity.csv"
 
 
-@dataclass(frozen=True)
-class SanityRow:
+class SanityRow(NamedTuple):
     """One value of one clip, a line of ``sanity.csv``.
 
     Attributes:
@@ -33,20 +30,15 @@ class SanityRow:
         explainer: Name in `EXPLAINERS`.
         check: `randomisation`, `infidelity` or `max_sensitivity`.
         step: The last stage that was randomised, output first; "" for the other checks.
-        value: Rank correlation with the trained model's map, or the measure; NaN where undefined.
+        value: Rank correlation with the trained model's map, or the measure; NaN, an empty cell, where undefined.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # not the method of tuples
     name: str
     explainer: str
     check: str
     step: str
     value: float
-
-    def cells(self) -> tuple[int | str | float, ...]:
-        """The line's cells; an undefined value is empty."""
-        cells = astuple(self)
-        return (*cells[:-1], "") if math.isnan(self.value) else cells
 
 
 class SanityChecks(Callback):
@@ -153,8 +145,9 @@ class SanityChecks(Callback):
         _log_means(pl_module, stage, list(rows.values()))
         folder = trainer.log_dir  # asks all processes, so it stands before the question for the first
         if trainer.is_global_zero:
-            in_order = sorted(rows.values(), key=lambda row: row.index)
-            _write(Path(folder or trainer.default_root_dir) / FILENAME, in_order)
+            cells = [(*row[:-1], "" if math.isnan(row.value) else row.value) for row in rows.values()]
+            path = Path(folder or trainer.default_root_dir) / FILENAME
+            write_rows(path, SanityRow._fields, sorted(cells, key=lambda row: row[0]))
 
     def _rows(
         self, pl_module: LightningModule, explainers: dict[str, Explainer], first: list[int]
@@ -190,11 +183,3 @@ def _log_means(pl_module: LightningModule, stage: str, rows: list[SanityRow]) ->
             values.setdefault(f"{stage}/sanity/{row.check}/{row.explainer}", []).append(row.value)
     for name, of_clips in values.items():
         pl_module.log(name, sum(of_clips) / len(of_clips))
-
-
-def _write(path: Path, rows: list[SanityRow]) -> None:
-    """Write the file, complete or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(SanityRow)])
-        writer.writerows(row.cells() for row in rows)

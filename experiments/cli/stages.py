@@ -221,7 +221,7 @@ class ExperimentCLI(LightningCLI):
                 callback.caution = self._caution
 
     def _check_fit(self) -> str:
-        """Find where an interrupted training goes on, or take the weights that a new one begins with."""
+        """Find where an interrupted training resumes, or load the weights that a new one begins with."""
         config = self.config_init["fit"]
         if config.ckpt_path:
             raise ConfigurationError(
@@ -298,13 +298,13 @@ class ExperimentCLI(LightningCLI):
             print(run.path / stage)
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; what stops the training says whether the same command goes on with it."""
+        """Train; the message of what stops the training says whether the same command resumes it."""
         with self._in_folder():
             last = self._run.last_checkpoint
             try:
                 self.trainer.fit(**kwargs)
             except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the first of the second
-                begins = "goes on after the last whole epoch" if last.is_file() else "begins it again"
+                begins = "resumes after the last whole epoch" if last.is_file() else "begins it again"
                 raise Stopped(f" in epoch {self.trainer.current_epoch + 1}; the same command {begins}") from stop
             except TrainingError as error:
                 kept = f", and {last.parent} has the epochs before; name another --run" if last.is_file() else ""

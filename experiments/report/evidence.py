@@ -407,10 +407,16 @@ def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
     return frame
 
 
+def where(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """The rows of a frame whose columns have these values."""
+    for name, value in values.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
 def at_headline(comparison: Comparison, evidence: Evidence) -> pd.DataFrame:
     """The rows of `Evidence.explanations` over all clips at the percentile that tables show."""
-    rows = evidence.explanations
-    return rows[(rows["percentile"] == comparison.percentile) & (rows["anomaly_type"] == "")]
+    return where(evidence.explanations, percentile=comparison.percentile, anomaly_type="")
 
 
 def paired_verdict(difference: float, low: float, high: float, p: float) -> str:

@@ -21,6 +21,7 @@ from experiments.report.evidence import (
     Evidence,
     at_headline,
     paired_verdict,
+    where,
 )
 from experiments.report.figures.style import readable
 from experiments.report.table import interval_text, ordinal, p_text, signed_text
@@ -70,9 +71,8 @@ def tested(comparison: Comparison) -> str:
 
 def detected(comparison: Comparison, evidence: Evidence) -> str:
     """AUC of each model, and the level's where a model does not exceed it; "" where no model has one."""
-    areas = evidence.detection
-    areas = areas[(areas["anomaly_type"] == "") & (areas["measure"] == "auc") & areas["mean"].notna()]
-    of_models = areas[areas["score"] == "score"]
+    areas = where(evidence.detection, anomaly_type="", measure="auc").dropna(subset="mean")
+    of_models = where(areas, score="score")
     if of_models.empty:
         return ""
     if len(of_models) <= _MOST_NAMES:
@@ -82,7 +82,7 @@ def detected(comparison: Comparison, evidence: Evidence) -> str:
         named = [f"{row.mean:.3f} for {row.model}" for row in by_mean]
         named = [f"between {named[0]}", named[-1]]
     sentence = f"The AUC is {join(named)}"
-    for level in areas[areas["model"] == LEVEL_ALONE].itertuples():
+    for level in where(areas, model=LEVEL_ALONE).itertuples():
         # As printed: a difference that nobody sees is not an excess.
         not_above = [row.model for row in of_models.itertuples() if f"{row.mean:.3f}" <= f"{level.mean:.3f}"]
         if not_above:
@@ -96,8 +96,8 @@ def explained(comparison: Comparison, evidence: Evidence) -> str:
     if not comparison.headline:
         return ""
     measure = comparison.headline[0]
-    shown = at_headline(comparison, evidence)
-    shown = shown[(shown["measure"] == measure) & (shown["explainer"] != CONTROL) & (shown["verdict"] != UNTESTED)]
+    shown = where(at_headline(comparison, evidence), measure=measure)
+    shown = shown[(shown["explainer"] != CONTROL) & (shown["verdict"] != UNTESTED)]
     parts = []
     above = shown["verdict"].eq(ABOVE).groupby(shown["model"], sort=False)
     if len(above) > _MOST_NAMES:
@@ -173,8 +173,8 @@ def _scores(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
         yield f"The test set has no {missing} clips, so AUC and partial AUC are undefined."
     for label, run in comparison.runs.items():
         yield from _odd_scores(label, run)
-    areas = evidence.detection
-    areas = areas[(areas["measure"] == "auc") & (areas["anomaly_type"] == "") & (areas["model"] != LEVEL_ALONE)]
+    areas = where(evidence.detection, measure="auc", anomaly_type="")
+    areas = areas[areas["model"] != LEVEL_ALONE]
     for row in areas[(areas["mean"] < _FAR_BELOW_HALF) & (areas["high"] < 0.5)].itertuples():
         of = f" of the {SCORES[row.score].label}" if SCORES[row.score].label else ""
         yield (
@@ -213,8 +213,8 @@ def _missing(comparison: Comparison) -> Iterator[str]:
             "with --data.annotations and run faithful-aad test again."
         )
     rows = comparison.explanations
-    every = rows[(rows["measure"] == "f1") & (rows["explainer"] == "all_frames")]
-    every = every[every["percentile"] == comparison.percentile].groupby("model")["value"].mean()
+    every = where(rows, measure="f1", explainer="all_frames", percentile=comparison.percentile)
+    every = every.groupby("model")["value"].mean()
     if (every >= _ALL_FRAMES_F1).any():
         yield f"Taking all frames reaches an F1 of {every.max():.3f}: F1 says nothing about where explanations point."
     with_chance = set(rows.loc[rows["chance"].notna(), "measure"])
@@ -229,8 +229,7 @@ def _missing(comparison: Comparison) -> Iterator[str]:
 
 def _controls(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
     """What the random map, which explains nothing, says about the tests themselves."""
-    shown = at_headline(comparison, evidence)
-    known = shown[(shown["explainer"] == CONTROL) & shown["p"].notna()]
+    known = where(at_headline(comparison, evidence), explainer=CONTROL).dropna(subset="p")
     # The controls are a family of their own for Holm's correction.
     above = known[holm(known["p"]) < SIGNIFICANCE]
     if len(above):
@@ -275,15 +274,13 @@ def _tests(evidence: Evidence, first: Model, second: Model, measure: str) -> tup
     """Tests of two models without the control, over chance where the control differs between them."""
     control = _control(evidence, first, second, measure)
     over_chance = control is not None and _differs(control)
-    of = evidence.paired
-    of = of[(of["first"] == first.label) & (of["second"] == second.label) & (of["measure"] == measure)]
-    return of[(of["over_chance"] == over_chance) & (of["explainer"] != CONTROL)], over_chance
+    tests = where(evidence.paired, first=first.label, second=second.label, measure=measure, over_chance=over_chance)
+    return tests[tests["explainer"] != CONTROL], over_chance
 
 
 def _control(evidence: Evidence, first: Model, second: Model, measure: str) -> pd.Series | None:
-    of = evidence.paired
-    of = of[(of["first"] == first.label) & (of["second"] == second.label) & (of["measure"] == measure)]
-    found = of[~of["over_chance"].astype(bool) & (of["explainer"] == CONTROL)]
+    raw = where(evidence.paired, first=first.label, second=second.label, over_chance=False)
+    found = where(raw, measure=measure, explainer=CONTROL)
     return found.iloc[0] if len(found) else None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import pandas as pd
 from experiments.report import published
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import Comparison, Model
-from experiments.report.evidence import LEVEL, LEVEL_ALONE, Evidence, at_headline
+from experiments.report.evidence import LEVEL, LEVEL_ALONE, Evidence, at_headline, where
 from experiments.report.figures.style import readable
 from experiments.report.table import (
     MISSING,
@@ -104,36 +106,34 @@ def _has_bold(table: Table) -> bool:
 def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
     """AUC and partial AUC of the scores, one row per model, and what is published of the same systems."""
     models = comparison.models
-    areas = evidence.detection[evidence.detection["anomaly_type"] == ""]
+    areas = where(evidence.detection, anomaly_type="")
     columns: Columns = {"Runs": [Cell(_runs(model)) for model in models.values()]}
+    facts: Columns = {}
     for key, score in SCORES.items():
         for area, name in AREAS.items() if key != LEVEL else ():
-            found = areas[(areas["score"] == key) & (areas["measure"] == area)].set_index("model").reindex(models)
+            found = _by_model(areas, models, score=key, measure=area)
             heading = f"{name}, {score.label}" if score.label else name
             columns[heading] = number_cells(found["mean"], found["sd"], "max")
             columns[f"{heading} 95 %"] = interval_cells(found["low"], found["high"])
-    for area, name in AREAS.items():
-        found = areas[(areas["score"] == "score") & (areas["measure"] == area)].set_index("model").reindex(models)
-        columns[f"Published {name}"] = number_cells(found["published"])
+            facts.setdefault(f"Published {name}", number_cells(found["published"]))
+    columns |= facts
     header = ("Model", *columns)
     groups = [tuple((Cell(label), *cells) for label, *cells in zip(models, *columns.values(), strict=True))]
-    level = areas[areas["model"] == LEVEL_ALONE]
+    level = where(areas, model=LEVEL_ALONE)
+    level_note = ""
     if len(level):
-        cells = [cell for _, row in level.iterrows()
-                 for cell in (*number_cells([row["mean"]]), *interval_cells([row["low"]], [row["high"]]))]  # fmt: skip
-        named = Cell(f"Level alone ({evidence.level_side})"), Cell(MISSING), *cells
-        groups.append(((*named, *[Cell(MISSING)] * (len(header) - len(named))),))
+        numbers = zip(number_cells(level["mean"]), interval_cells(level["low"], level["high"]), strict=True)
+        row = [Cell(f"Level alone ({evidence.level_side})"), Cell(MISSING), *chain(*numbers)]
+        groups.append((tuple(row + [Cell(MISSING)] * (len(header) - len(row))),))
+        level_note = (
+            " Level alone: the score is the root mean square of the recording in dB (the mean of a spectrogram file), "
+            "with the sign that gives an AUC of at least 0.5."
+        )
     planer = all(published.is_planer(model) for model in models.values())
     if planer and comparison.has_roc:
         groups.append(_published_systems(models.values(), len(header)))
     labels = comparison.first.clips["label"]
     undefined = ", so the AUC is undefined" if labels.nunique() == 1 else ""
-    level_note = (
-        " Level alone: the score is the root mean square of the recording in dB (the mean of a spectrogram file), with "
-        "the sign that gives an AUC of at least 0.5."
-        if len(level)
-        else ""
-    )
     table = Table(
         title="Detection",
         note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips{undefined}. "
@@ -151,10 +151,9 @@ def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
 def detection_type_table(comparison: Comparison, evidence: Evidence) -> Table:
     """AUC by type of anomaly."""
     types = comparison.anomaly_types
-    rows = evidence.detection[(evidence.detection["score"] == "score") & (evidence.detection["measure"] == "auc")]
     columns: Columns = {}
     for kind in sorted(types):
-        found = rows[rows["anomaly_type"] == kind].set_index("model").reindex(comparison.models)
+        found = _by_model(evidence.detection, comparison.models, score="score", measure="auc", anomaly_type=kind)
         columns[f"{readable(kind)} ({types[kind]})"] = number_cells(found["mean"], found["sd"], "max")
     single = " The AUC of a single clip is the share of normal clips with a lower score: it says little of its type."
     return Table(
@@ -180,13 +179,11 @@ def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     if len(models) < 2:
         return None
     ratios, sizes = sorted({ratio for ratio, _ in models}, reverse=True), sorted({size for _, size in models})
-    areas = evidence.detection[["score", "anomaly_type", "measure"]].agg("|".join, axis=1) == "score||auc"
-    of_model = evidence.detection[areas].set_index("model")
     planer = all(published.is_planer(model) for model in models.values())
     columns: Columns = {}
     for size in sizes:
         labels = [models[ratio, size].label if (ratio, size) in models else None for ratio in ratios]
-        found = of_model.reindex(labels)
+        found = _by_model(evidence.detection, labels, score="score", measure="auc", anomaly_type="")
         columns[f"{size} × {size}"] = number_cells(found["mean"], found["sd"], "max")
     for size in sizes if planer else ():
         facts = [published.ABLATION.get((ratio, size), math.nan) for ratio in ratios]
@@ -211,8 +208,7 @@ def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
     def columns(explainer: str, labels: list[str]) -> Columns:
         found: Columns = {}
         for measure in comparison.headline:
-            rows = shown[(shown["explainer"] == explainer) & (shown["measure"] == measure)]
-            rows = rows.set_index("model").reindex(labels)
+            rows = _by_model(shown, labels, explainer=explainer, measure=measure)
             short = MEASURES[measure].short
             found[short] = number_cells(rows["mean"], best=MEASURES[measure].direction)
             found[f"{short} chance"] = number_cells(rows["chance"])
@@ -246,11 +242,11 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         measure: A key of `MEASURES`.
         best: Whether at the best percentile of each model and explainer, instead of the one that tables show.
     """
-    of, frame = MEASURES[measure], evidence.best if best else at_headline(comparison, evidence)
-    chosen = frame[frame["measure"] == measure]
+    of = MEASURES[measure]
+    chosen = where(evidence.best if best else at_headline(comparison, evidence), measure=measure)
 
     def columns(explainer: str, labels: list[str]) -> Columns:
-        rows = chosen[chosen["explainer"] == explainer].set_index("model").reindex(labels)
+        rows = _by_model(chosen, labels, explainer=explainer)
         percentiles = [MISSING if np.isnan(percentile) else f"{percentile:.0f}" for percentile in rows["percentile"]]
         return {
             **({"Percentile": [Cell(text) for text in percentiles]} if best else {}),
@@ -266,13 +262,13 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         }
 
     header, groups = _by_explainer(comparison, columns)
-    where = "the best percentile of each" if best else f"the {shown_percentile(comparison)}"
+    percentile = "the best percentile of each" if best else f"the {shown_percentile(comparison)}"
     several = " ± is the standard deviation between seeds, where there are several;" * bool(chosen["sd"].notna().any())
     corrected = ""
     if chosen["corrected"].notna().any():
         corrected = f" Corrected: (value − chance) / (oracle − chance). {of.oracle}"
     table = Table(
-        title=f"{of.label} at {where}",
+        title=f"{of.label} at {percentile}",
         note=f"Means over {counted(comparison.n_clips(measure), 'clip')};{several} 95 % is the bootstrap interval "
         f"(BCa) over clips.{_chance_note(comparison, best)}{corrected}",
         header=header,
@@ -286,9 +282,8 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
 
 def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     """F1 at one percentile by type of anomaly, with its chance level and what is published; None without F1."""
-    shown = evidence.explanations
-    shown = shown[(shown["measure"] == "f1") & (shown["percentile"] == comparison.percentile)]
-    by_type = shown[shown["anomaly_type"] != ""]
+    by_type = where(evidence.explanations, measure="f1", percentile=comparison.percentile)
+    by_type = by_type[by_type["anomaly_type"] != ""]
     if by_type.empty:
         return None
     n_clips = by_type.groupby("anomaly_type")["n_clips"].first()
@@ -297,8 +292,7 @@ def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | No
     def columns(explainer: str, labels: list[str]) -> Columns:
         found: Columns = {}
         for kind, heading in headings.items():
-            rows = by_type[(by_type["anomaly_type"] == kind) & (by_type["explainer"] == explainer)]
-            rows = rows.set_index("model").reindex(labels)
+            rows = _by_model(by_type, labels, anomaly_type=kind, explainer=explainer)
             found[heading] = number_cells(rows["mean"], rows["sd"], "max")
             found[f"{heading} chance"] = number_cells(rows["chance"])
             found[f"{heading} published"] = number_cells(rows["published"])
@@ -319,24 +313,24 @@ def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | No
 
 def paired_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
     """One table for each pair of models."""
-    pairs = [pair for pair in comparison.pairs() if _of_pair(evidence, *pair).any()]
+    pairs = [pair for pair in comparison.pairs() if len(_of_pair(evidence, *pair))]
     return [
         _paired_table(comparison, evidence, *pair, number if len(pairs) > 1 else 0)
         for number, pair in enumerate(pairs, start=1)
     ]
 
 
-def _of_pair(evidence: Evidence, first: Model, second: Model) -> pd.Series:
-    return (evidence.paired["first"] == first.label) & (evidence.paired["second"] == second.label)
+def _of_pair(evidence: Evidence, first: Model, second: Model) -> pd.DataFrame:
+    return where(evidence.paired, first=first.label, second=second.label)
 
 
 def _paired_table(comparison: Comparison, evidence: Evidence, first: Model, second: Model, number: int) -> Table:
-    tests = evidence.paired[_of_pair(evidence, first, second)]
-    raw, over_chance = tests[~tests["over_chance"].astype(bool)], tests[tests["over_chance"].astype(bool)]
+    tests = _of_pair(evidence, first, second)
+    raw, over_chance = where(tests, over_chance=False), where(tests, over_chance=True)
     columns, groups = {}, []
     for measure in comparison.headline:
-        rows = raw[raw["measure"] == measure].set_index("explainer")
-        over = over_chance[over_chance["measure"] == measure].set_index("explainer").reindex(rows.index)
+        rows = where(raw, measure=measure).set_index("explainer")
+        over = where(over_chance, measure=measure).set_index("explainer").reindex(rows.index)
         columns = {
             **_test_cells(rows, first.label, second.label),
             "Over chance": signed_cells(over["difference"]),
@@ -404,9 +398,7 @@ def area_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     def columns(explainer: str, labels: list[str]) -> Columns:
         found: Columns = {}
         for measure in areas["measure"].unique():
-            rows = areas[(areas["measure"] == measure) & (areas["explainer"] == explainer)]
-            rows = rows.set_index("model").reindex(labels)
-            of = MEASURES[measure]
+            rows, of = _by_model(areas, labels, measure=measure, explainer=explainer), MEASURES[measure]
             found[f"{of.short} {arrows[of.direction]}"] = number_cells(rows["mean"], rows["sd"], of.direction)
         return found
 
@@ -430,10 +422,10 @@ def checks_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     checks = evidence.checks
     if checks.empty:
         return None
-    stages = checks.loc[checks["check"] == "randomisation", "step"].unique()
+    stages = where(checks, check="randomisation")["step"].unique()
 
     def columns(explainer: str, labels: list[str]) -> Columns:
-        rows = checks[checks["explainer"] == explainer].set_index(["check", "step", "model"])["mean"]
+        rows = where(checks, explainer=explainer).set_index(["check", "step", "model"])["mean"]
         found: Columns = {}
         for stage in stages:
             keys = [("randomisation", stage, label) for label in labels]
@@ -477,11 +469,11 @@ def _by_explainer(
     """
     rows = comparison.explanations if rows is None else rows
     explainers = [name for name in rows["explainer"].unique() if name not in REFERENCES]
-    known = [name for name in comparison.explainers if name in explainers]
+    order = {name: i for i, name in enumerate(comparison.explainers)}
     cells: Columns = {}
     groups = []
-    for explainer in known + [name for name in explainers if name not in known]:
-        found = set(rows.loc[rows["explainer"] == explainer, "model"])
+    for explainer in sorted(explainers, key=lambda name: order.get(name, len(order))):
+        found = set(where(rows, explainer=explainer)["model"])
         labels = [label for label in comparison.models if label in found]
         cells = columns(explainer, labels)
         groups.append(named_rows(explainer_label(explainer), labels, cells.values()))
@@ -497,8 +489,12 @@ def _verdict_cells(rows: pd.DataFrame, in_full: bool) -> list[Cell]:
         if references:
             text += f", not above {join(references)}" if in_full else " *"
         cells.append(Cell(text))
-    # A column in which nothing was tested is left out like one without numbers.
     return cells
+
+
+def _by_model(frame: pd.DataFrame, labels: Iterable[str | None], **values: Any) -> pd.DataFrame:
+    """The rows of models, of which those without a row are NaN, whose other columns have these values."""
+    return where(frame, **values).set_index("model").reindex(list(labels))
 
 
 def _scientific(value: float) -> Cell:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,34 +90,29 @@ def is_baseline(config: dict[str, Any]) -> bool:
 
 
 def frames_per_second(config: dict[str, Any]) -> float:
-    """Frame rate of the spectrograms, that of the planer recordings where the configuration is silent.
+    """Frame rate of the spectrograms; without settings that of the planer recordings.
 
     Example:
         >>> frames_per_second({"data": {"init_args": {"frontend": {"sample_rate": 16000, "hop": 0.032}}}})
         31.25
     """
-    frontend = next(_find(config, "frontend"), None) or {}
+    frontend = _data_options(config).get("frontend") or {}
     known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
     return FrontEndSettings(**known).frames_per_second
 
 
 def channel_of(config: dict[str, Any]) -> int | str:
-    """Channel of the recordings that a run used, "mix" for the mean of all and where the configuration is silent.
+    """Channel of the recordings that a run used, "mix" for the mean of all, which is the default.
 
     Example:
         >>> channel_of({"data": {"init_args": {"channel": 0}}})
         0
     """
-    return next(_find(config, "channel"), "mix")
+    channel: int | str = _data_options(config).get("channel", "mix")
+    return channel
 
 
-def _find(tree: Any, key: str) -> Iterator[Any]:
-    """Every value under `key`, at whatever depth of a configuration."""
-    if isinstance(tree, dict):
-        if key in tree:
-            yield tree[key]
-        for branch in tree.values():
-            yield from _find(branch, key)
-    elif isinstance(tree, list):
-        for branch in tree:
-            yield from _find(branch, key)
+def _data_options(config: dict[str, Any]) -> dict[str, Any]:
+    """Options of the DataModule."""
+    options: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
+    return options

@@ -43,17 +43,16 @@ class RunFolder:
             raise ConfigurationError(
                 f"--run {path} is a checkpoint; name the folder of its run, or give the checkpoint with --ckpt_path"
             )
-        for place in (self.path, *self.path.parents):
-            if place.exists() and not place.is_dir():
-                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a file; name another")
-            if place.is_symlink() and not place.exists():
-                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a dangling link; name another")
-        for place in (self.path / stage for stage in STAGES):
-            if place.is_file() or (place.is_symlink() and not place.exists()):
-                what = "a file" if place.is_file() else "a dangling link"
-                raise ConfigurationError(
-                    f"{place} is {what}, but a stage needs a folder there; move it away or name another --run"
-                )
+        stages = [self.path / stage for stage in STAGES]
+        for place in (*self.path.parents, self.path, *stages):
+            dangling = place.is_symlink() and not place.exists()
+            if dangling or (place.exists() and not place.is_dir()):
+                what = "a dangling link" if dangling else "a file"
+                if place in stages:
+                    raise ConfigurationError(
+                        f"{place} is {what}, but a stage needs a folder there; move it away or name another --run"
+                    )
+                raise ConfigurationError(f"--run {path} can't be a folder: {place} is {what}; name another")
 
     @property
     def fit_config(self) -> Path:
@@ -66,12 +65,12 @@ class RunFolder:
         Raises:
             ConfigurationError: If nothing was trained here.
         """
-        if not self.fit_config.is_file() and self.last_checkpoint.is_file():
-            raise ConfigurationError(
-                f"{self.last_checkpoint} can't be used without {self.fit_config}, which is missing; restore it, or "
-                f"give another --run"
-            )
         if not self.fit_config.is_file():
+            if self.last_checkpoint.is_file():
+                raise ConfigurationError(
+                    f"{self.last_checkpoint} can't be used without {self.fit_config}, which is missing; restore it, or "
+                    f"give another --run"
+                )
             raise ConfigurationError(
                 f"--run {self.path} contains no training ({self.fit_config} is missing); "
                 f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
@@ -99,11 +98,13 @@ class RunFolder:
         Raises:
             ConfigurationError: If one is missing, truncated or changed; the message names it.
         """
-        noted = self.mark(stage).read_text(encoding="utf-8", errors="replace") if self.is_finished(stage) else ""
+        mark = self.mark(stage)
         try:
-            sizes = json.loads(noted or "{}").items()
+            sizes = (
+                json.loads(mark.read_text(encoding="utf-8", errors="replace") or "{}").items() if mark.is_file() else ()
+            )
         except (ValueError, AttributeError):
-            sizes = [(self.mark(stage).name, None)]
+            sizes = [(mark.name, None)]
         for name, size in sizes:
             path = self.path / stage / name
             if not path.is_file() or path.stat().st_size != size:

@@ -13,46 +13,38 @@ from datamodules.layouts import require_folder
 from experiments.cli.errors import configuration_errors
 from experiments.cli.options import check_callbacks, check_numbers, complete, one_line_errors
 from experiments.cli.stages import ExperimentCLI
-from experiments.runs.folder import RunFolder
-from experiments.study.plan import Step
+from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
 
 # The options in which the runs of one setting differ: all of these runs are valid, or none.
 _OF_A_SEED = ("--seed_everything=", "--run=", "--wandb.tags=")
 
 
-def check_steps(jobs: Sequence[Sequence[Step]], definition: Path) -> None:
-    """Parse each distinct command line of a study as its step will, and build what it describes.
+def check_plans(plans: Sequence[RunPlan], definition: Path) -> None:
+    """Parse each distinct command line of some runs as their steps will, and build what it describes.
 
     Of the data only the folder is looked up, no checkpoint is read, and no trainer is built: it may need the devices of
     another machine.
 
     Args:
-        jobs: The steps.
+        plans: The runs.
         definition: The study's YAML.
 
     Raises:
         ConfigurationError: If a step would reject its options; the message names YAML, variant, step and option.
     """
-    distinct: dict[tuple[str, ...], tuple[Step, list[str]]] = {}
-    for step in (step for job in jobs for step in job):
-        command = _whole_command(step)
-        setting = tuple(argument for argument in command if not argument.startswith(_OF_A_SEED))
-        distinct.setdefault(setting, (step, command))
+    distinct: dict[tuple[str, ...], tuple[RunPlan, list[str]]] = {}
+    for plan in plans:
+        for command in [plan.whole_test] if plan.is_fitted() else [plan.fit, plan.whole_test]:
+            setting = tuple(argument for argument in command if not argument.startswith(_OF_A_SEED))
+            distinct.setdefault(setting, (plan, command))
     stages = _Stages()
     with Console(stderr=True).status("Checking the options of all steps"):
-        for step, command in distinct.values():
+        for plan, command in distinct.values():
             mistake = stages.mistake(command)
             if mistake:
                 culprit = _culprit(stages, command, mistake)
-                raise ConfigurationError(f"{definition}: variants.{step.plan.variant}, {step.name}{culprit}: {mistake}")
-
-
-def _whole_command(step: Step) -> list[str]:
-    """The step's command line, with the options of the training where that has not begun."""
-    if step.name == "test" and not RunFolder(step.plan.fitted_in).fit_config.is_file():
-        return step.plan.untrained_test
-    return step.command
+                raise ConfigurationError(f"{definition}: variants.{plan.variant}, {command[0]}{culprit}: {mistake}")
 
 
 def _culprit(stages: _Stages, command: list[str], mistake: str) -> str:

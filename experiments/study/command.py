@@ -10,7 +10,7 @@ from typing import Literal
 from experiments.runs.folder import RunFolder
 from experiments.study.definition import copy_definition, original_folder, read_definition
 from experiments.study.local import StudyProgress, run_jobs
-from experiments.study.plan import RunPlan, open_jobs, plan_runs
+from experiments.study.plan import RunPlan, make_jobs, open_plans, plan_runs
 from experiments.study.slurm import ONE_CORE_PER_RUN, SlurmSettings, require_idle, submit
 from lightning_modules.errors import ConfigurationError, TrainingError
 from lightning_modules.wording import counted
@@ -52,26 +52,31 @@ def study(
     folder = RunFolder(output or Path("runs") / path.stem).path
     plans = plan_runs(read_definition(path, original_folder(path, folder)), folder, overrides or [])
     require_idle(folder)
-    todo = open_jobs(plans)
+    todo = open_plans(plans)
     if todo:
-        from experiments.study.checks import check_steps  # noqa: PLC0415  imports what a finished study does not need
+        from experiments.study.checks import check_plans  # noqa: PLC0415  imports what a finished study does not need
 
-        check_steps(todo, path)
+        check_plans(todo, path)
     copy_definition(path, folder)
     runs = f"{counted(len(plans), 'run')} in {folder}"
     if not todo:
         print(f"{runs}: all finished")
         conclude(plans, folder)
         return
-    n_steps, n_tested = sum(map(len, todo)), sum(plan.is_tested() for plan in plans)
-    print(f"{runs}: {n_tested} finished, {counted(n_steps, 'step')} to do")
+    steps = make_jobs(todo)
+    n_steps = sum(map(len, steps))
+    print(f"{runs}: {len(plans) - len(todo)} finished, {counted(n_steps, 'step')} to do")
     if launcher == "slurm":
         array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
-        trainings = counted(len(todo), "training")
-        print(f"submitted job {array} for {trainings}, and job {last}, which reports when all have ended")
+        print(
+            f"submitted job {array} for {counted(len(steps), 'training')}, and job {last}, which reports when all have "
+            "ended"
+        )
         return
+    for plan in todo:
+        plan.record()
     with StudyProgress(n_steps) as progress:
-        run_jobs(todo, jobs, progress)
+        run_jobs(steps, jobs, progress)
     conclude(plans, folder)
 
 

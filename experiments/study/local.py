@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 
@@ -24,10 +25,9 @@ from rich.progress import (
 )
 
 from experiments.runs.config import read_config
-from experiments.runs.folder import RunFolder
+from experiments.runs.folder import CONFIG_FILE
 from experiments.runs.scalars import read_scalars
-from experiments.study.plan import Step
-from experiments.study.process import failure_reason, start
+from experiments.study.process import Step
 
 _REFRESH_S = 2.0
 _PATIENCE_S = 10  # for a process that was asked to stop
@@ -75,15 +75,14 @@ class _Processes:
                 with self._lock:
                     if self._stopped:
                         return
-                    step.plan.record()
-                    process = start(step.command, step.plan.log, environment(slot, self._slots))
+                    process = step.start(environment(slot, self._slots))
                     self._running.add(process)
                 self._progress.begin(step)
                 status = process.wait()
                 self._running.discard(process)
                 if self._stopped:
                     return
-                self._progress.end(step, failure_reason(step.plan.log, status) if status else "")
+                self._progress.end(step, step.failure(status))
                 if status:
                     return
         finally:
@@ -155,22 +154,23 @@ class StudyProgress:
         self._bars.remove_task(self._running.pop(step))
         self._bars.advance(self._study)
         if failure:
-            self._console.print(f"{step.title} failed: {failure} ({step.plan.log})", markup=False, style="red")
+            self._console.print(f"{step.title} failed: {failure} ({step.log})", markup=False, style="red")
         else:
             self._console.print(f"{step.title} done", markup=False)
 
     def refresh(self) -> None:
         """Read how many epochs the trainings have finished."""
         for step, bar in list(self._running.items()):
-            if step.name == "fit":
-                done, total = _epochs(RunFolder(step.plan.fitted_in))
+            if step.command[0] == "fit":
+                done, total = _epochs(step.mark.parent)
                 self._bars.update(bar, completed=done, total=total)
 
 
-def _epochs(run: RunFolder) -> tuple[int, int | None]:
-    """Epochs that a training has finished, and its maximum once that is known."""
-    if not run.fit_config.is_file():
+def _epochs(folder: Path) -> tuple[int, int | None]:
+    """Epochs that a training has finished in its stage's folder, and its maximum once that is known."""
+    config = folder / CONFIG_FILE
+    if not config.is_file():
         return 0, None
-    rows = read_scalars(run.path / "fit" / "metrics.csv")
+    rows = read_scalars(folder / "metrics.csv")
     done = int(rows[-1]["epoch"]) + 1 if rows else 0
-    return done, (read_config(run.fit_config).get("trainer") or {}).get("max_epochs")
+    return done, (read_config(config).get("trainer") or {}).get("max_epochs")

@@ -11,8 +11,11 @@ from typing import Any
 
 from experiments.runs.folder import STUDY_FILE, RunFolder
 from experiments.study.definition import Grid, Options, Variant
+from experiments.study.process import Step
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
+
+LOG_FILE = "log.txt"
 
 Point = dict[str, tuple[Any, Any]]
 """One point of a grid: label and value by option."""
@@ -50,12 +53,14 @@ class RunPlan:
 
     @property
     def log(self) -> Path:
-        """File with everything that the run's steps print."""
-        return self.folder / "log.txt"
+        """What `test` printed, and `fit` unless it has a folder of its own."""
+        return self.folder / LOG_FILE
 
     @property
-    def untrained_test(self) -> list[str]:
-        """Command line of `test` with all of its options, as long as there is no training to take them from."""
+    def whole_test(self) -> list[str]:
+        """Command line of `test`, with the options of the training where that has not begun."""
+        if RunFolder(self.fitted_in).fit_config.is_file():
+            return self.test
         of_training = _arguments(_trained(self.fitted_in))
         return ["test", *self.fit[1:], *(argument for argument in self.test[1:] if argument not in of_training)]
 
@@ -108,29 +113,6 @@ class RunPlan:
         return made
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One command of a run; its name is `fit` or `test`."""
-
-    plan: RunPlan
-    command: list[str]
-
-    @property
-    def name(self) -> str:
-        """The command's first word."""
-        return self.command[0]
-
-    @property
-    def title(self) -> str:
-        """What the step is called in the progress display and in errors."""
-        return f"{self.plan.label}: {self.name}"
-
-    @property
-    def mark(self) -> Path:
-        """The file that marks the step as finished."""
-        return RunFolder(self.plan.folder).mark(self.name)
-
-
 def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str] = ()) -> list[RunPlan]:
     """Work out the runs of a study.
 
@@ -146,18 +128,31 @@ def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str
     return sorted(plans, key=lambda plan: plan.seed)
 
 
-def open_jobs(plans: Sequence[RunPlan]) -> list[list[Step]]:
-    """The steps that are not finished; runs that test one training are one job, whose steps run one after another.
+def open_plans(plans: Sequence[RunPlan]) -> list[RunPlan]:
+    """The runs that have no results yet; all that test a training which has to be made for one of them.
 
     Raises:
         ConfigurationError: If a run's folder was made with other options.
     """
-    jobs = []
+    found = []
     for _, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
         runs = list(group)
-        steps = [] if runs[0].is_fitted() or all(run.is_tested() for run in runs) else [Step(runs[0], runs[0].fit)]
-        jobs.append(steps + [Step(run, run.test) for run in runs if steps or not run.is_tested()])
-    return [job for job in jobs if job]
+        fitted = runs[0].is_fitted()
+        untested = [run for run in runs if not run.is_tested()]
+        found += untested if fitted or not untested else runs
+    return found
+
+
+def make_jobs(plans: Sequence[RunPlan]) -> list[list[Step]]:
+    """The steps of some runs; runs that test one training are one job, whose steps run one after another."""
+    jobs = []
+    for trained, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
+        runs = list(group)
+        fit = Step(f"{runs[0].label}: fit", runs[0].fit, RunFolder(trained).mark("fit"), trained / LOG_FILE)
+        steps = [] if runs[0].is_fitted() else [fit]
+        steps += [Step(f"{run.label}: test", run.test, RunFolder(run.folder).mark("test"), run.log) for run in runs]
+        jobs.append(steps)
+    return jobs
 
 
 def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator[RunPlan]:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,37 +23,13 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ANSWERED = (signal.SIGUSR1, signal.SIGUSR2)
 
 
-def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a command of `faithful-aad` that does not outlive this process, or the thread that starts it.
-
-    Args:
-        command: The command line, beginning with the command's name.
-        log: What the command prints is appended to this file.
-        environment: Its environment variables.
-    """
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.study.process", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-        )
-
-
-def failure_reason(log: Path, status: int) -> str:
-    """Why a process failed: the last line that it printed, or else its status."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
-
-
-@dataclass(frozen=True)
-class ClusterStep:
-    """A step of a run, as a job of a cluster knows it.
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One command of a run.
 
     Attributes:
-        title: What the step is called in errors.
-        command: Command line of `faithful-aad`.
+        title: What the step is called in the progress display and in errors.
+        command: Command line of `faithful-aad`, beginning with `fit` or `test`.
         mark: The file that marks the step as finished.
         log: What the step prints is appended to this file.
     """
@@ -63,24 +39,24 @@ class ClusterStep:
     mark: Path
     log: Path
 
-    def run(self) -> None:
-        """Run the step.
+    def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a process that does not outlive this one, or the thread that starts it."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "experiments.study.process", *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+            )
 
-        Raises:
-            ChildProcessError: If it fails.
-        """
-        environment = dict(os.environ)
-        # Lightning would take the step for one of several processes that `srun` has started.
-        environment.pop("SLURM_NTASKS", None)
-        environment.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *_ANSWERED))  # inherited by the step
-        try:
-            process = start(self.command, self.log, environment)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
-        status = process.wait()
-        if status != 0:
-            raise ChildProcessError(f"{self.title} failed: {failure_reason(self.log, status)} ({self.log})")
+    def failure(self, status: int) -> str:
+        """Why the process failed, "" if it did not: the last line that it printed, or else its exit status."""
+        if status == 0:
+            return ""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
 
 
 @dataclass(frozen=True)
@@ -91,7 +67,7 @@ class ClusterJob:
     no state to save: every epoch of a training has been saved, and the same commands resume from there.
     """
 
-    steps: list[ClusterStep]
+    steps: list[Step]
 
     def __call__(self) -> None:
         """Run the steps.
@@ -101,13 +77,27 @@ class ClusterJob:
         """
         for step in self.steps:
             if not step.mark.exists():
-                step.run()
+                failure = step.failure(_start_on_node(step).wait())
+                if failure:
+                    raise ChildProcessError(f"{step.title} failed: {failure} ({step.log})")
 
     def checkpoint(self) -> Any:
         """Submit the same job again."""
         from submitit.helpers import DelayedSubmission  # noqa: PLC0415  optional, and installed wherever this is called
 
         return DelayedSubmission(self)
+
+
+def _start_on_node(step: Step) -> subprocess.Popen[bytes]:
+    environment = dict(os.environ)
+    # Lightning would take the step for one of several processes that `srun` has started.
+    environment.pop("SLURM_NTASKS", None)
+    environment.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, *_ANSWERED))  # inherited by the step
+    try:
+        return step.start(environment)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
 
 
 if __name__ == "__main__":

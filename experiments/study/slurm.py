@@ -10,8 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.study.plan import Step
-from experiments.study.process import ClusterJob, ClusterStep
+from experiments.study.plan import RunPlan, make_jobs
+from experiments.study.process import ClusterJob
 from lightning_modules.errors import ConfigurationError, first_line
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ ONE_CORE_PER_RUN = SlurmSettings()
 
 
 def submit(
-    jobs: Sequence[Sequence[Step]], folder: Path, settings: SlurmSettings, conclude: Callable[[], None]
+    plans: Sequence[RunPlan], folder: Path, settings: SlurmSettings, conclude: Callable[[], None]
 ) -> tuple[str, str]:
     """Put a study into the queue.
 
     Args:
-        jobs: Steps to run one after another, by job.
+        plans: The runs to make.
         folder: The study's folder, on a disk that the nodes share.
         settings: What each job requests.
         conclude: Called by a job of its own when all others have ended, well or not.
@@ -75,16 +75,10 @@ def submit(
         ConfigurationError: If there is no cluster, or it rejects the jobs.
     """
     executor = _executor(folder)
-    for plan in {step.plan.folder: step.plan for job in jobs for step in job}.values():
+    for plan in plans:
         plan.record()
-    work = [
-        ClusterJob(
-            [ClusterStep(step.title, step.command, step.mark.absolute(), step.plan.log.absolute()) for step in job]
-        )
-        for job in jobs
-    ]
     executor.update_parameters(**_parameters(folder, settings))
-    array = str(_submit(executor, work)[0].job_id).partition("_")[0]
+    array = str(_submit(executor, list(map(ClusterJob, make_jobs(plans))))[0].job_id).partition("_")[0]
     last = {"time": _REPORT_MINUTES, "gpus_per_node": None, "dependency": f"afterany:{array}"}
     executor.update_parameters(**last, job_name=f"{folder.resolve().name}-report")
     report = str(_submit(executor, [conclude])[0].job_id)

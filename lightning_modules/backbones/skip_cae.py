@@ -21,47 +21,24 @@ from lightning_modules.errors import ConfigurationError
 
 _DOWNSAMPLING = 8  # three poolings stand before the fourth stage
 
-# Where the authors' layer names (the keys of published weights) live in this module.
-_REFERENCE_NAMES = {
-    "conv1": "encoder1.conv1",
-    "conv2": "encoder1.conv2",
-    "conv3": "encoder1.conv3",
-    "conv4": "encoder1.conv4",
-    "batch1": "encoder1.norm",
-    "conv5": "encoder2.conv1",
-    "conv6": "encoder2.conv2",
-    "batch2": "encoder2.norm",
-    "conv7": "encoder3.conv1",
-    "conv8": "encoder3.conv2",
-    "batch3": "encoder3.norm",
-    "conv9": "encoder4.conv1",
-    "conv10": "encoder4.conv2",
-    "transformer_encode.layers.0": "encoder4.transformer",
-    "weights_skip_encode": "encoder4.skip",
-    "batch4": "encoder4.norm",
-    "conv11": "decoder4.conv1",
-    "conv12": "decoder4.conv2",
-    "conv13": "decoder4.conv3",
-    "conv14": "decoder4.conv4",
-    "batch5": "decoder4.norm",
-    "conv_trans1": "decoder4.upsample",
-    "transformer_decode.layers.0": "decoder4.transformer",
-    "conv15": "decoder3.conv1",
-    "conv16": "decoder3.conv2",
-    "weights_skip_decode": "decoder3.skip",
-    "batch6": "decoder3.norm",
-    "conv_trans2": "decoder3.upsample",
-    "conv17": "decoder2.conv1",
-    "conv18": "decoder2.conv2",
-    "batch7": "decoder2.norm",
-    "conv_trans3": "decoder2.upsample",
-    "conv19": "decoder1.conv1",
-    "conv20": "decoder1.conv2",
-    "batch8": "decoder1.norm",
-    "conv_trans4": "decoder1.upsample",
-    "conv21": "head.conv1",
-    "conv22": "head.conv2",
-}
+# Stages in the order of the authors' layer names, conv1 to conv22, with their numbers of convolutions.
+_CONVOLUTIONS = {"encoder1": 4, **dict.fromkeys(("encoder2", "encoder3", "encoder4"), 2), "decoder4": 4}
+_CONVOLUTIONS |= dict.fromkeys(("decoder3", "decoder2", "decoder1", "head"), 2)
+
+
+def _reference_names() -> dict[str, str]:
+    """Where the authors' layers, by the names of published weights, are in this module."""
+    stages = [stage for stage in _CONVOLUTIONS if stage != "head"]
+    layers = [f"{stage}.conv{i}" for stage, count in _CONVOLUTIONS.items() for i in range(1, count + 1)]
+    return {
+        **{f"conv{i}": layer for i, layer in enumerate(layers, start=1)},
+        **{f"batch{i}": f"{stage}.norm" for i, stage in enumerate(stages, start=1)},
+        **{f"conv_trans{i}": f"{stage}.upsample" for i, stage in enumerate(stages[4:], start=1)},
+        "transformer_encode.layers.0": "encoder4.transformer",
+        "transformer_decode.layers.0": "decoder4.transformer",
+        "weights_skip_encode": "encoder4.skip",
+        "weights_skip_decode": "decoder3.skip",
+    }
 
 
 class _SkipAutoencoder(nn.Module):
@@ -179,12 +156,12 @@ class SkipCAETransformer(_SkipAutoencoder):
             ConfigurationError: If a layer is unknown, missing, or of another size.
         """
         backbone = cls(n_mels, n_frames, num_heads)
-        renamed = {}
+        renamed, names = {}, _reference_names()
         for key, value in state_dict.items():
-            layer = next((name for name in _REFERENCE_NAMES if key.startswith(f"{name}.")), None)
+            layer = next((name for name in names if key.startswith(f"{name}.")), None)
             if layer is None:
                 raise ConfigurationError(f"reference weights: no layer of the backbone is called {key!r}")
-            renamed[_REFERENCE_NAMES[layer] + key.removeprefix(layer)] = value
+            renamed[names[layer] + key.removeprefix(layer)] = value
         try:
             backbone.load_state_dict(renamed)
         except RuntimeError as error:

@@ -17,7 +17,7 @@ from experiments.cli.errors import stopped_by_signals
 from experiments.cli.main import main
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.folder import RunFolder
-from experiments.study import local
+from experiments.study.local import run_jobs
 from lightning_modules import Autoencoder, ConfigurationError
 
 COMMON = ["--model", "Autoencoder", "--model.backbone", "cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]
@@ -88,7 +88,7 @@ def test_stopped_training_says_so_and_resumes(train, finished, at_step, capsys):
     assert status == 143
     assert signal.getsignal(signal.SIGTERM) is before
     *_, line = capsys.readouterr().err.splitlines()
-    assert "stopped by SIGTERM in epoch 3; the same command goes on after the last whole epoch" in line
+    assert "stopped by SIGTERM in epoch 3; the same command resumes after the last whole epoch" in line
     assert not run.is_finished("fit")
     assert epoch(run.last_checkpoint) == 2
     assert train()[0] == 0
@@ -228,17 +228,17 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_stopped_study_ends_its_processes(monkeypatch, tmp_path):
+def test_stopped_study_ends_its_processes(monkeypatch):
     started = []
 
-    def start(*_):
-        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
-        return started[0]
+    class Sleeping:
+        def start(self, environment):
+            started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+            return started[-1]
 
-    progress, step = MagicMock(), MagicMock()
-    progress.begin = lambda _: os.kill(os.getpid(), signal.SIGTERM)
-    monkeypatch.setattr(local, "start", start)
-    monkeypatch.setattr(Command, "run", lambda *_: local.run_jobs([[step, step], [step]], 1, progress))
+    progress = MagicMock()
+    progress.begin = lambda step: os.kill(os.getpid(), signal.SIGTERM)
+    monkeypatch.setattr(Command, "run", lambda *_: run_jobs([[Sleeping(), Sleeping()], [Sleeping()]], 1, progress))
     assert main(["study"]) == 143
     assert [process.returncode for process in started] == [-signal.SIGTERM], "no further step has started"
 

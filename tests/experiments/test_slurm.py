@@ -11,7 +11,7 @@ from experiments.cli.main import main
 from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.plan import plan_runs
-from experiments.study.process import ClusterJob, ClusterStep
+from experiments.study.process import ClusterJob, Step
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
 STUDY = """
@@ -113,9 +113,7 @@ def test_rejects_an_unknown_partition(cluster, definition, tmp_path, capsys):
 def test_job_skips_finished_steps_and_stops_at_a_failure(tmp_path):
     done, failing, after = (tmp_path / name for name in ("done", "failing", "after"))
     done.touch()
-    steps = [
-        ClusterStep(f"{mark.name} step", [mark.name], mark, mark.with_suffix(".txt")) for mark in (done, failing, after)
-    ]
+    steps = [Step(f"{mark.name} step", [mark.name], mark, mark.with_suffix(".txt")) for mark in (done, failing, after)]
     with pytest.raises(ChildProcessError, match=r"failing step failed: .*no command 'failing'.*failing.txt"):
         ClusterJob(steps)()
     assert not done.with_suffix(".txt").exists()

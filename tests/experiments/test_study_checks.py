@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from experiments.cli.main import main
-from experiments.study.checks import check_steps
+from experiments.study.checks import check_plans
 from experiments.study.definition import read_definition
-from experiments.study.plan import open_jobs, plan_runs
+from experiments.study.plan import plan_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,7 +101,7 @@ def test_accepts_the_study_of_the_documentation(tmp_path, monkeypatch):
     Path(demo["data"]["init_args"]["root"]).mkdir(parents=True)  # as the command before it does
     plans = plan_runs(read_definition(path), tmp_path / "out")
     assert len(plans) == 13, "two objectives, two settings, three seeds, and a detector"
-    check_steps(open_jobs(plans), path)
+    check_plans(plans, path)
 
 
 def test_variant_name_outside_the_locale(tmp_path):

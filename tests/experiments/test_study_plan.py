@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.study.definition import read_definition
-from experiments.study.plan import open_jobs, plan_runs
+from experiments.study.plan import make_jobs, open_plans, plan_runs
 from lightning_modules import ConfigurationError
 
 STUDY = """
@@ -32,6 +32,11 @@ def plans(tmp_path):
         return plan_runs(read_definition(tmp_path / "study.yaml"), tmp_path / "out", overrides)
 
     return make
+
+
+def open_commands(plans):
+    """Commands that are still to run, by job."""
+    return [[step.command for step in job] for job in make_jobs(open_plans(plans))]
 
 
 def finish(folder, *stages):
@@ -85,8 +90,7 @@ def test_grid_of_test_shares_one_training(plans, tmp_path):
     assert few.fitted_in == tmp_path / "out" / "runs" / "AE" / "seed_0"
     assert f"--ckpt_path={few.fitted_in / 'fit' / 'checkpoints' / 'best.ckpt'}" in few.test
     assert "--faithfulness.shifts=9" in many.test
-    (job,) = open_jobs([few, many])
-    assert [step.name for step in job] == ["fit", "test", "test"], "trained once, for both"
+    assert open_commands([few, many]) == [[few.fit, few.test, many.test]], "trained once, for both"
 
 
 def test_skips_finished_steps(plans):
@@ -96,7 +100,7 @@ def test_skips_finished_steps(plans):
     ae, mae, cae = runs
     finish(ae.folder, "fit", "test")
     finish(mae.folder, "fit")
-    assert [[step.command for step in job] for job in open_jobs(runs)] == [[mae.test], [cae.fit, cae.test]]
+    assert open_commands(runs) == [[mae.test], [cae.fit, cae.test]]
 
 
 def test_changed_options_of_test_are_tested_again(plans):
@@ -104,7 +108,7 @@ def test_changed_options_of_test_are_tested_again(plans):
     before.record()
     finish(before.folder, "fit", "test")
     (now,) = plans("variants: {AE: {config: base.yaml}}\ntest: {faithfulness.shifts: 2}")
-    assert [[step.name for step in job] for job in open_jobs([now])] == [["test"]]
+    assert open_commands([now]) == [[now.test]]
     now.record()
     assert not (now.folder / "test").exists(), "no result of other options is taken for one of these"
     assert json.loads((now.folder / "study.json").read_text())["test"] == now.test
@@ -114,10 +118,10 @@ def test_rejects_changed_options_of_a_training(plans):
     (before,) = plans("variants: {AE: {config: base.yaml}}")
     before.record()
     (now,) = plans("variants: {AE: {config: base.yaml, fit: {trainer.max_epochs: 9}}}")
-    assert [[step.command for step in job] for job in open_jobs([now])] == [[now.fit, now.test]], "nothing has begun"
+    assert open_commands([now]) == [[now.fit, now.test]], "nothing has begun"
     (before.folder / "fit").mkdir()
     with pytest.raises(ConfigurationError, match=r"made with other options \(was without, is --trainer.max_epochs=9\)"):
-        open_jobs([now])
+        open_plans([now])
 
 
 @pytest.mark.parametrize(

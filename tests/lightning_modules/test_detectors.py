@@ -133,7 +133,7 @@ def test_the_seed_decides_the_forest(clips):
 
 def test_rejects_settings_out_of_range(clips, tmp_path):
     for build in (lambda: OneClassSVM(nu=0), lambda: IsolationForest(trees=0), lambda: NearestNeighbours(neighbours=0)):
-        with pytest.raises(ConfigurationError, match="(nu|trees|neighbours)=0 is not valid; it must be"):
+        with pytest.raises(ConfigurationError, match=r"(nu|trees|neighbours)=0 is not valid; it must be"):
             build()
     with pytest.raises(ConfigurationError, match="neighbours=31, but there are only 30 training clips"):
         NearestNeighbours(**SIZE, neighbours=31).learn(clips[0])

@@ -154,7 +154,7 @@ def test_memory_layout_is_the_networks_own(tmp_path):
     assert weight.stride()[1] == 1, "so results don't depend on who trained in this process"
 
 
-def test_checkpoint_of_other_dimensions_is_refused(tmp_path):
+def test_rejects_a_checkpoint_of_other_dimensions(tmp_path):
     path = tmp_path / "small.ckpt"
     run = trainer(tmp_path, max_epochs=1)
     run.fit(Autoencoder(**SIZE), loader(), loader(3))

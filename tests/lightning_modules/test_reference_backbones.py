@@ -1,5 +1,7 @@
 """The reference networks against the published description, and how a backbone is chosen."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -139,7 +141,7 @@ def test_published_sizes():
     hidden = 6 * (128 * 128 + 128) + (128 * 8 + 8) + (8 * 128 + 128) + 2 * 128
     assert parameters["dense"] == 80 * 401 * 128 * 2 + 128 + 80 * 401 + hidden
     widths = [1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64, 32, 32, 16, 16, 8, 8, 4, 4, 2, 1]
-    assert parameters["cae"] == sum(9 * a * b + b for a, b in zip(widths, widths[1:], strict=False))
+    assert parameters["cae"] == sum(9 * a * b + b for a, b in pairwise(widths))
 
 
 @pytest.mark.parametrize("name", ["skip_cae", "cae"])

@@ -1,4 +1,4 @@
-"""What a careful researcher writes first: the yardstick of `faithful-aad bench`.
+"""What a careful researcher writes first: the reference implementation of the benchmarks.
 
 The paper's network, training step, explainers and measures in plain PyTorch and Captum: float32, the default memory
 layout, masks built patch by patch, one clip at a time, each measure explaining anew. It shares no code with the

@@ -6,11 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-
-from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
-from datamodules.simulator.dataset import published_plan
-from datamodules.simulator.likeness import (
+from benchmarks.compare_simulator import compare, draw, load
+from benchmarks.likeness import (
     bands_alike,
     cutter_line,
     measure_broken_board,
@@ -18,6 +17,10 @@ from datamodules.simulator.likeness import (
     modulation_spectrum,
     reference_clip,
 )
+
+from datamodules.errors import DataError
+from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
+from datamodules.simulator.dataset import published_plan
 
 SEEDS = range(4)
 LINES = (13, 25, 41, 58, 68, 75)
@@ -175,3 +178,45 @@ def test_a_broken_board_is_measured():
     assert board.excess_db == pytest.approx(12)
     assert (board.lowest_band, board.last_band) == (36, 41)
     assert board.quieter_db == pytest.approx(6 - 20 / 80)
+
+
+def test_the_script_compares_with_recordings_and_draws_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    for name, broken in (("normal", False), ("broken", True)):  # another simulated planer in place of the real one
+        soundfile.write(tmp_path / f"{name}.wav", reference_clip(100, broken=broken), 20_000)
+    (tmp_path / "annotations.csv").write_text("file,start,end,type\na.wav,0,2,hum\na.wav,4,5,hum\nb.wav,0,5,hum\n")
+    annotations, output = tmp_path / "annotations.csv", tmp_path / "likeness.pdf"
+    compare(tmp_path / "normal.wav", tmp_path / "broken.wav", annotations, output, clips=2)
+    assert output.read_bytes().startswith(b"%PDF")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    cells = {row[0]: row[1:] for row in rows if len(row) == 3}
+    assert cells["Bands whose mean is within 3 dB of the real one"] == ["of 80", "80 to 80"]
+    assert cells["Cutters' line: lowest band"] == ["36.0", "36.0"]
+    assert cells["Annotated seconds of a clip"][0] == "4.0 ± 1.0"
+    assert cells["Clips with 1, 2, 3, more intervals"][0] == "1, 1, 0, 0"
+    assert cells["hum: clips, annotated"] == ["2, 2", "-"]
+
+
+def test_the_figure_shows_what_it_is_given():
+    real, simulated = np.zeros((80, 400)), np.ones((80, 400))
+    real[:, ::2] = 1
+    figure = draw({"Normal running": (real, simulated), "Broken board": (simulated, real)})
+    images = [axes.images[0].get_array() for axes in figure.axes if axes.images and axes.get_title()]
+    for image, expected in zip(images, (real, simulated, simulated, real), strict=True):
+        np.testing.assert_array_equal(image, expected)
+    (bands,) = (axes for axes in figure.axes if axes.get_title().startswith("Mean"))
+    assert [line.get_ydata()[0] for line in bands.lines] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((40, 400)), "is not a spectrogram of 80 bands"),
+        (np.zeros((80, 100)), "must last 4 s"),
+        (np.full((80, 400), np.nan), "finite"),
+    ],
+)
+def test_rejects_what_is_not_a_spectrogram(tmp_path, content, message):
+    np.save(tmp_path / "clip.npy", content)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "clip.npy")
