@@ -1,28 +1,96 @@
-"""One request for a file, or for what is still missing of it."""
+"""One request for a file, or for the missing part of it, and the partial file on disk."""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import requests
 from rich.progress import Progress, TaskID
 
 from datamodules.download.catalogue import RemoteFile
-from datamodules.download.disk import require_space
-from datamodules.download.partial_file import PartialFile
 from datamodules.errors import DataError
+
+
+class NoSpaceError(DataError):
+    """There is not enough space on the disk."""
+
+
+def require_space(folder: Path, n_bytes: int, purpose: str) -> None:
+    """Check that the disk of an existing folder has enough space for a purpose, which is the subject of the message.
+
+    Raises:
+        NoSpaceError: It does not.
+    """
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise NoSpaceError(
+            f"{folder} has {free:,} bytes free, {purpose} needs {n_bytes:,}; choose a folder on another disk"
+        )
+
+
+class PartialFile:
+    """``NAME.part`` beside the file that it becomes when complete, with its source in ``NAME.part.json``.
+
+    Args:
+        path: The complete file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_name(f"{path.name}.part")
+        self._finished = path
+        self._note = path.with_name(f"{path.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        """Bytes received so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def etag(self, url: str) -> str | None:
+        """The entity tag of the version being received; None if it is weak or of another address."""
+        try:
+            note = json.loads(self._note.read_text(encoding="utf-8"))
+            tag = str(note["etag"] or "") if note["url"] == url else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return tag if tag and not tag.startswith("W/") else None
+
+    def restart(self, url: str, etag: str | None) -> BinaryIO:
+        """Open it empty, for the version of the source with this entity tag."""
+        self.discard()
+        self._note.write_text(json.dumps({"url": url, "etag": etag}), encoding="utf-8")
+        return self.path.open("wb")
+
+    def resume(self) -> BinaryIO:
+        """Open it to append."""
+        return self.path.open("ab")
+
+    def discard(self) -> None:
+        """Delete it."""
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def finish(self) -> Path:
+        """Rename it to the complete file."""
+        self.path.replace(self._finished)
+        self._note.unlink(missing_ok=True)
+        return self._finished
+
 
 _CHUNK_BYTES = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
 
 
 class TransferError(Exception):
-    """A request that failed in a way that may pass: the same one may succeed a little later.
+    """A request that failed for now; the same one may succeed later.
 
     Args:
         message: What happened.
-        wait: Seconds that the server asked to be left alone for.
+        wait: Seconds that the server asked to wait.
     """
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
@@ -32,7 +100,7 @@ class TransferError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server sends.
+    """A server's answer.
 
     Attributes:
         start: Offset of its first byte in the file.
@@ -44,25 +112,25 @@ class Reply:
 
 
 def transfer(file: RemoteFile, partial: PartialFile, timeout: float, progress: Progress, task: TaskID) -> None:
-    """Ask for what is missing of a file and write what comes, all of it or until the connection ends.
+    """Request the missing part of a file and write it.
 
-    A server that ignores the request for a range, or whose file has changed, is read from the start again.
+    If the server ignores the range, or its file has changed, the file is received from the start again.
 
     Args:
-        file: What is wanted.
-        partial: What has come of it; completed on return.
-        timeout: The longest silence of the server, s.
-        progress: Where to show the bytes.
+        file: The published file.
+        partial: What has been received; complete on return.
+        timeout: Longest silence of the server, s.
+        progress: Shows the bytes.
         task: The file's bar there.
 
     Raises:
-        TransferError: It may be tried again.
-        DataError: It may not: the server refuses, has another file, or the disk is full.
+        TransferError: The request may be repeated.
+        DataError: It may not: the server rejects it, has another file, or the disk is full.
     """
     offset = partial.size
     headers = {"Accept-Encoding": "identity", "User-Agent": "faithful-aad"}
     etag = partial.etag(file.url)
-    if offset and (etag or file.checksum):  # else nothing would tell that the file has changed since
+    if offset and (etag or file.checksum):  # else a changed file would go unnoticed
         headers["Range"] = f"bytes={offset}-"
         if etag is not None:
             headers["If-Range"] = etag
@@ -75,23 +143,23 @@ def transfer(file: RemoteFile, partial: PartialFile, timeout: float, progress: P
         partial.discard()
         raise
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-        raise DataError(f"{file.url} is no address of a file; it should begin with https://") from None
+        raise DataError(f"{file.url} is not a valid address; it should begin with https://") from None
     except requests.exceptions.RequestException as error:
         raise TransferError(f"the connection failed ({_cause(error)})") from None
 
 
 class _UselessPartError(TransferError):
-    """What has come cannot be gone on from."""
+    """The partial file cannot be resumed."""
 
 
 def _cause(error: requests.exceptions.RequestException) -> str:
-    """Kind of the error that requests wraps, such as ReadTimeoutError or NameResolutionError."""
+    """Type of the error that requests wraps, such as ReadTimeoutError."""
     inner = error.args[0] if error.args else error
     return type(getattr(inner, "reason", None) or inner).__name__
 
 
 def _read_head(response: requests.Response, file: RemoteFile, offset: int) -> Reply | None:
-    """What follows the headers; ``None`` if the file has already come completely."""
+    """Check the headers; ``None`` if the file is already complete."""
     status = response.status_code
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     total = int(content_range["total"]) if content_range and content_range["total"] != "*" else None
@@ -131,7 +199,7 @@ def _receive(
         require_space(partial.path.parent, total - reply.start, f"what is missing of {file.name}")
     progress.update(task, total=total, completed=reply.start)
     received = reply.start
-    with partial.go_on() if reply.start else partial.restart(file.url, response.headers.get("ETag")) as target:
+    with partial.resume() if reply.start else partial.restart(file.url, response.headers.get("ETag")) as target:
         for chunk in response.iter_content(_CHUNK_BYTES):
             received += len(chunk)
             if total is not None and received > total:

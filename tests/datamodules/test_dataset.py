@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from datamodules.batch import SpectrogramDataset
 from datamodules.cache import CacheEntry
-from datamodules.dataset import SpectrogramDataset
 from datamodules.layouts import Clip
 
 

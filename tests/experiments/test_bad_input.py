@@ -61,9 +61,9 @@ def one_training_clip(root):
 
 
 def test_missing_and_empty_roots(fit, tmp_path):
-    fit(tmp_path / "nowhere", r"--data\.root .*nowhere .*not a folder")
+    fit(tmp_path / "nowhere", r"nowhere .*not a folder")
     (tmp_path / "planer_empty").mkdir()
-    fit(tmp_path / "planer_empty", r"looked for training/, evaluation/normal/, evaluation/anomalies/")
+    fit(tmp_path / "planer_empty", r"expected training/, evaluation/normal/, evaluation/anomalies/")
 
 
 def test_folder_without_clips(fit, planer_copy):
@@ -111,7 +111,7 @@ def test_pickle_is_not_executed(fit, planer_copy, tmp_path):
 def test_short_clips_are_refused_or_cropped_by_an_option(fit, planer_copy):
     clip = one_training_clip(planer_copy)
     soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(100_000), 20_000)
-    fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*--data\.n_frames 201")
+    fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*n_frames=201")
     soundfile.write(clip, np.zeros(100), 20_000)
     fit(planer_copy, re.escape(clip.name))
 
@@ -145,7 +145,7 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--data", "Planer"], "--data Planer does not exist; choose one of PlanerDataModule, DCASEDataModule"),
         (["--fscore.percentiles", "[101]"], "101"),
         (["--trainer.max_epoch", "1"], "max_epoch"),
-        (["--data.annotations", "nowhere.csv"], r"--data\.annotations nowhere\.csv is not a file"),
+        (["--data.annotations", "nowhere.csv"], r"annotations=nowhere\.csv is not a file"),
         (["--init_from", "nowhere.ckpt"], r"--init_from 'nowhere\.ckpt' does not exist; name"),
         (["--init_from", ""], "--init_from '' does not exist; name a checkpoint"),
         (
@@ -167,11 +167,11 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         *((["--model." + name, "-1"], rf"--model\.{name} is -1(\.0)?; it must be ") for name in MODEL_NUMBERS),
         (["--model.learning_rate", "0"], r"--model\.learning_rate is 0\.0; it must be above 0"),
         (["--model.restart_epochs", "0"], r"--model\.restart_epochs is 0; it must be at least 1"),
-        (["--data.batch_size", "1" + 20 * "0"], r"--data\.batch_size is 10*; it must be from 1 to"),
-        (["--data.num_workers", "5000"], r"--data\.num_workers is 5000; it must be from 0 to 256"),
-        (["--data.reference_level", "1e38"], r"--data\.reference_level is 1e\+38; it must be from -200 to 200 dB"),
+        (["--data.batch_size", "1" + 20 * "0"], r"batch_size is 10*; it must be from 1 to"),
+        (["--data.num_workers", "5000"], r"num_workers is 5000; it must be from 0 to 256"),
+        (["--data.reference_level", "1e38"], r"reference_level is 1e\+38; it must be from -200 to 200 dB"),
         *(
-            ([f"--data.{name}", ""], rf"--data\.{name} is empty")
+            ([f"--data.{name}", ""], rf"{name} is empty")
             for name in ("annotations", "cache_dir", "predict_path")
         ),
         (["--trainer.accumulate_grad_batches", "0"], "--trainer.accumulate_grad_batches is 0; it must be at least 1"),
@@ -294,7 +294,7 @@ def test_run_of_which_something_is_missing(refuses, fitted_run, tmp_path):
 def test_later_stages_are_checked_before_results_are_replaced(refuses, fitted_run):
     refuses(["test", "--run", fitted_run, "--faithfulness.shifts", "80"], "shifts: 80 of 80 frames can't be drawn")
     refuses(["test", "--run", fitted_run, "--ckpt_path", ""], "--ckpt_path is empty")
-    refuses(["predict", "--run", fitted_run, "--data.predict_path", ""], r"--data\.predict_path is empty")
+    refuses(["predict", "--run", fitted_run, "--data.predict_path", ""], r"predict_path is empty")
     message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
     refuses(["test", "--run", fitted_run, "--model", "Autoencoder"], message)
 
@@ -326,12 +326,12 @@ def test_stages_that_are_left_nothing_to_do(refuses, fitted_run, simulated, limi
 
 def test_recordings_longer_than_a_clip(refuses, fitted_run, simulated):
     path = simulated / "evaluation" / "normal"
-    message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; cut them .*data slice, or .*crop true"
+    message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; slice them .*, or .*crop=true"
     refuses(["predict", "--run", fitted_run, "--data.predict_path", path], message)
 
 
 def test_prediction_without_recordings(refuses, fitted_run, tmp_path):
-    refuses(["predict", "--run", fitted_run], r"--data\.predict_path")
+    refuses(["predict", "--run", fitted_run], "predict needs predict_path")
     refuses(["predict", "--run", fitted_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
 
 
@@ -344,7 +344,7 @@ def test_unknown_command_and_missing_options(refuses):
 
 def test_simulate_and_report_refuse(refuses, simulated, tmp_path):
     refuses(["simulate", simulated], "planer")
-    refuses(["simulate", tmp_path / "new", "--train", "-1"], "--train")
+    refuses(["simulate", tmp_path / "new", "--train", "-1"], "train is -1")
     refuses(["report", tmp_path / "nowhere"], "nowhere")
     for command in (["report", ""], ["simulate", ""], ["data", "describe", ""], ["study", ""]):
         refuses(command, "[A-Z]+ is empty; give a name")

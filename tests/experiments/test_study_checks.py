@@ -64,7 +64,7 @@ def refuses(tmp_path, capsys):
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
-        ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
+        ("fit: {data.root: nope}", "variants.MAE, fit --data.root=nope: nope is not a folder"),
         ("fit: {model.learning_rate: -1}", "variants.MAE, fit: --model.learning_rate is -1.0; it must be above 0"),
         ("fit: {trainer.accumulate_grad_batches: 0}", "variants.MAE, fit: --trainer.accumulate_grad_batches is 0; it"),
         (
@@ -74,7 +74,7 @@ def refuses(tmp_path, capsys):
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
         (
             "  kNN: {config: base.yaml, detector: knn, fit: {data.root: nope}}",
-            "variants.kNN, detect: --data.root nope is",
+            "variants.kNN, detect --data.root=nope: nope is",
         ),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
         ("  svm: {config: base.yaml, detector: svm}", "variants.svm, detect: --detector.name svm does not exist"),
@@ -89,7 +89,7 @@ def test_an_option_that_a_later_step_would_refuse(refuses, options, message):
 
 
 def test_a_mistake_in_a_configuration_and_in_what_follows_the_dashes(refuses, tmp_path):
-    assert refuses("", "--", "--data.batch_size=0").startswith("variants.MAE, fit: --data.batch_size is 0;")
+    assert refuses("", "--", "--data.batch_size=0").startswith("variants.MAE, fit --data.batch_size=0: batch_size is 0;")
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
     message = refuses("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.results.reading import naming
 from experiments.runs.folder import STUDY_FILE
+from experiments.runs.results.reading import naming
 
 
 @dataclass(frozen=True)

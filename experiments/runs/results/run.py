@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.provenance import Provenance, read_provenance
+from experiments.runs.config import frames_per_second, objective_name, read_config
+from experiments.runs.folder import CAUTION_FILE, TEST_UNFINISHED, RunFolder
 from experiments.runs.results.detection import ClipScores, read_clip_scores
 from experiments.runs.results.evidence import ClipNulls, SanityRow, read_clip_nulls, read_sanity
 from experiments.runs.results.explanations import ClipValues, read_clip_values, read_examples
 from experiments.runs.results.learning import LearningCurves, read_learning_curves
 from experiments.runs.results.membership import StudyMembership, read_membership
 from experiments.runs.results.reading import unfinished
-from experiments.runs.config import frames_per_second, objective_name, read_config
-from experiments.runs.folder import CAUTION_FILE, TEST_UNFINISHED, RunFolder
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
 from metrics.callbacks import AnnotationFScore, Faithfulness
