@@ -76,11 +76,7 @@ def read_audio(path: Path, channel: Channel = "mix") -> tuple[Tensor, int]:
 
 
 def inspect(path: Path, channel: Channel = "mix") -> SoundInfo:
-    """Read the header of a recording and, if several channels are mixed, how much level the mix loses.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Read the header of a recording and, if several channels are mixed, how much level the mix loses."""
     with open_audio(path) as file:
         if file.channels == 1 or channel != "mix":
             return SoundInfo(file.samplerate, file.channels, 0.0)
@@ -140,11 +136,7 @@ def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
 
 
 def loudest_channel(path: Path) -> int:
-    """Index of the channel of a recording whose root mean square is the largest.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Index of the channel of a recording with the largest root mean square."""
     with open_audio(path) as file:
         return int(np.argmax(sum(np.square(block, dtype=np.float64).sum(axis=0) for block in blocks(path, file))))
 
@@ -159,42 +151,26 @@ def mix_down(block: NDArray[np.float32], channel: Channel = "mix") -> NDArray[np
 
 
 def require_channel_index(channel: Channel) -> None:
-    """Check that a channel is an index from 0, or ``mix``.
-
-    Raises:
-        DataError: It is not.
-    """
+    """Raise a DataError unless a channel is an index from 0, or ``mix``."""
     require(channel == "mix" or channel >= 0, "channel", channel, "the index of a channel from 0, or mix")
 
 
 def require_channel(path: Path, channels: int, channel: Channel) -> None:
-    """Check that a recording has a channel.
-
-    Raises:
-        DataError: It does not.
-    """
+    """Raise a DataError unless a recording has a channel."""
     if channel != "mix" and channel >= channels:
         there, choice = ("1 channel", "0") if channels == 1 else (f"{channels} channels", f"0 to {channels - 1}")
         raise DataError(f"{path} has {there}, so channel={channel} does not exist; choose {choice}, or mix")
 
 
 def sound_seconds(path: Path) -> float:
-    """Duration of a recording in seconds.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Duration of a recording in seconds."""
     with open_audio(path) as file:
         return count_samples(path, file) / file.samplerate
 
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a recording to read it; errors while it is open become a DataError.
-
-    Raises:
-        DataError: The file cannot be read as audio, or is truncated.
-    """
+    """Open a recording to read it; errors while it is open become a DataError."""
     try:
         with open_sound(path) as file:
             yield file

@@ -146,11 +146,7 @@ class SpectrogramCache:
 
 
 def default_cache_folder() -> Path:
-    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default.
-
-    Raises:
-        DataError: This user has no home.
-    """
+    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():  # which the standard says to ignore
         try:

@@ -18,11 +18,7 @@ _LEFT_OUT_S = 0.1
 
 
 def require_sound(clips: SpectrogramDataset, root: Path) -> None:
-    """Check that there is something to learn.
-
-    Raises:
-        DataError: No training clip has any sound.
-    """
+    """Raise a DataError if no training clip has any sound."""
     if len(clips.unchanging) == len(clips):
         raise DataError(f"all {len(clips)} training clips are silent (they never change); check the files in {root}")
 

@@ -81,11 +81,7 @@ def left_out_text(files: Sequence[Path]) -> str:
 
 
 def require_new_folder(folder: Path, content: str) -> None:
-    """Check that a folder does not exist or is empty.
-
-    Raises:
-        DataError: It holds files; the message says what was to be written into it.
-    """
+    """Raise a DataError if a folder for some content exists and is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} already exists; choose a new or empty folder for {content}")
 

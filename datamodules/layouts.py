@@ -78,11 +78,7 @@ class Layout:
 
     @property
     def test(self) -> tuple[Clip, ...]:
-        """Normal and anomalous clips to test on.
-
-        Raises:
-            DataError: There are none, or their labels are not known.
-        """
+        """Normal and anomalous clips to test on; raises a DataError if nothing can be tested."""
         if self.test_problem:
             raise DataError(self.test_problem)
         return self.labelled
@@ -275,11 +271,7 @@ def _scan_labelled_folders(root: Path, data_set: str, training: str, normal: str
 
 
 def require_folder(root: Path) -> None:
-    """Check that the root of a data set is there.
-
-    Raises:
-        DataError: If it is not a folder.
-    """
+    """Raise a DataError unless the root of a data set is a folder."""
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; name the folder of a data set")
 
@@ -312,11 +304,7 @@ def _clips(root: Path, files: Sequence[Path]) -> tuple[Clip, ...]:
 
 
 def _dcase_name(path: Path) -> dict[str, str]:
-    """Section and, if there is one, label in a file's name.
-
-    Raises:
-        DataError: The name is not one of DCASE Task 2.
-    """
+    """Section and, if there is one, label in a file's name; raises if it is not a name of DCASE Task 2."""
     for form in _DCASE_NAMES:
         if match := form.fullmatch(path.stem):
             return match.groupdict()

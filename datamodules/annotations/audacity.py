@@ -47,11 +47,7 @@ def read(path: Path, on_error: OnError) -> Iterator[AnnotationRow]:
 
 
 def write(folder: Path, rows: Iterable[AnnotationRow]) -> None:
-    """Write a label track for each clip into a new folder, in subfolders as in the clips' names.
-
-    Raises:
-        DataError: A clip's name leads out of the folder.
-    """
+    """Write a label track per clip into a new folder; raises a DataError for a name that leads out of it."""
     folder.mkdir()
     for clip, of_clip in by_clip(rows).items():
         name = PurePosixPath(clip)

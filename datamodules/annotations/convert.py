@@ -122,11 +122,7 @@ def cut_at_clips(rows: Sequence[AnnotationRow], source: Path, manifest: Path) ->
 def _pieces(
     start: float, end: float, clips: Sequence[_Clip], what: str, manifest: Path
 ) -> Iterator[tuple[str, Interval]]:
-    """The parts of an interval by clip, in seconds from the clip's start.
-
-    Raises:
-        DataError: Part of it lies in no clip.
-    """
+    """The parts of an interval by clip, in seconds from the clip's start; raises if part of it lies in no clip."""
     if start == end:
         inside = [clip for clip in clips if clip.start <= start < clip.end or start == clip.end == clips[-1].end][:1]
         gap = None if inside else (start, end)

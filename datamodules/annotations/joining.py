@@ -58,11 +58,7 @@ def clips_by_stem(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 
 
 def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: Path) -> Clip:
-    """The clip that a row belongs to.
-
-    Raises:
-        DataError: There is none, or there are several.
-    """
+    """The clip that a row belongs to; raises a DataError unless there is exactly one."""
     name = bare_name(row.file)
     candidates = by_stem.get(PurePosixPath(name).name) or by_stem.get(PurePosixPath(name).stem, ())
     matches = [clip for clip in candidates if bare_name(clip.name) == name] or candidates

@@ -40,11 +40,7 @@ def read_annotations(path: Path, on_error: OnError = raise_error) -> list[Annota
 
 
 def annotation_format(path: Path) -> str:
-    """The format of annotations, ``audacity``, ``authors`` or ``csv``, by the path and the columns.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """The format of annotations, ``audacity``, ``authors`` or ``csv``, by the path and the columns."""
     if path.is_dir() or path.suffix.lower() == audacity.SUFFIX:
         return "audacity"
     return "authors" if authors.FILE in read_table(path).header else "csv"

@@ -47,11 +47,7 @@ class Table:
     malformed: list[DataError]
 
     def require(self, columns: Sequence[str], expected: str) -> None:
-        """Check that the file has some columns, each once.
-
-        Raises:
-            DataError: It does not; the message says what was expected.
-        """
+        """Raise a DataError unless the file has some columns, each once."""
         if not any(self.header):
             raise DataError(f"{self.path} row 1 names no column; expected {expected}")
         row = f"{self.path} row {self.header_row}"

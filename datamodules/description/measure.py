@@ -98,11 +98,7 @@ def level_db(path: Path, channel: Channel = "mix") -> float:
 
 
 def _finite_blocks(path: Path, file: soundfile.SoundFile) -> Iterator[Floats]:
-    """Samples (samples, channels) in blocks.
-
-    Raises:
-        DataError: There are none, or some are NaN or infinite.
-    """
+    """Samples (samples, channels) in blocks; raises a DataError if there are none, or for NaN or infinity."""
     read = False
     for block in blocks(path, file):
         if not np.isfinite(block).all():

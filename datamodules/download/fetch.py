@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.progress import Progress
 
@@ -74,14 +75,8 @@ class Patience:
     longest_pause: float = 60.0
 
 
-@dataclass(frozen=True)
-class CheckedFile:
-    """A file on disk.
-
-    Attributes:
-        path: Its path.
-        checked: What was compared with the published file, as text.
-    """
+class CheckedFile(NamedTuple):
+    """A file on disk, and what was compared with the published file, as text."""
 
     path: Path
     checked: str

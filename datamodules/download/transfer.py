@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,11 +20,7 @@ class NoSpaceError(DataError):
 
 
 def require_space(folder: Path, n_bytes: int, purpose: str) -> None:
-    """Check that the disk of an existing folder has enough space for a purpose, which is the subject of the message.
-
-    Raises:
-        NoSpaceError: It does not.
-    """
+    """Raise an error unless the disk of a folder has enough space for a purpose (the subject of the message)."""
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise NoSpaceError(
@@ -98,19 +93,6 @@ class TransferError(Exception):
         self.wait = wait
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A server's answer.
-
-    Attributes:
-        start: Offset of its first byte in the file.
-        total: Bytes of the whole file, ``None`` if the server does not say.
-    """
-
-    start: int
-    total: int | None
-
-
 def transfer(file: RemoteFile, partial: PartialFile, timeout: float, progress: Progress, task: TaskID) -> None:
     """Request the missing part of a file and write it.
 
@@ -136,9 +118,9 @@ def transfer(file: RemoteFile, partial: PartialFile, timeout: float, progress: P
             headers["If-Range"] = etag
     try:
         with requests.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
-            reply = _read_head(response, file, offset)
-            if reply is not None:
-                _receive(response, reply, file, partial, progress, task)
+            head = _read_head(response, file, offset)
+            if head is not None:
+                _receive(response, *head, file, partial, progress, task)
     except _UselessPartError:
         partial.discard()
         raise
@@ -158,8 +140,8 @@ def _cause(error: requests.exceptions.RequestException) -> str:
     return type(getattr(inner, "reason", None) or inner).__name__
 
 
-def _read_head(response: requests.Response, file: RemoteFile, offset: int) -> Reply | None:
-    """Check the headers; ``None`` if the file is already complete."""
+def _read_head(response: requests.Response, file: RemoteFile, offset: int) -> tuple[int, int | None] | None:
+    """Offset of the first byte and size of the whole file, if known; ``None`` if it is already complete."""
     status = response.status_code
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     total = int(content_range["total"]) if content_range and content_range["total"] != "*" else None
@@ -170,10 +152,10 @@ def _read_head(response: requests.Response, file: RemoteFile, offset: int) -> Re
     if status == requests.codes.partial_content:
         if content_range is None or content_range["start"] is None or int(content_range["start"]) != offset:
             raise _UselessPartError("the server sent another range than was asked for")
-        reply = Reply(offset, total)
+        start = offset
     elif status == requests.codes.ok:
         length = response.headers.get("Content-Length", "")
-        reply = Reply(0, int(length) if length.isdecimal() else None)
+        start, total = 0, int(length) if length.isdecimal() else None
     elif status >= 500 or status in (requests.codes.request_timeout, requests.codes.too_many_requests):
         wait = response.headers.get("Retry-After", "")
         raise TransferError(f"the server answers {status} {response.reason}", float(wait) if wait.isdecimal() else 0.0)
@@ -181,25 +163,26 @@ def _read_head(response: requests.Response, file: RemoteFile, offset: int) -> Re
         raise DataError(f"{file.url} answers {status} {response.reason}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DataError(f"{file.url} sends {file.name} in another encoding than was asked for")
-    if None not in (file.size, reply.total) and file.size != reply.total:
-        raise DataError(f"{file.url} has {reply.total:,} bytes where {file.name} has {file.size:,}: it is another file")
-    return reply
+    if file.size is not None and total is not None and file.size != total:
+        raise DataError(f"{file.url} has {total:,} bytes where {file.name} has {file.size:,}: it is another file")
+    return start, total
 
 
 def _receive(
     response: requests.Response,
-    reply: Reply,
+    start: int,
+    size: int | None,
     file: RemoteFile,
     partial: PartialFile,
     progress: Progress,
     task: TaskID,
 ) -> None:
-    total = file.size or reply.total
+    total = file.size or size
     if total is not None:
-        require_space(partial.path.parent, total - reply.start, f"what is missing of {file.name}")
-    progress.update(task, total=total, completed=reply.start)
-    received = reply.start
-    with partial.resume() if reply.start else partial.restart(file.url, response.headers.get("ETag")) as target:
+        require_space(partial.path.parent, total - start, f"what is missing of {file.name}")
+    progress.update(task, total=total, completed=start)
+    received = start
+    with partial.resume() if start else partial.restart(file.url, response.headers.get("ETag")) as target:
         for chunk in response.iter_content(_CHUNK_BYTES):
             received += len(chunk)
             if total is not None and received > total:

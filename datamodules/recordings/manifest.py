@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
@@ -66,11 +65,7 @@ class Manifest:
                 raise DataError(f"{path} was not written by slicing; choose another output")
 
     def rows(self) -> Iterator[ManifestRow]:
-        """Complete rows, one at a time; none if there is no file.
-
-        Raises:
-            DataError: A row before the last is damaged.
-        """
+        """Complete rows, one at a time, none if there is no file; raises if a row before the last is damaged."""
         if not self.path.exists():
             return
         records = self._records()
@@ -102,25 +97,18 @@ class Manifest:
 
     def forget(self, sources: Collection[str]) -> None:
         """Remove the rows of some recordings, and a row that was cut off."""
-        with whole_file(self.path) as temporary:
-            write_manifest(temporary, (row for row in self.rows() if row.source not in sources))
+        with whole_file(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(astuple(row) for row in self.rows() if row.source not in sources)
         self._columns = COLUMNS
 
-    def append(self, addition: Manifest) -> None:
-        """Add the rows of another manifest."""
+    def append(self, rows: Iterable[ManifestRow]) -> None:
+        """Add rows at the end."""
         if not self.path.exists() or self._columns != COLUMNS:
             self.forget(())
-        with self.path.open("ab") as file, addition.path.open("rb") as rows:
-            rows.readline()
-            shutil.copyfileobj(rows, file)
-
-
-def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
-    """Write rows one at a time."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(row) for row in rows)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(astuple(row) for row in rows)
 
 
 def _parse(cells: list[str], columns: int) -> ManifestRow | None:

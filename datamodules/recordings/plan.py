@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from datamodules.audio import Channel, count_samples, empty, open_audio, require_channel
@@ -16,6 +15,8 @@ from datamodules.files import find_files, left_out_text
 from datamodules.spectrograms import AUDIO_SUFFIXES
 
 PLANER_PREFIX = "MPD"
+
+SECONDS_PER_MINUTE = 60
 
 _TIME = "%y-%m-%d_%H%M"
 _PLANER_NAME = re.compile(r"(?P<prefix>.+)_(?P<time>\d\d-\d\d-\d\d_\d{4})_(?P<number>\d{5,9})")
@@ -66,15 +67,6 @@ class RecordingName:
         name = self.after(minute)
         time = "" if name.start is None else f"{name.start:{_TIME}}_"
         return f"{name.prefix}_{time}{name.number:05}_{part}"
-
-    @property
-    def series(self) -> tuple[str, str]:
-        """Equal for two names if counting minutes on from one can lead to the other."""
-        origin = "" if self.start is None else str(self.start - timedelta(minutes=self.number))
-        return self.prefix, origin
-
-
-SECONDS_PER_MINUTE = 60
 
 
 @dataclass(frozen=True)
@@ -209,15 +201,11 @@ def _inspect(
 
 
 def _reject_same_names(recordings: Sequence[Recording]) -> None:
-    """Compare the ranges of minutes of the recordings, since their clips may be too many to list."""
-
-    def place(recording: Recording) -> tuple[PurePosixPath, tuple[str, str], int]:
-        return PurePosixPath(recording.source).parent, recording.name.series, recording.name.number
-
-    named = sorted((recording for recording in recordings if recording.n_clips), key=place)
-    for one, other in pairwise(named):
-        same_series = place(one)[:2] == place(other)[:2]
-        if same_series and one.name.number + one.minutes > other.name.number:
-            raise DataError(
-                f"{one.path} and {other.path} would both give {next(other.clips())}; slice them into different folders"
-            )
+    first: dict[str, Recording] = {}
+    for recording in recordings:
+        for clip in recording.clips():
+            other = first.setdefault(clip, recording)
+            if other is not recording:
+                raise DataError(
+                    f"{other.path} and {recording.path} would both give {clip}; slice them into different folders"
+                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from datamodules.audio import (
     Channel,
@@ -29,7 +30,7 @@ from datamodules.audio import (
 )
 from datamodules.errors import DataError
 from datamodules.progress import progress_console
-from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256, write_manifest
+from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256
 from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
 
 MANIFEST_FILE = "manifest.csv"
@@ -138,27 +139,23 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
                 progress.advance(task, recording.n_clips)
                 continue
             tally = ChannelTally(recording.channels)
-            rows = cut(recording, checksum, unfinished, channel, tally)
-            write_manifest(unfinished / MANIFEST_FILE, _advancing(rows, progress, task))
+            rows = []
+            for row in cut(recording, checksum, unfinished, channel, tally):
+                rows.append(row)
+                progress.advance(task)
             if channel == "mix":
                 mixed[recording.path] = tally.info(recording.sample_rate)
-            _put_in_place(unfinished, output, manifest)
+            _put_in_place(rows, unfinished, output)
+            manifest.append(rows)
             written += recording.n_clips
     return written
-
-
-def _advancing(rows: Iterator[ManifestRow], progress: Progress, task: TaskID) -> Iterator[ManifestRow]:
-    for row in rows:
-        yield row
-        progress.advance(task)
 
 
 def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Channel) -> dict[str, str]:
     """Checksums, by name, of the recordings whose clips are all there; rows of others are removed."""
     planned = {recording.source: recording for recording in recordings}
-    owners = {next(recording.clips()): recording.source for recording in recordings}
-    names = {recording.source: set(recording.clips()) for recording in recordings}
-    counts: dict[str, int] = {}
+    owners = {clip: recording.source for recording in recordings for clip in recording.clips()}
+    counts: Counter[str] = Counter()
     checksums: dict[str, str] = {}
     for row in manifest.rows():
         if owners.get(row.clip, row.source) != row.source:
@@ -168,11 +165,11 @@ def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Chan
             continue
         if row.duration != recording.clip_seconds or PurePosixPath(row.clip).suffix != recording.suffix:
             raise _taken(manifest.path, f"clips of {row.source} with another length or format")
-        if row.clip not in names[row.source]:
+        if row.clip not in owners:
             raise _taken(manifest.path, f"clips of {row.source} under other names, for example from another start")
         if row.channel != str(channel):
             raise _taken(manifest.path, f"clips of {row.source} from channel={row.channel}, not {channel}")
-        counts[row.source] = counts.get(row.source, 0) + 1
+        counts[row.source] += 1
         checksums[row.source] = row.source_sha256
     root = manifest.path.parent
     incomplete = {
@@ -202,17 +199,15 @@ def _folder(output: Path) -> Iterator[Path]:
             output.rmdir()  # removes it only if nothing was written
 
 
-def _put_in_place(unfinished: Path, output: Path, manifest: Manifest) -> None:
-    """Move a recording's clips into the output folder and append them to the manifest."""
-    done = Manifest(unfinished / MANIFEST_FILE)
-    for row in done.rows():
+def _put_in_place(rows: Sequence[ManifestRow], unfinished: Path, output: Path) -> None:
+    """Move a recording's clips into the output folder."""
+    for row in rows:
         # A run killed in this function has left clips that are not in the manifest.
         if (output / row.clip).exists() and not _same_samples(output / row.clip, unfinished / row.clip):
             raise DataError(f"{output / row.clip} already exists and is another clip; choose another output")
-    for row in done.rows():
+    for row in rows:
         (output / row.clip).parent.mkdir(parents=True, exist_ok=True)
         (unfinished / row.clip).replace(output / row.clip)
-    manifest.append(done)
 
 
 def _same_samples(one: Path, other: Path) -> bool:
@@ -228,11 +223,7 @@ def _taken(manifest: Path, what: str) -> DataError:
 
 
 def clip_subtype(recording: Recording) -> str:
-    """Sample format of a recording's clips: its own, or 16 bits if that is lossy.
-
-    Raises:
-        DataError: The file format of the clips does not have this sample format.
-    """
+    """Sample format of a recording's clips, its own or 16 bits if lossy; raises if their file format lacks it."""
     subtype = recording.subtype if recording.subtype in _SAMPLE_TYPES else "PCM_16"
     if subtype in _EIGHT_BITS.values():
         subtype = _EIGHT_BITS[recording.suffix]

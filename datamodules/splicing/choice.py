@@ -57,11 +57,7 @@ class Pools:
 
 
 def draw_pools(normal: Sequence[Clip], clips: int, rng: np.random.Generator) -> Pools:
-    """Draw pools from the normal test clips: `clips` for each kind of host, half of the rest for the donors.
-
-    Raises:
-        DataError: There are too few for a donor for each control and as many normal test clips.
-    """
+    """Draw pools: `clips` for each kind of host, half of the rest for the donors; raises if there are too few."""
     if len(normal) < 4 * clips:
         raise DataError(
             f"clips={clips} needs {4 * clips} normal test clips (two kinds of hosts, donors, and unchanged ones), and "
@@ -139,11 +135,7 @@ class Recording:
 
 
 def scan(source: Path, machine: str | None, section: str | None) -> Layout:
-    """List the clips of one machine of DCASE data, or of an audio folder if no machine is named.
-
-    Raises:
-        DataError: The source does not have the layout, or nothing to splice.
-    """
+    """List the clips of one machine of DCASE data, or of an audio folder if no machine is named."""
     try:
         layout = scan_audio_folder(source) if machine is None else scan_dcase(source, machine, section)
         layout.test  # noqa: B018  raises if there is nothing to splice
@@ -156,11 +148,7 @@ def scan(source: Path, machine: str | None, section: str | None) -> Layout:
 
 
 def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
-    """Read clips, with a progress bar.
-
-    Raises:
-        DataError: A clip cannot be read or is too short.
-    """
+    """Read clips, with a progress bar; raises a DataError for one that is too short."""
     front_end = LogMelFrontEnd(FRONT_END)
     recordings, infos = [], {}
     for clip in track_clips(clips, description, len(clips)):
@@ -176,11 +164,7 @@ def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
 
 
 def common_rate(recordings: Sequence[Recording]) -> int:
-    """Sample rate of recordings in Hz.
-
-    Raises:
-        DataError: Two have different rates.
-    """
+    """The sample rate of recordings in Hz; raises a DataError if they differ."""
     first = recordings[0]
     for other in recordings:
         if other.sample_rate != first.sample_rate:
@@ -231,11 +215,7 @@ def choose_anomalies(
     intervals: Sequence[Sequence[Interval]],
     deviation: FrameDeviation,
 ) -> list[Splice]:
-    """Choose for each host an anomalous clip with a similar background, and that clip's most deviating stretches.
-
-    Raises:
-        DataError: Too few anomalous clips have stretches that deviate.
-    """
+    """Choose for each host an anomalous clip with a similar background, and its most deviating stretches."""
     curves = [deviation(donor.spectrogram) for donor in donors]
     # one frame more, so that a stretch of the last frames is not longer than the recording
     lengths = [

@@ -170,10 +170,7 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--data.batch_size", "1" + 20 * "0"], r"batch_size is 10*; it must be from 1 to"),
         (["--data.num_workers", "5000"], r"num_workers is 5000; it must be from 0 to 256"),
         (["--data.reference_level", "1e38"], r"reference_level is 1e\+38; it must be from -200 to 200 dB"),
-        *(
-            ([f"--data.{name}", ""], rf"{name} is empty")
-            for name in ("annotations", "cache_dir", "predict_path")
-        ),
+        *(([f"--data.{name}", ""], rf"{name} is empty") for name in ("annotations", "cache_dir", "predict_path")),
         (["--trainer.accumulate_grad_batches", "0"], "--trainer.accumulate_grad_batches is 0; it must be at least 1"),
         (["--trainer.check_val_every_n_epoch", "0"], "--trainer.check_val_every_n_epoch is 0; it must be at least 1"),
         (["--trainer.val_check_interval", "0"], "--trainer.val_check_interval is 0; it must be above 0"),

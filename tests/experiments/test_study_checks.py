@@ -89,7 +89,8 @@ def test_an_option_that_a_later_step_would_refuse(refuses, options, message):
 
 
 def test_a_mistake_in_a_configuration_and_in_what_follows_the_dashes(refuses, tmp_path):
-    assert refuses("", "--", "--data.batch_size=0").startswith("variants.MAE, fit --data.batch_size=0: batch_size is 0;")
+    message = refuses("", "--", "--data.batch_size=0")
+    assert message.startswith("variants.MAE, fit --data.batch_size=0: batch_size is 0;")
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
     message = refuses("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
