@@ -36,13 +36,7 @@ _MISSING = re.compile(r"^ *(?:SSND|BODY|Data Size|riff|Riff size) *: *(\d+) \(sh
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What the warnings about a recording need.
-
-    Attributes:
-        sample_rate: In Hz.
-        channels: Number of channels.
-        mix_loss_db: Root mean square of the loudest channel minus that of the mix, dB; 0 if nothing is mixed.
-    """
+    """What warnings about a recording need; ``mix_loss_db`` is its loudest channel's level minus the mix's."""
 
     sample_rate: int
     channels: int
@@ -87,15 +81,7 @@ def inspect(path: Path, channel: Channel = "mix") -> SoundInfo:
 
 
 class ChannelTally:
-    """Sums of squares over the blocks of a recording.
-
-    Args:
-        channels: Number of channels.
-
-    Attributes:
-        channels: Sum of each channel, (channels,).
-        signal: Sum of the mix, or of the channel that is taken.
-    """
+    """Sums of squares over blocks of a recording: of each channel, and of the mix or channel in use."""
 
     def __init__(self, channels: int) -> None:
         self.channels: NDArray[np.float64] = np.zeros(channels)

@@ -36,13 +36,7 @@ _PROGRESS_FROM_CLIPS = 50
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A spectrogram in the cache.
-
-    Attributes:
-        path: Its file.
-        n_frames: Number of its frames.
-        info: What warnings about the recording need; ``None`` of a published spectrogram.
-    """
+    """A spectrogram in the cache; ``info`` is None for one that was published."""
 
     path: Path
     n_frames: int

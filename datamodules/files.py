@@ -49,15 +49,9 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def find_files(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """Files with some (lower-case) suffixes in a folder at any depth, in the order of their names.
+    """Files with some suffixes in a folder at any depth, and the others except texts, tables, images and the like.
 
     A broken link is listed as well, so that reading it fails instead of continuing with fewer clips.
-
-    Returns:
-        The files with the suffixes, and the others, except texts, tables, images and the like.
-
-    Raises:
-        DataError: A folder cannot be read.
     """
     found, others = [], []
     for path in sorted(walk(folder)):

@@ -12,14 +12,15 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from datamodules.errors import DataError
 
 UNKNOWN_LENGTH = 2**62
 """Sizes from here on mean "not known", for which libsndfile itself uses the largest int64."""
 
-_BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RIFX": "big"}
+ByteOrder = Literal["little", "big"]
+_BYTE_ORDERS: dict[bytes, ByteOrder] = {b"RIFF": "little", b"RIFX": "big"}
 
 _MOST_CHUNKS = 10_000
 """Chunks that are searched for the samples; in gigabytes of zeros every eight bytes would be a chunk."""
@@ -89,31 +90,34 @@ def _read_header(path: Path) -> _Header | None:
             return None
         order = _BYTE_ORDERS[magic]
         format_chunk = b""
-        for _ in range(_MOST_CHUNKS):
-            if len(chunk := file.read(8)) < 8:
-                return None
-            declared, start = int.from_bytes(chunk[4:], order), file.tell()
-            if chunk[:4] == b"data":
+        for name, declared, start in _chunks(file, order):
+            if name == b"data":
                 return _Header(magic, int.from_bytes(riff[4:8], order), format_chunk, start, declared, file_size)
-            if chunk[:4] == b"fmt ":
-                format_chunk = chunk + file.read(min(declared + declared % 2, 1 << 10))
-            file.seek(start + declared + declared % 2)
+            if name == b"fmt ":
+                format_chunk = name + declared.to_bytes(4, order) + file.read(min(declared + declared % 2, 1 << 10))
     return None
+
+
+def _chunks(file: BinaryIO, order: ByteOrder) -> Iterator[tuple[bytes, int, int]]:
+    """Name, declared size and first byte of each chunk from the file's position on."""
+    for _ in range(_MOST_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        size, start = int.from_bytes(head[4:], order), file.tell()
+        yield head[:4], size, start
+        file.seek(start + size + size % 2)
 
 
 def _holds_only_chunks(path: Path, header: _Header) -> bool:
     """Whether only further chunks, with names in ASCII, follow an empty data chunk."""
     with path.open("rb") as file:
-        position = header.start
-        for _ in range(_MOST_CHUNKS):
-            file.seek(position)
-            chunk = file.read(8)
-            if len(chunk) < 8 or not all(0x20 <= letter < 0x7F for letter in chunk[:4]):
+        file.seek(header.start)
+        for name, size, start in _chunks(file, _BYTE_ORDERS[header.magic]):
+            if not all(0x20 <= letter < 0x7F for letter in name):
                 return False
-            size = int.from_bytes(chunk[4:], _BYTE_ORDERS[header.magic])
-            position += 8 + size + size % 2
-            if position >= header.file_size:
-                return position - header.file_size <= size % 2
+            if start + size + size % 2 >= header.file_size:
+                return start + size <= header.file_size
     return False
 
 
@@ -178,17 +182,7 @@ _MP3_KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 
 def require_fully_decoded(path: Path, audio_format: str, seconds: float) -> None:
-    """Check that libsndfile decodes all of an MP3, OGG or FLAC file.
-
-    Args:
-        path: The file.
-        audio_format: As libsndfile calls it.
-        seconds: How much libsndfile decodes at most.
-
-    Raises:
-        DataError: There is more sound in the file.
-        OSError: It cannot be read.
-    """
+    """Raise a DataError if an MP3, OGG or FLAC file holds more than the seconds that libsndfile decodes."""
     if audio_format not in ("MP3", "OGG", "FLAC"):
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

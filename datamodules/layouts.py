@@ -62,13 +62,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Layout:
-    """The clips of a data set: normal ones to train on, and both kinds to test on.
+    """The clips of a data set, normal ones for training and labelled ones for testing.
 
-    Attributes:
-        training: Normal clips.
-        labelled: Normal and anomalous clips.
-        test_problem: Why nothing can be tested, else empty.
-        left_out: Files in the folders of clips that cannot be read as clips.
+    ``test_problem`` says why nothing can be tested, if so; ``left_out`` are files that cannot be read as clips.
     """
 
     training: tuple[Clip, ...]
@@ -130,7 +126,7 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
     training = _dcase_clips(root, search.clips(root / machine / "train"), section)
     anomalous = next((clip for clip in training if clip.label == 1), None)
     if anomalous is not None:
-        raise DataError(f"{anomalous.path} is anomalous by its name, yet lies among the training clips")
+        raise DataError(f"{anomalous.path} is anomalous by its name, but is among the training clips")
 
     def test_clips() -> tuple[Clip, ...]:
         folders = [folder for name in _DCASE_TEST_FOLDERS if (folder := root / machine / name).is_dir()]

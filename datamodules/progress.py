@@ -26,7 +26,7 @@ def progress_console() -> Console:
 
 
 def track_clips(clips: Iterable[T], description: str, total: int, at_least: int = 0) -> Iterable[T]:
-    """Iterate with a bar that disappears at the end, if there are at least so many clips."""
+    """Iterate with a bar that disappears at the end, if there are at least that many clips."""
     disable = total < at_least
     return track(clips, description, total, console=progress_console(), transient=True, disable=disable)
 

@@ -79,15 +79,9 @@ def disagreements(table: Table) -> Iterator[str]:
 
 
 def write(path: Path, rows: Iterable[AnnotationRow], clip_seconds: float) -> None:
-    """Write a file as the authors do, with one row per clip.
+    """Write a file as the authors do, with one row per clip; raises a DataError for a clip with two types.
 
-    Args:
-        path: The file.
-        rows: Rows to write.
-        clip_seconds: Length of a clip: a clip named ``…_K`` is the K-th of its minute.
-
-    Raises:
-        DataError: A clip has two types.
+    The length of a clip places it in its minute: a clip named ``…_K`` is the K-th.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

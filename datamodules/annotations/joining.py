@@ -69,15 +69,7 @@ def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: P
 
 
 def row_problems(row: AnnotationRow, name: str, label: int, seconds: float, source: Path) -> Iterator[str]:
-    """Problems of the intervals of a row.
-
-    Args:
-        row: The row.
-        name: Its clip.
-        label: 0 if the clip is normal; such clips cannot be annotated.
-        seconds: Length of the clip, infinite if unknown.
-        source: The annotation file.
-    """
+    """Problems of the intervals of a row of a clip, whose length is infinite if unknown."""
     if row.intervals and label == 0:
         yield f"{source} row {row.number}: {name} is a normal clip and cannot be annotated"
     for start, end in row.intervals:

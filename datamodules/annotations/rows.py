@@ -23,14 +23,9 @@ OnError = Callable[[DataError], None]
 
 @dataclass(frozen=True)
 class AnnotationRow:
-    """One row of an annotation file.
+    """A row of an annotation file, or a label of a track, with its number in the file.
 
-    Attributes:
-        number: Number of the row in a spreadsheet, whose header is row 1; line of a label track.
-        file: The clip's file name as written; without suffix in a label track.
-        intervals: (start, end) in seconds from the start of the clip, equal for a point; empty if the clip is not
-            annotated.
-        anomaly_type: Type of the anomaly, empty if the file does not say.
+    ``intervals`` are (start, end) in seconds from the start of the clip, equal for a point; empty if not annotated.
     """
 
     number: int

@@ -99,16 +99,7 @@ def read_table(path: Path) -> Table:
 
 
 def read_text(path: Path, kind: str, advice: str) -> str:
-    """Read a text file: UTF-8, or UTF-16 or UTF-32 with a byte order mark; other encodings are not guessed.
-
-    Args:
-        path: The file.
-        kind: What it should be, for messages.
-        advice: What to do if it is in another encoding.
-
-    Raises:
-        DataError: The file cannot be opened or decoded.
-    """
+    """Read a text file, UTF-8, or UTF-16 or UTF-32 with a byte order mark; other encodings raise an error."""
     try:
         content = path.read_bytes()
         encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")

@@ -24,12 +24,7 @@ _RECORDING = re.compile(r"(?P<recording>.*?(?P<day>\d{2}-\d{2}-\d{2})_\d{4}_\d{5
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Clips that hold the same samples.
-
-    Attributes:
-        clips: At least two.
-        same_file: Whether their files are identical; else header, container or sample rate differ.
-    """
+    """At least two clips with the same samples; ``same_file`` if their files are identical too."""
 
     clips: tuple[SurveyedClip, ...]
     same_file: bool
@@ -42,13 +37,7 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Shared:
-    """A recording, or a day, with clips in both splits.
-
-    Attributes:
-        name: The recording or the day.
-        training: Its training clips.
-        test: Its test clips.
-    """
+    """A recording, or a day, with clips in both splits."""
 
     name: str
     training: tuple[SurveyedClip, ...]

@@ -35,14 +35,7 @@ NORMAL = "normal"
 
 @dataclass(frozen=True)
 class SurveyedClip:
-    """A clip and its measurements.
-
-    Attributes:
-        clip: The clip, with its annotated intervals.
-        split: "training" or "test".
-        measured: Measurements of its file; ``None`` if it cannot be used.
-        problem: Why it cannot be used, else "".
-    """
+    """A clip of a split and its measurements, or the problem for which it cannot be used."""
 
     clip: Clip
     split: str

@@ -24,14 +24,7 @@ _WORTHWHILE_BYTES = 8 * 2**20
 
 
 def check_file(path: Path, file: RemoteFile, progress: Progress) -> str:
-    """Compare a file with the published one.
-
-    Returns:
-        What was compared, as text.
-
-    Raises:
-        DataError: It is another file.
-    """
+    """Compare a file with the published one and return what was compared; raises a DataError if it differs."""
     size = path.stat().st_size
     if file.size not in (None, size):
         raise DataError(f"{path} has {size:,} bytes, {file.name} as published {file.size:,}{_hint(path)}")

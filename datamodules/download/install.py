@@ -33,13 +33,7 @@ Fetch = Callable[[RemoteFile, Path], CheckedFile]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from, if not from the catalogue's addresses.
-
-    Attributes:
-        mirror: Another address of the archive.
-        archive: A local copy of the archive.
-        annotations: A local CSV of annotations.
-    """
+    """Sources of a data set other than the catalogue's: an address of the archive, local copies."""
 
     mirror: str | None = None
     archive: Path | None = None
@@ -48,13 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Installed:
-    """What is in place.
-
-    Attributes:
-        path: Folder of a data set, or a file.
-        checked: What was compared with the published file, as text; ``None`` if it was there before.
-        counts: Clips of a data set.
-    """
+    """A folder or file in place, what was compared with the published one if it is new, and its clips."""
 
     path: Path
     checked: str | None

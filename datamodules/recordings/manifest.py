@@ -15,17 +15,7 @@ from lightning_modules.files import whole_file
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One clip.
-
-    Attributes:
-        clip: Its path relative to the manifest, with forward slashes.
-        source: Name of the recording.
-        offset: Start of the clip in the recording, in seconds.
-        duration: Its length in seconds.
-        clip_sha256: Checksum of the clip's file.
-        source_sha256: Checksum of the recording's file.
-        channel: Channel of the recording, or "mix".
-    """
+    """A clip, the recording that it was cut from, offset and duration in seconds, and checksums of both files."""
 
     clip: str
     source: str

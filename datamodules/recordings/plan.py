@@ -71,18 +71,9 @@ class RecordingName:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording to slice.
+    """A recording to slice: its file, its name in the manifest (``source``), and the name of its first minute.
 
-    Attributes:
-        path: The file.
-        source: Its name in the manifest, relative to the folder it was found in, with forward slashes.
-        name: Name of its first minute.
-        sample_rate: In Hz.
-        frames: Samples of each channel.
-        channels: Number of channels.
-        subtype: libsndfile's name of the sample format.
-        clip_seconds: Length of a clip in seconds.
-        suffix: Suffix of the clips.
+    ``frames`` are samples of each channel, ``subtype`` is libsndfile's name of the sample format.
     """
 
     path: Path

@@ -50,14 +50,10 @@ _EIGHT_BITS = {".wav": "PCM_U8", ".flac": "PCM_S8"}
 
 @dataclass(frozen=True)
 class SliceSummary:
-    """What slicing did.
+    """Numbers of clips written now and by an earlier run, and what was left out.
 
-    Attributes:
-        written: Clips that were written.
-        kept: Clips that an earlier run had written.
-        left_over: Seconds after the last whole clip of each recording that has any, by the recording's name.
-        left_out: Files in the source folders that cannot be read as recordings.
-        mixed: Levels of the channels of each recording that was mixed down, by its file.
+    ``left_over`` has the seconds after the last whole clip by recording, ``left_out`` files that are not recordings,
+    ``mixed`` the levels of recordings that were mixed down.
     """
 
     written: int
@@ -101,7 +97,7 @@ def slice_recordings(
     require_channel_index(channel)
     for source in sources:
         if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-            raise DataError(f"the output {output} lies inside {source}, where clips would be taken for recordings")
+            raise DataError(f"the output {output} is inside {source}, where clips would be mistaken for recordings")
     recordings, left_out = plan_recordings(sources, clip_seconds, f".{audio_format}", start, channel)
     if not any(recording.n_clips for recording in recordings):
         longest = max(recording.seconds_left_over for recording in recordings)

@@ -41,14 +41,7 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pools:
-    """Disjoint pools of normal test clips.
-
-    Attributes:
-        normal: Normal test clips of the new sets.
-        hosts: Receive pieces of anomalous clips.
-        control_hosts: Receive pieces of normal clips.
-        control_donors: Give these pieces.
-    """
+    """Disjoint pools of normal test clips: those that stay, hosts, and hosts and donors of the control."""
 
     normal: tuple[Clip, ...]
     hosts: tuple[Clip, ...]
@@ -117,15 +110,7 @@ def pair(distance: Array, usable: NDArray[np.bool_]) -> list[int] | None:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A clip and its properties for choosing pieces.
-
-    Attributes:
-        clip: The clip.
-        spectrogram: (F, T) in dB, with the bands and frames of ``FRONT_END``.
-        background: (F,) in dB.
-        samples: Length of the recording.
-        sample_rate: Its rate in Hz.
-    """
+    """A clip with its spectrogram (F, T) and background (F,) in dB, for the bands and frames of ``FRONT_END``."""
 
     clip: Clip
     spectrogram: Array
@@ -177,13 +162,7 @@ def common_rate(recordings: Sequence[Recording]) -> int:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a donor and its place in the host, in samples.
-
-    Attributes:
-        start: First sample of the host that it replaces.
-        end: First sample of the host after it.
-        donor_start: Its first sample in the donor.
-    """
+    """A piece of a donor and the samples of the host that it replaces, from ``start`` up to ``end``."""
 
     start: int
     end: int
@@ -192,15 +171,7 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Splice:
-    """A clip to make.
-
-    Attributes:
-        host: The clip that receives pieces.
-        donor: The clip that they are cut from.
-        pieces: The pieces, in the order of the host.
-        gain: Gain of each band (F,) in dB that gives the donor the host's background.
-        background_difference: Root mean square difference of their backgrounds over bands, dB.
-    """
+    """A clip to make; ``gain`` (F,) gives the donor the host's background, and the difference is in dB."""
 
     host: Clip
     donor: Clip
@@ -245,14 +216,7 @@ def choose_controls(
     intervals: Sequence[Sequence[Interval]],
     rng: np.random.Generator,
 ) -> list[Splice]:
-    """Choose for each host a normal clip with a similar background, and pieces of it at random.
-
-    Args:
-        hosts: N normal clips.
-        donors: At least N other normal clips.
-        intervals: Places of the pieces in seconds, for each host.
-        rng: Random numbers.
-    """
+    """Choose for each host a normal clip with a similar background, and pieces of it at random."""
     distance = _distance(hosts, donors)
     chosen = pair(distance, np.ones(distance.shape, dtype=bool))
     assert chosen is not None, "there are as many donors as hosts"

@@ -308,7 +308,7 @@ def test_options_out_of_range(record, out, data_error):
         slice_recordings([source], out, audio_format="mp3")
     with data_error(str(source), "FLOAT", "flac cannot hold"):
         slice_recordings([source], out, audio_format="flac")
-    with data_error("the output", "lies inside"):
+    with data_error("the output", "is inside"):
         slice_recordings([source.parent], source.parent / "clips")
     with data_error(str(out), "holds no recordings"):
         out.mkdir()
