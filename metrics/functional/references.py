@@ -1,4 +1,4 @@
-"""What can be had without an explanation: random frames, all frames, and an oracle that knows the annotation."""
+"""References that need no explanation: random frames, all frames, and an oracle chosen using the annotation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metrics.functional.peaks import n_peaks, select_peaks
 from metrics.functional.segments import hit_segments, segment_edges, segment_f1
 from metrics.functional.shifts import draw_curves
 
-REFERENCES = ("random_frames", "all_frames", "oracle")
+REFERENCE_NAMES = ("random_frames", "all_frames", "oracle")
 """Names of the references, in the order in which functions return them."""
 
 
@@ -29,7 +29,7 @@ def reference_f1(annotation: Tensor, percentiles: Sequence[float], frames_per_se
         frames_per_second: Frame rate.
 
     Returns:
-        float64 (B, 3, P) in the order of ``REFERENCES``.
+        float64 (B, 3, P) in the order of ``REFERENCE_NAMES``.
 
     Raises:
         ValueError: If a percentile is out of range or the frame rate is not a positive number.
@@ -56,7 +56,7 @@ def reference_frames(annotation: Tensor, percentiles: Sequence[float], index: Te
         seed: Seed of the random frames, not negative; they depend on it and on the index only.
 
     Returns:
-        bool (B, 3, P, T) in the order of ``REFERENCES``. The oracle's frames are spread evenly over the annotated
+        bool (B, 3, P, T) in the order of ``REFERENCE_NAMES``. The oracle's frames are spread evenly over the annotated
         ones (``spread_frames``).
 
     Raises:
@@ -95,14 +95,13 @@ def random_frames_f1(annotation: Tensor, counts: Sequence[int], frames_per_secon
 
 
 def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_second: float = 40.0) -> Tensor:
-    """Best F1 that a number of frames can reach by whoever knows the annotation.
+    """Best F1 that a number of frames can reach, chosen using the annotation.
 
     One frame hits a segment, so the best choice gives each positive segment a frame while there are frames, then
     fills the positive segments and the frames at the end of the clip that are in no second, and only what these
-    cannot hold goes to negative segments, the longest first. With x
-    positive segments hit of a, and y negative ones, F1 = 2x / (x + y + a): it rises with x and falls with y, and no
-    choice has a greater x or a smaller y. Below 1 there are either too few frames for all positive segments, or
-    more than fit into them.
+    cannot hold goes to negative segments, the longest first. With x positive segments hit of a, and y negative ones,
+    F1 = 2x / (x + y + a): it increases with x and decreases with y, and no choice has a greater x or a smaller y.
+    Below 1 there are either too few frames for all positive segments, or more than fit into them.
 
     Args:
         annotation: Annotated frames, bool, (B, T).
@@ -213,7 +212,7 @@ def _expected_f1(
 def _hit_probabilities(lengths: Sequence[int], most: int) -> NDArray[np.float64]:
     """Probability that j frames drawn from segments of these lengths hit exactly x of the segments.
 
-    Segments are taken up one by one: of j frames drawn from all so far, the number that falls into the new one is
+    Segments are added one by one: of j frames drawn from all so far, the number that falls into the new one is
     hypergeometric. All terms are probabilities, so nothing cancels or overflows, as binomial coefficients would.
 
     Returns:

@@ -6,6 +6,8 @@ depend on the order of frames, so a shift of a curve shifts its peaks, and nothi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -44,11 +46,37 @@ def circular_shift_f1(peaks: Tensor, annotation: Tensor, frames_per_second: floa
     return torch.stack(of_clips) if of_clips else peaks.new_zeros(peaks.shape, dtype=torch.float64)
 
 
+def values_under_shifts(
+    compute: Callable[[Tensor, Tensor, float], Tensor],
+    peaks: Tensor,
+    annotation: Tensor,
+    frames_per_second: float = 40.0,
+) -> Tensor:
+    """Any measure of peaks under every circular shift of them: the exact null distribution of a clip.
+
+    Args:
+        compute: From peaks (..., T), an annotation that broadcasts against them and the frame rate to values (...).
+        peaks: Peak frames, bool, (B, P, T).
+        annotation: Annotated frames, bool, (B, T).
+        frames_per_second: Frame rate.
+
+    Returns:
+        (B, P, T): value s belongs to the peaks moved s frames later, value 0 to the peaks as they are.
+    """
+    every = torch.arange(peaks.shape[-1], device=peaks.device).unsqueeze(0)
+    # One clip at a time: all clips at once would hold (B, T, P, T) frames.
+    clips = [
+        compute(shift_frames(one.unsqueeze(0), every), of_one, frames_per_second).squeeze(0).movedim(0, -1)
+        for one, of_one in zip(peaks, annotation, strict=True)
+    ]
+    return torch.stack(clips) if clips else peaks.new_zeros(peaks.shape, dtype=torch.float64)
+
+
 def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_second: float) -> Tensor:
     """F1 of one clip under every shift, from peaks (P, T) and positive segments (S,)."""
     n_frames = peaks.shape[-1]
-    # A shift by s brings frames start - s to end - s into the segment, so with the clip written twice, one behind
-    # the other, a difference of running sums counts its peaks.
+    # A shift by s brings frames start - s to end - s into the segment, so with the clip written twice in a row, a
+    # difference of running sums counts its peaks.
     twice = torch.cat([peaks, peaks], dim=-1).cumsum(-1)
     running = F.pad(twice, (1, 0))
     edges = torch.tensor(segment_edges(n_frames, frames_per_second), device=peaks.device)
