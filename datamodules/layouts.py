@@ -120,8 +120,9 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
             form.
     """
     require_folder(root)
-    machines = sorted(folder.name for folder in root.iterdir() if (folder / "train").is_dir())
-    _require_named("machine", machine, machines, root, "no folder there has a train/ inside")
+    _require_named(
+        "machine", machine, folders_with(root, is_dcase_machine), root, "no folder there has a train/ inside"
+    )
     search = _Search()
     training = _dcase_clips(root, search.clips(root / machine / "train"), section)
     anomalous = next((clip for clip in training if clip.label == 1), None)
@@ -161,8 +162,9 @@ def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int =
         DataError: The machine or id does not exist, a folder is empty, or an id has too few normal clips.
     """
     require_folder(root)
-    machines = sorted(folder.name for folder in root.iterdir() if mimii_sections(folder))
-    _require_named("machine", machine, machines, root, "no folder there has an id_00/normal/ inside")
+    _require_named(
+        "machine", machine, folders_with(root, mimii_sections), root, "no folder there has an id_00/normal/ inside"
+    )
     sections = mimii_sections(root / machine)
     if section is not None:
         _require_named("section", section, sections, root / machine, "")
@@ -184,9 +186,19 @@ def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int =
         drawn = set(order[: len(abnormal)])
         training += [clip for position, clip in enumerate(normal) if position not in drawn]
         test += [clip for position, clip in enumerate(normal) if position in drawn]
-        test += [Clip(path, _name(root, path), label=1, anomaly_type=UNNAMED_ANOMALY) for path in abnormal]
+        test += [_clip(root, path, UNNAMED_ANOMALY) for path in abnormal]
     problem = f"{root} cannot be tested on: {_folder_list(lacking)} not found" if lacking else ""
     return Layout(tuple(training), tuple(test), problem, tuple(search.left_out))
+
+
+def is_dcase_machine(folder: Path) -> bool:
+    """Whether a folder can be that of a machine in the DCASE layout."""
+    return (folder / "train").is_dir()
+
+
+def folders_with(root: Path, test: Callable[[Path], object]) -> list[str]:
+    """Names of the folders in a root that pass a test."""
+    return sorted(folder.name for folder in root.iterdir() if test(folder)) if root.is_dir() else []
 
 
 def mimii_sections(machine: Path) -> list[str]:
@@ -257,10 +269,8 @@ def _scan_labelled_folders(root: Path, data_set: str, training: str, normal: str
 
     def test_clips() -> tuple[Clip, ...]:
         _require_folders(root, training, normal, anomalies, data_set=data_set)
-        anomalous = []
-        for path in search.clips(root / anomalies):
-            folders = path.relative_to(root / anomalies).parts[:-1]
-            anomalous.append(Clip(path, _name(root, path), 1, folders[0] if folders else UNNAMED_ANOMALY))
+        files = [(path, path.relative_to(root / anomalies).parts[:-1]) for path in search.clips(root / anomalies)]
+        anomalous = [_clip(root, path, folders[0] if folders else UNNAMED_ANOMALY) for path, folders in files]
         return (*_clips(root, search.clips(root / normal)), *anomalous)
 
     return search.layout(_clips(root, search.clips(root / training)), test_clips)
@@ -291,12 +301,12 @@ def _folder_list(names: Iterable[str]) -> str:
     return ", ".join(f"{name}/" for name in names)
 
 
-def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _clip(root: Path, path: Path, anomaly_type: str = "") -> Clip:
+    return Clip(path, path.relative_to(root).as_posix(), int(bool(anomaly_type)), anomaly_type)
 
 
-def _clips(root: Path, files: Sequence[Path]) -> tuple[Clip, ...]:
-    return tuple(Clip(path, _name(root, path), label=0) for path in files)
+def _clips(root: Path, files: Iterable[Path]) -> tuple[Clip, ...]:
+    return tuple(_clip(root, path) for path in files)
 
 
 def _dcase_name(path: Path) -> dict[str, str]:
@@ -310,11 +320,11 @@ def _dcase_name(path: Path) -> dict[str, str]:
 def _dcase_clips(root: Path, files: Sequence[Path], section: str | None) -> tuple[Clip, ...]:
     """The clips of a section; those without a label in their names get label 0."""
     named = [(path, _dcase_name(path)) for path in files]
-    clips = []
-    for path, parts in named:
-        if section in (None, parts["section"]):
-            label = int(parts.get("label") == "anomaly")
-            clips.append(Clip(path, _name(root, path), label, anomaly_type=UNNAMED_ANOMALY if label else ""))
+    clips = [
+        _clip(root, path, UNNAMED_ANOMALY if parts.get("label") == "anomaly" else "")
+        for path, parts in named
+        if section in (None, parts["section"])
+    ]
     if not clips:
         sections = sorted({parts["section"] for _, parts in named})
         raise DataError(f"section={section} is not in {files[0].parent}; there are: {', '.join(sections)}")

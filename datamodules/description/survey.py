@@ -18,6 +18,8 @@ from datamodules.errors import DataError, require
 from datamodules.layouts import (
     Clip,
     Layout,
+    folders_with,
+    is_dcase_machine,
     looks_like_dcase,
     mimii_sections,
     scan_audio_folder,
@@ -119,11 +121,11 @@ def find_layout(root: Path) -> LayoutName:
         return "planer"
     if (root / "test" / "normal").is_dir() or (root / "test" / "anomaly").is_dir():
         return "folder"
-    if _is_machine(root):
+    if is_dcase_machine(root):
         return "dcase" if looks_like_dcase(root / "train") else "folder"
-    if _folders(root, _is_machine):
+    if folders_with(root, is_dcase_machine):
         return "dcase"
-    if mimii_sections(root) or _folders(root, mimii_sections):
+    if mimii_sections(root) or folders_with(root, mimii_sections):
         return "mimii"
     raise DataError(
         f"{root} has none of the layouts: planer (training/, evaluation/), dcase (MACHINE/train/, MACHINE/test/), "
@@ -135,11 +137,11 @@ def _scan(root: Path, layout: LayoutName) -> Layout:
     if layout in ("planer", "folder"):
         return scan_planer(root) if layout == "planer" else scan_audio_folder(root)
     scan: Callable[[Path, str], Layout] = scan_dcase if layout == "dcase" else scan_mimii
-    is_machine: Callable[[Path], object] = _is_machine if layout == "dcase" else mimii_sections
+    is_machine: Callable[[Path], object] = is_dcase_machine if layout == "dcase" else mimii_sections
     if is_machine(root):
         root = root.absolute()
         return scan(root.parent, root.name)
-    machines = [scan(root, machine) for machine in _folders(root, is_machine)]
+    machines = [scan(root, machine) for machine in folders_with(root, is_machine)]
     if not machines:
         inside = "a train/" if layout == "dcase" else "an id_00/normal/"
         raise DataError(f"{root} does not have the {layout.upper()} layout: no folder there has {inside} inside")
@@ -149,14 +151,6 @@ def _scan(root: Path, layout: LayoutName) -> Layout:
         test_problem=next((machine.test_problem for machine in machines if machine.test_problem), ""),
         left_out=tuple(path for machine in machines for path in machine.left_out),
     )
-
-
-def _is_machine(folder: Path) -> bool:
-    return (folder / "train").is_dir()
-
-
-def _folders(root: Path, is_machine: Callable[[Path], object]) -> list[str]:
-    return sorted(folder.name for folder in root.iterdir() if is_machine(folder)) if root.is_dir() else []
 
 
 def _survey_clip(placed: tuple[str, Clip], channel: Channel) -> SurveyedClip:

@@ -80,7 +80,7 @@ def install(
         raise DataError(f"archive={source.archive} is not a file; name the archive as it was downloaded")
     in_place = root / ANNOTATION_FILE
     if _is_taken(folder):
-        counts = _counts_in_place(data_set, root)
+        _, counts = _published_layout(data_set, root, folder, "; remove it or choose a new folder")
         if data_set.annotations is not None and not in_place.exists():
             with existing_folder(root):
                 added = _annotations(data_set.annotations, root, download, source)
@@ -186,22 +186,17 @@ def _is_taken(folder: Path) -> bool:
     return folder.is_dir() and any(path.name != ANNOTATION_FILE for path in folder.iterdir())
 
 
-def _counts_in_place(data_set: DataSet, root: Path) -> ClipCounts:
-    folder = root / data_set.folder
+def _published_layout(data_set: DataSet, root: Path, source: Path, advice: str = "") -> tuple[Layout, ClipCounts]:
+    """The clips of a folder or archive (the source), which are those of the published set."""
     try:
-        counts = _count(data_set.scan(root))
+        layout = data_set.scan(root)
+        anomalous = sum(clip.label for clip in layout.test)
     except DataError as error:
-        raise DataError(f"{folder} holds something else than {data_set.title}; choose a new folder ({error})") from None
+        raise DataError(f"{source} is not {data_set.title}: {error}{advice}") from None
+    counts = ClipCounts(len(layout.training), len(layout.test) - anomalous, anomalous)
     if data_set.counts not in (None, counts):
-        raise DataError(
-            f"{folder} holds {counts}, {data_set.title} has {data_set.counts}; remove it or choose a new folder"
-        )
-    return counts
-
-
-def _count(layout: Layout) -> ClipCounts:
-    anomalous = sum(clip.label for clip in layout.test)
-    return ClipCounts(len(layout.training), len(layout.test) - anomalous, anomalous)
+        raise DataError(f"{source} holds {counts}, {data_set.title} has {data_set.counts}{advice}")
+    return layout, counts
 
 
 def _annotations(published: RemoteFile, folder: Path, download: Fetch, source: Source) -> Path:
@@ -234,7 +229,10 @@ def _build(
         try:
             unpack(archive, staged, progress)
             root = _root_within(staged, data_set, archive)
-            counts = _checked_counts(data_set, root, archive, annotations)
+            layout, counts = _published_layout(data_set, root, archive)
+            if annotations is not None:  # check that every row has its clip; lengths are unknown without reading all
+                seconds = dict.fromkeys((clip.name for clip in layout.test), math.inf)
+                annotate(layout.test, read_annotations(annotations), seconds, annotations)
         except NoSpaceError:
             raise
         except DataError:
@@ -256,17 +254,3 @@ def _root_within(staged: Path, data_set: DataSet, archive: Path) -> Path:
             return folder
     parts = ", ".join(f"{part}/" for part in data_set.parts)
     raise DataError(f"{archive} is not {data_set.title}: it does not contain the folders {parts}")
-
-
-def _checked_counts(data_set: DataSet, root: Path, archive: Path, annotations: Path | None) -> ClipCounts:
-    try:
-        layout = data_set.scan(root)
-        counts = _count(layout)
-    except DataError as error:
-        raise DataError(f"{archive} is not {data_set.title}: {error}") from None
-    if data_set.counts not in (None, counts):
-        raise DataError(f"{archive} holds {counts}, {data_set.title} has {data_set.counts}")
-    if annotations is not None:  # check that every row has its clip; lengths are unknown without reading all clips
-        seconds = dict.fromkeys((clip.name for clip in layout.test), math.inf)
-        annotate(layout.test, read_annotations(annotations), seconds, annotations)
-    return counts

@@ -178,7 +178,7 @@ def test_folder_with_something_else(tmp_path, entry, annotations, installs, data
     root = tmp_path / "data" / "set"
     root.mkdir(parents=True)
     (root / "thesis.doc").write_text("x")
-    with data_error(str(root), "something else", "choose a new folder"):
+    with data_error(str(root), "is not the planer set", "choose a new folder"):
         installs(entry, annotations=annotations)
     assert [path.name for path in root.iterdir()] == ["thesis.doc"]
     assert not server.requests
