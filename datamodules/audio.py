@@ -1,8 +1,7 @@
-"""Reading recordings in every format that libsndfile reads, and writing them."""
+"""Reading recordings in every format that libsndfile reads."""
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -263,24 +262,3 @@ def unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
         f"{path} cannot be read as audio, it is damaged or in a format that libsndfile does not know: {reason}"
     )
-
-
-@contextmanager
-def new_recording(path: Path, sample_rate: int, subtype: str) -> Iterator[soundfile.SoundFile]:
-    """A recording of one channel to write samples to, in memory until the block ends without an error.
-
-    libsndfile itself does not say why a file can't be written.
-
-    Args:
-        path: The file; its suffix gives the format.
-        sample_rate: In Hz.
-        subtype: libsndfile's name of the sample format, for example PCM_16.
-
-    Raises:
-        OSError: The file can't be written.
-    """
-    contents = io.BytesIO()
-    audio_format = path.suffix.removeprefix(".")
-    with soundfile.SoundFile(contents, "w", sample_rate, 1, subtype=subtype, format=audio_format) as file:
-        yield file
-    path.write_bytes(contents.getbuffer())

@@ -1,13 +1,16 @@
-"""Files in folders: those that are looked for, those that are left out, and folders written as a whole."""
+"""Finding files in folders, and writing folders and recordings as a whole."""
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import soundfile
 
 from datamodules.errors import DataError
 from lightning_modules.wording import counted
@@ -96,6 +99,27 @@ def written_as_a_whole(path: Path) -> Iterator[Path]:
             built.replace(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def new_recording(path: Path, sample_rate: int, subtype: str) -> Iterator[soundfile.SoundFile]:
+    """A recording of one channel to write samples to, in memory until the block ends without an error.
+
+    libsndfile itself does not say why a file can't be written.
+
+    Args:
+        path: The file; its suffix gives the format.
+        sample_rate: In Hz.
+        subtype: libsndfile's name of the sample format, for example PCM_16.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    contents = io.BytesIO()
+    audio_format = path.suffix.removeprefix(".")
+    with soundfile.SoundFile(contents, "w", sample_rate, 1, subtype=subtype, format=audio_format) as file:
+        yield file
+    path.write_bytes(contents.getbuffer())
 
 
 def _is_hidden(name: str) -> bool:

@@ -22,13 +22,13 @@ from datamodules.audio import (
     SoundInfo,
     blocks,
     mix_down,
-    new_recording,
     not_finite,
     open_sound,
     require_channel_index,
     unreadable,
 )
 from datamodules.errors import DataError
+from datamodules.files import new_recording
 from datamodules.progress import progress_console
 from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256
 from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.audio import new_recording
 from datamodules.errors import require
-from datamodules.files import require_new_folder, written_as_a_whole
+from datamodules.files import new_recording, require_new_folder, written_as_a_whole
 from datamodules.progress import track_clips
 from datamodules.simulator.courses import ANOMALIES, normal_course, start_stop_course
 from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound

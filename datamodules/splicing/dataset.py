@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from datamodules.annotations import ANNOTATION_FILE
-from datamodules.audio import new_recording, read_audio
+from datamodules.audio import read_audio
 from datamodules.errors import DataError, require
-from datamodules.files import require_new_folder, written_as_a_whole
+from datamodules.files import new_recording, require_new_folder, written_as_a_whole
 from datamodules.layouts import Clip
 from datamodules.progress import track_clips
 from datamodules.provenance import Provenance, write_provenance

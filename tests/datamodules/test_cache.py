@@ -1,4 +1,4 @@
-"""Spectrograms on disk: found again, computed anew, never half-written."""
+"""Spectrograms on disk: found again, computed again, never half-written."""
 
 import io
 import json
@@ -134,7 +134,7 @@ def test_first_bad_clip_in_order_is_named(tmp_path, cache, data_error):
 
 @pytest.fixture
 def small_files_only():
-    """Let the system refuse to write a file past 10 kB, as a full disk would."""
+    """Let no file grow beyond 10 kB, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))

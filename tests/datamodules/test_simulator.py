@@ -1,4 +1,4 @@
-"""The simulated set on disk: layout, names, annotation file, reproducibility, refusals."""
+"""The simulated set on disk: layout, names, annotation file, reproducibility, errors."""
 
 import csv
 import hashlib

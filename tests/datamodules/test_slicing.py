@@ -75,7 +75,7 @@ def test_manifest_says_where_a_clip_is_from_with_checksums(record, out):
 def test_folders_are_kept_and_names_without_a_time_become_prefixes(record, out):
     record("2x3/MPD_19-12-04_0848_00006.flac", 10)
     record("own/press 3.wav", 70)
-    record("own/MPD_19-13-04_0848_00006.wav", 10)  # there is no thirteenth month
+    record("own/MPD_19-13-04_0848_00006.wav", 10)  # month 13 does not exist
     slice_recordings([record("own/press 3.wav", 70).parents[1]], out)
     assert files(out) == [
         "2x3/MPD_19-12-04_0848_00006_1.wav",

@@ -1,4 +1,4 @@
-"""Fetching from a real server that breaks off, lies, stalls and refuses: the file, whole, or one line and no file."""
+"""Downloads from a real server that breaks off, lies, stalls and fails: a whole file, or one line and no file."""
 
 import hashlib
 import json
