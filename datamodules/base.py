@@ -25,9 +25,6 @@ from datamodules.splits import hold_out, hold_out_stratified
 
 PLANER_FRONT_END = FrontEndSettings()
 
-_MOST_DB = 200.0
-"""Front ends give levels from -100 to 100 dB; 32-bit numbers far from those cannot represent sound."""
-
 _MOST_WORKERS = 256
 _MOST_CLIPS = 2**31 - 1
 
@@ -95,12 +92,8 @@ class SpectrogramDataModule(LightningDataModule):
         for option, value, is_valid, expected in (
             ("n_frames", n_frames, n_frames >= 1, "at least 1"),
             ("batch_size", batch_size, 1 <= batch_size <= _MOST_CLIPS, f"from 1 to {_MOST_CLIPS}"),
-            (
-                "reference_level",
-                reference_level,
-                abs(reference_level) <= _MOST_DB,
-                f"from -{_MOST_DB:g} to {_MOST_DB:g} dB",
-            ),
+            # Front ends give levels from -100 to 100 dB; 32-bit numbers far from those cannot represent sound.
+            ("reference_level", reference_level, abs(reference_level) <= 200, "from -200 to 200 dB"),
             ("val_fraction", val_fraction, 0 < val_fraction < 1, "above 0 and below 1"),
             ("labelled_validation", labelled_validation, 0 <= labelled_validation < 1, "at least 0 and below 1"),
             ("num_workers", num_workers, 0 <= num_workers <= _MOST_WORKERS, f"from 0 to {_MOST_WORKERS}"),
