@@ -1,9 +1,9 @@
-from .audio_folder import AudioFolderDataModule as AudioFolderDataModule
 from .base import SpectrogramDataModule as SpectrogramDataModule
 from .batch import ClipBatch as ClipBatch
-from .dcase import DCASEDataModule as DCASEDataModule
-from .dcase import MIMIIDataModule as MIMIIDataModule
+from .data_modules import AudioFolderDataModule as AudioFolderDataModule
+from .data_modules import DCASEDataModule as DCASEDataModule
+from .data_modules import MIMIIDataModule as MIMIIDataModule
+from .data_modules import PlanerDataModule as PlanerDataModule
 from .errors import DataError as DataError
 from .frontend import FrontEndSettings as FrontEndSettings
 from .frontend import LogMelFrontEnd as LogMelFrontEnd
-from .planer import PlanerDataModule as PlanerDataModule

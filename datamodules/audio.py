@@ -16,34 +16,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.compressed import require_heard
-from datamodules.errors import DataError
-from datamodules.wav import UNKNOWN_LENGTH, is_placeholder, sized_source, truncated
+from datamodules.errors import DataError, require
+from datamodules.headers import UNKNOWN_LENGTH, is_placeholder, require_fully_decoded, sized_source, truncated
 
 Channel = int | Literal["mix"]
 """Index of a channel from 0, or the mean of all channels."""
 
 CANCELLED_DB = 10.0
-"""How far a mix lies below its loudest channel when channels cancel each other. Eight channels of equal level without
-any correlation lose 9 dB, two channels at most 6 dB unless their phases are opposed."""
+"""Loss of level in a mix beyond which channels cancel each other. Eight uncorrelated channels of equal level lose 9 dB,
+two channels at most 6 dB unless their phases are opposed."""
 
 BLOCK_SAMPLES = 1 << 18
 """Samples that are read at a time, over all channels."""
 
 _MISSING = re.compile(r"^ *(?:SSND|BODY|Data Size|riff|Riff size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
-"""What libsndfile notes of AIFF, SVX, AU, W64 and RF64 files that are shorter than their header says."""
+"""libsndfile's note on AIFF, SVX, AU, W64 and RF64 files that are shorter than their header says."""
 
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What the warnings about a recording need.
-
-    Attributes:
-        sample_rate: In Hz.
-        channels: Number of channels.
-        mix_loss_db: How far the root mean square of the mix lies below that of the loudest channel; 0 where nothing
-            is mixed.
-    """
+    """What warnings about a recording need; ``mix_loss_db`` is its loudest channel's level minus the mix's."""
 
     sample_rate: int
     channels: int
@@ -77,11 +69,7 @@ def read_audio(path: Path, channel: Channel = "mix") -> tuple[Tensor, int]:
 
 
 def inspect(path: Path, channel: Channel = "mix") -> SoundInfo:
-    """Look at the header of a recording and, where several channels are mixed, at how much of them the mix keeps.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Read the header of a recording and, if several channels are mixed, how much level the mix loses."""
     with open_audio(path) as file:
         if file.channels == 1 or channel != "mix":
             return SoundInfo(file.samplerate, file.channels, 0.0)
@@ -92,27 +80,19 @@ def inspect(path: Path, channel: Channel = "mix") -> SoundInfo:
 
 
 class ChannelTally:
-    """Sums of squares of the channels of a recording, and of what is made of them.
-
-    Args:
-        channels: Number of channels.
-
-    Attributes:
-        channels: (channels,) sums of squares.
-        signal: Sum of squares of the mix, or of the channel that is taken.
-    """
+    """Sums of squares over blocks of a recording: of each channel, and of the mix or channel in use."""
 
     def __init__(self, channels: int) -> None:
         self.channels: NDArray[np.float64] = np.zeros(channels)
         self.signal = 0.0
 
     def add(self, block: NDArray[Any], signal: NDArray[Any]) -> None:
-        """Take the next samples (samples, channels), and what was made of them (samples,)."""
+        """Add the next samples (samples, channels) and their mix (samples,)."""
         self.channels += np.square(block, dtype=np.float64).sum(axis=0)
         self.signal += float(np.square(signal, dtype=np.float64).sum())
 
     def info(self, sample_rate: int) -> SoundInfo:
-        """What the blocks add up to, where they were mixed.
+        """The level lost by mixing.
 
         Example:
             >>> tally = ChannelTally(2)
@@ -126,7 +106,7 @@ class ChannelTally:
 
 
 def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
-    """What to tell of recordings whose channels cancel each other in the mix; empty where there are none."""
+    """A warning about recordings whose channels cancel each other in the mix, empty if there are none."""
     lost = {path: info for path, info in infos.items() if info.mix_loss_db > CANCELLED_DB}
     if not lost:
         return ""
@@ -135,17 +115,13 @@ def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
     level = "silent" if math.isinf(worst.mix_loss_db) else below
     return (
         f"channels cancel each other or average away in {len(lost):,} of {len(infos):,} recordings: in {path} the mix "
-        f"of {worst.channels} channels is {level}; --data.channel {loudest_channel(path)}, in training as in later "
-        f"stages, takes the loudest channel there alone (there are 0 to {worst.channels - 1})"
+        f"of {worst.channels} channels is {level}; channel={loudest_channel(path)}, in training and all later "
+        f"stages, takes only the loudest channel (there are 0 to {worst.channels - 1})"
     )
 
 
 def loudest_channel(path: Path) -> int:
-    """Index of the channel of a recording whose root mean square is the largest.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Index of the channel of a recording with the largest root mean square."""
     with open_audio(path) as file:
         return int(np.argmax(sum(np.square(block, dtype=np.float64).sum(axis=0) for block in blocks(path, file))))
 
@@ -154,39 +130,32 @@ def mix_down(block: NDArray[np.float32], channel: Channel = "mix") -> NDArray[np
     """One channel (samples,) of a block (samples, channels), or the mean of all."""
     if channel != "mix":
         return block[:, channel]
-    with np.errstate(over="ignore", invalid="ignore"):  # callers reject what comes of it
+    with np.errstate(over="ignore", invalid="ignore"):  # callers reject the infinite result
         mean: NDArray[np.float32] = block.mean(axis=1)
     return mean
 
 
-def require_channel(path: Path, channels: int, channel: Channel) -> None:
-    """Check that a recording has a channel.
+def require_channel_index(channel: Channel) -> None:
+    """Raise a DataError unless a channel is an index from 0, or ``mix``."""
+    require(channel == "mix" or channel >= 0, "channel", channel, "the index of a channel from 0, or mix")
 
-    Raises:
-        DataError: It has not.
-    """
+
+def require_channel(path: Path, channels: int, channel: Channel) -> None:
+    """Raise a DataError unless a recording has a channel."""
     if channel != "mix" and channel >= channels:
         there, choice = ("1 channel", "0") if channels == 1 else (f"{channels} channels", f"0 to {channels - 1}")
-        raise DataError(f"{path} has {there}, so --data.channel {channel} does not exist; choose {choice}, or mix")
+        raise DataError(f"{path} has {there}, so channel={channel} does not exist; choose {choice}, or mix")
 
 
 def sound_seconds(path: Path) -> float:
-    """Duration of a recording in seconds.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """Duration of a recording in seconds."""
     with open_audio(path) as file:
         return count_samples(path, file) / file.samplerate
 
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a recording to read it, whatever fails while it is open being told as a mistake of the user's.
-
-    Raises:
-        DataError: The file cannot be read as audio, or is truncated.
-    """
+    """Open a recording to read it; errors while it is open become a DataError."""
     try:
         with open_sound(path) as file:
             yield file
@@ -198,29 +167,26 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
 
 
 class _Sound(soundfile.SoundFile):
-    """A file that is read from its beginning to its end.
-
-    soundfile moves a seekable file to where it is after each block, which fails in FLAC of unknown length.
-    """
+    """A file that is only read forwards: soundfile seeks after each block, which fails in FLAC of unknown length."""
 
     def seekable(self) -> bool:
         return False
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:
-    """Open a recording to read it with :func:`blocks`, from its beginning on.
+    """Open a recording to read it with :func:`blocks`.
 
     Raises:
-        DataError: The file is truncated, or libsndfile would hear a part of it only.
+        DataError: The file is truncated, or libsndfile would decode only a part of it.
         soundfile.SoundFileError: It cannot be read as audio.
         OSError: It cannot be opened.
     """
     size = path.stat().st_size
     if not path.is_file():
-        raise DataError(f"{path} is not a file")  # opening a pipe would wait for ever
+        raise DataError(f"{path} is not a file")  # opening a pipe would wait forever
     if size == 0:
         raise empty(path)
-    with path.open("rb"):  # says why, where libsndfile only says "System error"
+    with path.open("rb"):  # gives the reason, where libsndfile only says "System error"
         pass
     file = _Sound(sized_source(path))
     for declared, present in _MISSING.findall(file.extra_info):
@@ -228,7 +194,7 @@ def open_sound(path: Path) -> soundfile.SoundFile:
             file.close()
             raise truncated(path, int(present), int(declared))
     try:
-        require_heard(path, file.format, file.frames / file.samplerate)
+        require_fully_decoded(path, file.format, file.frames / file.samplerate)
     except BaseException:
         file.close()
         raise
@@ -238,11 +204,11 @@ def open_sound(path: Path) -> soundfile.SoundFile:
 def blocks(
     path: Path, file: soundfile.SoundFile, samples: int | None = None, dtype: str = "float32"
 ) -> Iterator[NDArray[np.float32]]:
-    """Read on in a recording, block by block, whether or not its header says how long it is.
+    """Read the next blocks of a recording, whether or not its header says how long it is.
 
     Args:
         path: Its file, for messages.
-        file: What :func:`open_sound` or :func:`open_audio` gave.
+        file: From :func:`open_sound` or :func:`open_audio`.
         samples: How many samples of each channel to read; to the end by default.
         dtype: As soundfile names it.
 
@@ -250,9 +216,9 @@ def blocks(
         (samples, channels).
 
     Raises:
-        DataError: The recording ends before its header says, or before as many samples.
+        DataError: The recording ends too early.
     """
-    promised = file.frames if samples is None and _is_promise(file) else samples
+    promised = file.frames if samples is None and _length_is_known(file) else samples
     done, most = 0, max(1, BLOCK_SAMPLES // file.channels)
     while promised is None or done < promised:
         block = file.read(most if promised is None else min(most, promised - done), dtype=dtype, always_2d=True)
@@ -264,32 +230,32 @@ def blocks(
         rate = file.samplerate
         raise DataError(
             f"{path} is truncated: it ends after {done / rate:.2f} of {promised / rate:.2f} s; copy it again, or "
-            "convert it anew if this is all there is"
+            "convert it if this is all there is"
         )
 
 
 def count_samples(path: Path, file: soundfile.SoundFile) -> int:
-    """Samples of each channel; a recording whose header does not say so is read to its end."""
-    return file.frames if _is_promise(file) else sum(len(block) for block in blocks(path, file))
+    """Samples of each channel; a recording whose header does not give them is read to its end."""
+    return file.frames if _length_is_known(file) else sum(len(block) for block in blocks(path, file))
 
 
-def _is_promise(file: soundfile.SoundFile) -> bool:
-    """Whether the header's number of samples can be relied on; that of MPEG audio counts padding or is a guess."""
+def _length_is_known(file: soundfile.SoundFile) -> bool:
+    """Whether the header's number of samples is reliable; that of MPEG audio counts padding or is a guess."""
     return file.frames < UNKNOWN_LENGTH and not file.subtype.startswith("MPEG")
 
 
 def empty(path: Path) -> DataError:
-    """What to raise of a recording without samples."""
+    """The error for a recording without samples."""
     return DataError(f"{path} holds no samples; record or copy it again, or move it out of the data set")
 
 
 def not_finite(path: Path) -> DataError:
-    """What to raise of a recording with samples that are not numbers."""
+    """The error for a recording with samples that are not finite."""
     return DataError(f"{path} holds NaN or infinite samples; repair it or move it out of the data set")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """What to tell where a file cannot be opened, or libsndfile cannot decode it."""
+    """The error for a file that cannot be opened or decoded."""
     if isinstance(error, OSError) and error.strerror:
         return DataError(f"{path} cannot be read: {error.strerror}")
     reason = " ".join(getattr(error, "error_string", str(error)).split()) or "its data are damaged or end too early"

@@ -1,13 +1,34 @@
-"""What a DataModule yields."""
+"""From the cached spectrograms of a split to batches."""
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypedDict
 
+import numpy as np
+import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from datamodules.annotations import frame_mask
+from datamodules.audio import Channel
+from datamodules.cache import CacheEntry
+from datamodules.description.measure import level_db
+from datamodules.layouts import Clip
+
+_UNCHANGING_DB = 0.01
+"""Change over time below which a band is constant; that of the faintest noise is hundreds of times as large."""
+
+_SHARE_OF_FREE_MEMORY = 1 / 4
+"""The rest is for the network, its gradients and its activations."""
 
 
-class ClipBatch(TypedDict):
+class _TestedBatch(TypedDict, total=False):
+    level: Tensor
+
+
+class ClipBatch(_TestedBatch):
     """A batch of B clips with F mel bands and T frames.
 
     Attributes:
@@ -29,4 +50,148 @@ class ClipBatch(TypedDict):
     annotated: Tensor
     name: list[str]
     anomaly_type: list[str]
-    level: NotRequired[Tensor]
+
+
+Loader = DataLoader[dict[str, Any]]
+"""Yields a :class:`ClipBatch` per step, the last one smaller if the batch size does not divide the clips."""
+
+
+class SpectrogramDataset(Dataset[dict[str, Any]]):
+    """The clips of one split, each cut to its first ``n_frames`` frames.
+
+    Items have the keys of :class:`ClipBatch`. A clip whose annotated intervals all lie after the cut counts as not
+    annotated.
+
+    Args:
+        clips: The clips, in the order of their indices.
+        entries: Their spectrograms in the cache, each at least ``n_frames`` long.
+        n_frames: Number of frames T.
+        frames_per_second: Frame rate of the spectrograms.
+        reference_level: Level that becomes 0, dB.
+        level_of: Channel of the recordings whose level items contain, for which files are read; None for no level.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        entries: Sequence[CacheEntry],
+        n_frames: int,
+        frames_per_second: float,
+        reference_level: float = 0.0,
+        level_of: Channel | None = None,
+    ) -> None:
+        self.clips = tuple(clips)
+        self._entries = tuple(entries)
+        self._n_frames = n_frames
+        self._frames_per_second = frames_per_second
+        self._reference_level = reference_level
+        self._level_of = level_of
+        self._device: torch.device | None = None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Length of each whole clip by its name, s."""
+        lengths = (entry.n_frames / self._frames_per_second for entry in self._entries)
+        return {clip.name: length for clip, length in zip(self.clips, lengths, strict=True)}
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether the spectrograms of items are on a device already."""
+        return self._device is not None
+
+    def keep_on(self, device: torch.device, wanted: bool | None = True) -> None:
+        """Keep all spectrograms on a device, from the first item on.
+
+        Args:
+            device: The device.
+            wanted: Whether to; ``None`` for a CUDA device of whose free memory they take at most a quarter.
+        """
+        if wanted is None and device.type == "cuda":
+            wanted = self.size_bytes <= _SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]
+        if wanted and device != self._device:
+            self._device = device
+            self.__dict__.pop("_resident", None)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        clip = self.clips[index]
+        annotation = frame_mask(clip.intervals, self._n_frames, self._frames_per_second)
+        item = {
+            "spectrogram": self._spectrogram(index) if self._device is None else self._resident[index],
+            "label": clip.label,
+            "index": index,
+            "annotation": annotation,
+            "annotated": bool(annotation.any()),
+            "name": clip.name,
+            "anomaly_type": clip.anomaly_type,
+        }
+        if self._level_of is not None:
+            item["level"] = torch.tensor(level_db(clip.path, self._level_of))
+        return item
+
+    def mean_level(self) -> float:
+        """Mean of all cells of all clips, dB; reads every clip."""
+        return float(np.mean([self._spectrogram(index).mean().item() for index in range(len(self))]))
+
+    @cached_property
+    def unchanging(self) -> tuple[Clip, ...]:
+        """Clips without sound: silence, a constant, or anything else that is the same in every frame."""
+        found = []
+        for index, clip in enumerate(self.clips):
+            x = self._spectrogram(index)
+            if (x.amax(dim=1) - x.amin(dim=1)).max() < _UNCHANGING_DB:
+                found.append(clip)
+        return tuple(found)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that all spectrograms take, bytes."""
+        cells = self._entries[0].open().shape[0] * self._n_frames if self._entries else 0
+        return len(self) * cells * np.dtype(np.float32).itemsize
+
+    @cached_property
+    def _resident(self) -> Tensor:
+        """All spectrograms (N, F, T) on the device."""
+        first = self._spectrogram(0)
+        cells = torch.empty((len(self), *first.shape), device=self._device)
+        for index in range(len(self)):
+            cells[index] = self._spectrogram(index)
+        return cells
+
+    def _spectrogram(self, index: int) -> Tensor:
+        frames = self._entries[index].open()[:, : self._n_frames]
+        return torch.from_numpy(frames - np.float32(self._reference_level))
+
+
+class EpochShuffle(DistributedSampler[Any]):
+    """A new order in every epoch, which depends only on the seed and the number of the epoch.
+
+    A resumed training therefore continues with the order that it would have had, and the processes of a distributed
+    training together draw in each step what one process with their joint batch size would. If they can't share the
+    clips evenly, the first ones of an epoch are repeated at its end. Lightning calls `set_epoch`.
+
+    Args:
+        size: Number of clips.
+        seed: Seed of the run, not negative.
+        epoch: The first epoch.
+        num_replicas: Number of processes.
+        rank: Number of this process.
+
+    Example:
+        >>> order = EpochShuffle(size=5, seed=0)
+        >>> first = list(order)
+        >>> order.set_epoch(1)
+        >>> sorted(first), list(order) == first
+        ([0, 1, 2, 3, 4], False)
+    """
+
+    def __init__(self, size: int, seed: int, epoch: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(range(size), num_replicas, rank, seed=seed)  # type: ignore[arg-type] # its length is all it needs
+        self.size = size
+        self.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        return iter(np.resize(order, self.total_size)[self.rank :: self.num_replicas].tolist())

@@ -12,21 +12,20 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from rich.progress import track
 
 from datamodules.audio import Channel, SoundInfo, inspect
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
-from datamodules.progress import progress_console
+from datamodules.progress import track_clips
 from datamodules.spectrograms import TENSOR_SUFFIX, load_spectrogram
+from lightning_modules.files import write_atomically
 
 _FORMAT = 1
-"""Part of every entry's name: raise it when the same file and settings give other values."""
+"""Part of every entry's name: increase it when the same file and settings give other values."""
 
 _INFO = struct.Struct("<IId")
 """What follows the spectrogram of a recording: the fields of its :class:`~datamodules.audio.SoundInfo`."""
@@ -37,13 +36,7 @@ _PROGRESS_FROM_CLIPS = 50
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A spectrogram in the cache.
-
-    Attributes:
-        path: Its file.
-        n_frames: Number of its frames.
-        info: What warnings about the recording need; ``None`` of a published spectrogram.
-    """
+    """A spectrogram in the cache; ``info`` is None for one that was published."""
 
     path: Path
     n_frames: int
@@ -55,14 +48,13 @@ class CacheEntry:
 
 
 class SpectrogramCache:
-    """A folder of spectrograms, one ``.npy`` a clip.
+    """A folder of spectrograms, one ``.npy`` file per clip.
 
     An entry is named after the clip's bytes, the front end's settings and the channel: a renamed or moved clip is
-    found again, a changed one is computed anew. Entries are written under a temporary name first, so that several
-    processes may share the folder. Nothing is ever deleted.
+    found again, a changed one is computed again. Several processes may share the folder. Nothing is ever deleted.
 
     Args:
-        folder: Where the entries lie; the user's cache folder if ``None``.
+        folder: Folder of the entries; the user's cache folder if ``None``.
         settings: The front end's settings.
         channel: Which channel of recordings to take.
     """
@@ -71,36 +63,22 @@ class SpectrogramCache:
         self.folder = default_cache_folder() if folder is None else folder
         self.frontend = LogMelFrontEnd(settings)
         self._channel: Channel = channel
-        of_channel = [] if channel == "mix" else [channel]  # entries from before there was a choice stay valid
+        of_channel = [] if channel == "mix" else [channel]  # keeps entries of versions without channels valid
         self._key = blake2b(json.dumps([_FORMAT, asdict(settings), *of_channel]).encode()).digest()
 
     def fill(self, paths: Sequence[Path]) -> list[CacheEntry]:
-        """Make sure that every clip has a sound entry, computing those that are missing or damaged.
-
-        Args:
-            paths: Files of clips.
-
-        Returns:
-            The entry of each clip, in the same order.
+        """The entry of each clip, in the same order; those that are missing or damaged are computed.
 
         Raises:
-            DataError: The first clip that cannot be used, or a cache folder that cannot be written.
+            DataError: A clip cannot be used, or the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
         with ThreadPoolExecutor(_WORKERS) as pool:
-            return list(
-                track(
-                    pool.map(self._entry, paths),
-                    description="Reading clips",
-                    total=len(paths),
-                    console=progress_console(),
-                    transient=True,
-                    disable=len(paths) < _PROGRESS_FROM_CLIPS,
-                )
-            )
+            entries = pool.map(self._entry, paths)
+            return list(track_clips(entries, "Reading clips", len(paths), at_least=_PROGRESS_FROM_CLIPS))
 
     def _entry(self, clip: Path) -> CacheEntry:
         try:
@@ -111,29 +89,29 @@ class SpectrogramCache:
         return self._find(clip, path) or self._compute(clip, path)
 
     def _find(self, clip: Path, path: Path) -> CacheEntry | None:
-        """The entry, or ``None`` where there is none, or one that is damaged."""
+        """The entry; ``None`` if it is missing or damaged."""
         try:
-            with np.errstate(over="ignore"):  # of a size beyond all bounds, which is refused
+            with np.errstate(over="ignore"):  # a damaged header may claim an absurd size
                 spectrogram = open_memmap(path, mode="r")
             size = path.stat().st_size
         except Exception:  # the header is Python source: a damaged one raises whatever the tokenizer does
             return None
         bands, *frames = spectrogram.shape
         end = spectrogram.offset + spectrogram.nbytes
-        sound = (
+        is_valid = (
             spectrogram.dtype == np.float32
             and spectrogram.flags.c_contiguous
             and bands == self.frontend.settings.n_mels
             and len(frames) == 1
             and size in (end, end + _INFO.size)
         )
-        if not sound:
+        if not is_valid:
             return None
         if _is_tensor(clip):
             return CacheEntry(path, frames[0])
-        if size == end:  # written before there was info
+        if size == end:  # written by a version that kept no info
             info = inspect(clip, self._channel)
-            with suppress(DataError):  # whoever may not write here can still read
+            with suppress(DataError):  # a folder without write permission can still be read
                 self._write(path, spectrogram, info)
         else:
             with path.open("rb") as file:
@@ -148,48 +126,29 @@ class SpectrogramCache:
         return CacheEntry(path, spectrogram.shape[1], info)
 
     def _write(self, path: Path, spectrogram: NDArray[np.float32], info: SoundInfo | None) -> None:
+        contents = io.BytesIO()
+        np.save(contents, spectrogram, allow_pickle=False)
+        if info is not None:
+            contents.write(_INFO.pack(info.sample_rate, info.channels, info.mix_loss_db))
         try:
-            _write_atomically(path, spectrogram, info)
+            write_atomically(path, contents.getvalue())
         except OSError as error:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"--data.cache_dir {self.folder} cannot be written: {error.strerror or error}; choose another folder"
-        )
+        return DataError(f"cache_dir={self.folder} cannot be written: {error.strerror or error}; choose another folder")
 
 
 def default_cache_folder() -> Path:
-    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default.
-
-    Raises:
-        DataError: This user has no home.
-    """
+    """The user's cache folder for spectrograms, ``$XDG_CACHE_HOME/faithful-aad/spectrograms`` by default."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():  # which the standard says to ignore
         try:
             base = Path.home() / ".cache"
         except RuntimeError:
-            raise DataError(
-                "this user has no home to keep spectrograms in; name a folder with --data.cache_dir"
-            ) from None
+            raise DataError("this user has no home folder for spectrograms; set cache_dir to a folder") from None
     return base / "faithful-aad" / "spectrograms"
 
 
 def _is_tensor(clip: Path) -> bool:
     return clip.suffix.lower() == TENSOR_SUFFIX
-
-
-def _write_atomically(path: Path, spectrogram: NDArray[np.float32], info: SoundInfo | None) -> None:
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    try:
-        with temporary.open("wb") as file:
-            contents = io.BytesIO()  # of a full disk, NumPy itself tells numbers of bytes only
-            np.save(contents, spectrogram, allow_pickle=False)
-            if info is not None:
-                contents.write(_INFO.pack(info.sample_rate, info.channels, info.mix_loss_db))
-            file.write(contents.getbuffer())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

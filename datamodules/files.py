@@ -1,13 +1,19 @@
-"""Files in folders: those that are looked for, and those that are left out."""
+"""Finding files in folders, and writing folders and recordings as a whole."""
 
 from __future__ import annotations
 
+import io
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import soundfile
+
 from datamodules.errors import DataError
+from lightning_modules.wording import counted
 
 _UNRELATED_SUFFIXES = (
     ".bib", ".bmp", ".cfg", ".conf", ".css", ".csv", ".db", ".doc", ".docx", ".gif", ".htm", ".html", ".ini", ".ipynb",
@@ -15,14 +21,14 @@ _UNRELATED_SUFFIXES = (
     ".pkf", ".png", ".ppt", ".pptx", ".py", ".reapeaks", ".rst", ".rtf", ".sfk", ".sh", ".sha1", ".sha256", ".svg",
     ".tex", ".textgrid", ".tif", ".tiff", ".toml", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
 )  # fmt: skip
-"""Suffixes of what lies beside clips and was never meant to be one; any other file that is left out is told of."""
+"""Suffixes of files that lie beside clips and are not meant to be clips; other files that are left out are reported."""
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All files in a folder at any depth, linked folders included; hidden ones and what macOS adds are passed over.
+    """All files in a folder at any depth, linked folders included, without hidden files and those that macOS adds.
 
-    A folder that can be reached in several ways, by links to it or in a circle, is looked through once: as what it is
-    if it lies there itself, else under the first link.
+    A folder that several links lead to, or a circle of links, is walked once: under its own name if it lies in the
+    folder itself, else under the first link.
 
     Raises:
         DataError: A folder cannot be read.
@@ -33,7 +39,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
     seen: set[Path] = set()
     links = [folder]
-    for start in links:  # grows meanwhile
+    for start in links:  # grows during the loop
         for parent, folders, files in os.walk(start, onerror=fail):
             real = Path(parent).resolve()
             if real in seen:
@@ -46,19 +52,9 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def find_files(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """Files in a folder at any depth, in the order of their names.
+    """Files with some suffixes in a folder at any depth, and the others except texts, tables, images and the like.
 
-    A broken link is listed as well, so that reading it fails instead of going on with fewer clips.
-
-    Args:
-        folder: The folder.
-        suffixes: Suffixes of the files that are looked for, in lower case.
-
-    Returns:
-        The files with the suffixes, and the others that were not obviously meant for something else.
-
-    Raises:
-        DataError: A folder cannot be read.
+    A broken link is listed as well, so that reading it fails instead of continuing with fewer clips.
     """
     found, others = [], []
     for path in sorted(walk(folder)):
@@ -70,15 +66,60 @@ def find_files(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[
 
 
 def left_out_text(files: Sequence[Path]) -> str:
-    """What to tell of files that cannot be read as clips; empty where there are none."""
+    """A warning about files that cannot be read as clips, empty if there are none."""
     if not files:
         return ""
     count = Counter(path.suffix.lower() or "without a suffix" for path in files)
     kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in count.most_common())
     return (
-        f"left out {len(files):,} {'file' if len(files) == 1 else 'files'} that cannot be read ({kinds}), as "
-        f"{files[0]}; convert recordings to WAV or FLAC"
+        f"left out {counted(len(files), 'file')} that cannot be read ({kinds}), such as {files[0]}; convert recordings "
+        "to WAV or FLAC"
     )
+
+
+def require_new_folder(folder: Path, content: str) -> None:
+    """Raise a DataError if a folder for some content exists and is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} already exists; choose a new or empty folder for {content}")
+
+
+@contextmanager
+def written_as_a_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside a file or folder, which becomes it if the block ends without an error.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    parent = path.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{path.name}-") as scratch:
+            built = Path(scratch) / "built"
+            yield built
+            built.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def new_recording(path: Path, sample_rate: int, subtype: str) -> Iterator[soundfile.SoundFile]:
+    """A recording of one channel to write samples to, in memory until the block ends without an error.
+
+    libsndfile itself does not say why a file can't be written.
+
+    Args:
+        path: The file; its suffix gives the format.
+        sample_rate: In Hz.
+        subtype: libsndfile's name of the sample format, for example PCM_16.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    contents = io.BytesIO()
+    audio_format = path.suffix.removeprefix(".")
+    with soundfile.SoundFile(contents, "w", sample_rate, 1, subtype=subtype, format=audio_format) as file:
+        yield file
+    path.write_bytes(contents.getbuffer())
 
 
 def _is_hidden(name: str) -> bool:
@@ -86,7 +127,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_unrelated(path: Path) -> bool:
-    """Whether a file is a text, table, image or the like; names in capitals are README, LICENSE and so on."""
+    """Whether a file is a text, table, image or the like; names in capitals are README, LICENSE and the like."""
     if not path.suffix:
         return path.name.isupper() or path.name == "Makefile"
     return path.suffix.lower() in _UNRELATED_SUFFIXES

@@ -1,26 +1,54 @@
 """From a waveform to a log-mel spectrogram in dB."""
 
+import importlib
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from types import ModuleType
 
 import torch
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 
-from datamodules._torchaudio import torchaudio
-from datamodules.errors import DataError
+from datamodules.errors import DataError, require
+
+
+def _import_torchaudio() -> ModuleType:
+    """Import torchaudio, with a stub for its compiled part if that cannot be loaded.
+
+    The wheels of its last series link CUDA, so a plain import fails with a CPU build of torch. Transforms and
+    resampling are plain PyTorch and don't need the compiled part.
+    """
+    try:
+        return importlib.import_module("torchaudio")
+    except ModuleNotFoundError:
+        raise
+    except (ImportError, OSError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+            del sys.modules[name]  # left by the failed import
+        stub = ModuleType("torchaudio._extension")
+        stub.__dict__.update(
+            _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+            _IS_ALIGN_AVAILABLE=False,
+            fail_if_no_align=lambda function: function,
+        )
+        sys.modules["torchaudio._extension"] = stub
+        return importlib.import_module("torchaudio")
+
+
+torchaudio = _import_torchaudio()
 
 _MAX_RESAMPLING_TAPS = 20_000_000
-"""Most filter taps of torchaudio's resampling (80 MB); only rates with hardly a common divisor need more."""
+"""Most filter taps of torchaudio's resampling (80 MB); only nearly coprime rates need more."""
 
 _LARGEST_RATIO_TERM = 500_000
-"""Bounds the filter for such rates. Ratios of rates up to 500 kHz are exact, others within a millionth."""
+"""Limits the filter for such rates: ratios of rates up to 500 kHz are exact, others within a millionth."""
 
 _RATES_HZ = range(1_000, 1_000_001)
-"""Sample rates of real recordings; a rate outside them comes from a damaged header."""
+"""Sample rates of real recordings; others come from damaged headers."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +77,16 @@ class FrontEndSettings:
     def __post_init__(self) -> None:
         nyquist = self.sample_rate / 2
         f_max = nyquist if self.f_max is None else self.f_max
-        _require(self.sample_rate in _RATES_HZ, "sample_rate", self.sample_rate, "between 1000 and 1000000 Hz")
-        _require(0.001 <= self.window <= 10, "window", self.window, "between 0.001 and 10 seconds")
-        _require(1 / self.sample_rate <= self.hop <= self.window, "hop", self.hop, "at most the window, in seconds")
-        _require(
-            1 <= self.n_mels <= self.window_length // 2,
-            "n_mels",
-            self.n_mels,
-            "from 1 to half the window's samples",
-        )
-        _require(0 <= self.f_min < nyquist, "f_min", self.f_min, "at least 0 Hz and below half the sample rate")
-        _require(self.f_min < f_max <= nyquist, "f_max", f_max, "above f_min and at most half the sample rate")
+        require(self.sample_rate in _RATES_HZ, "frontend.sample_rate", self.sample_rate, "between 1000 and 1000000 Hz")
+        require(0.001 <= self.window <= 10, "frontend.window", self.window, "between 0.001 and 10 seconds")
+        shortest_hop = 1 / self.sample_rate
+        require(shortest_hop <= self.hop <= self.window, "frontend.hop", self.hop, "at most the window, in seconds")
+        most_mels = self.window_length // 2
+        require(1 <= self.n_mels <= most_mels, "frontend.n_mels", self.n_mels, "from 1 to half the window's samples")
+        in_range = 0 <= self.f_min < nyquist
+        require(in_range, "frontend.f_min", self.f_min, "at least 0 Hz and below half the sample rate")
+        in_range = self.f_min < f_max <= nyquist
+        require(in_range, "frontend.f_max", f_max, "above f_min and at most half the sample rate")
 
     @property
     def window_length(self) -> int:
@@ -73,7 +100,7 @@ class FrontEndSettings:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames in a second of sound."""
+        """Frames per second of sound."""
         return frame_rate(self.sample_rate, self.hop)
 
 
@@ -83,18 +110,13 @@ def hop_length(sample_rate: int, hop: float) -> int:
 
 
 def frame_rate(sample_rate: int, hop: float) -> float:
-    """Frames in a second of sound, where the hop in seconds is rounded to whole samples.
+    """Frames per second of sound, with the hop rounded to whole samples.
 
     Example:
         >>> frame_rate(16_000, 0.032), frame_rate(22_050, 0.025)
         (31.25, 40.01814882032668)
     """
     return sample_rate / hop_length(sample_rate, hop)
-
-
-def _require(condition: bool, option: str, value: float, expected: str) -> None:
-    if not condition:
-        raise DataError(f"--data.frontend.{option} is {value}; it must be {expected}")
 
 
 DCASE_FRONT_END = FrontEndSettings(sample_rate=16_000, window=0.064, hop=0.032, n_mels=128)
@@ -108,7 +130,7 @@ class LogMelFrontEnd(nn.Module):
         settings: Sample rate, window, hop and bands.
 
     Raises:
-        DataError: A mel band is so narrow that no frequency of the Fourier transform falls into it.
+        DataError: A mel band is so narrow that it contains no frequency of the Fourier transform.
 
     Example:
         >>> import torch
@@ -123,7 +145,7 @@ class LogMelFrontEnd(nn.Module):
         super().__init__()
         self.settings = settings
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torchaudio warns of the empty bands that are refused below
+            warnings.simplefilter("ignore")  # torchaudio warns about empty bands, which raise below
             self.mel = torchaudio.transforms.MelSpectrogram(
                 sample_rate=settings.sample_rate,
                 n_fft=settings.window_length,
@@ -135,18 +157,18 @@ class LogMelFrontEnd(nn.Module):
         empty_bands = int((self.mel.mel_scale.fb == 0).all(dim=0).sum())
         if empty_bands:
             raise DataError(
-                f"--data.frontend.n_mels {settings.n_mels} leaves {empty_bands} bands without a frequency of "
-                "the Fourier transform: ask for fewer bands or lengthen --data.frontend.window"
+                f"frontend.n_mels={settings.n_mels} leaves {empty_bands} bands without a frequency of the Fourier "
+                "transform: reduce it or increase frontend.window"
             )
         self.to_decibel = torchaudio.transforms.AmplitudeToDB("power")
 
     @property
     def frames_per_second(self) -> float:
-        """Frames in a second of sound."""
+        """Frames per second of sound."""
         return self.settings.frames_per_second
 
     def forward(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        """Compute the spectrogram of one or many waveforms.
+        """Compute the spectrogram of one or more waveforms.
 
         Args:
             waveform: (..., samples) float32, at least one window long.
@@ -166,8 +188,8 @@ class LogMelFrontEnd(nn.Module):
             return waveform
         if sample_rate not in _RATES_HZ:
             raise DataError(
-                f"a sample rate of {sample_rate} Hz is not one of a recording; correct the header, which must say "
-                f"{_RATES_HZ.start} to {_RATES_HZ.stop - 1} Hz"
+                f"{sample_rate} Hz is not a valid sample rate; correct the file's header, where {_RATES_HZ.start} to "
+                f"{_RATES_HZ.stop - 1} Hz are expected"
             )
         ratio = Fraction(target, sample_rate)
         # torchaudio builds a filter for each phase of the target, at least as long as the source's period.
@@ -178,13 +200,13 @@ class LogMelFrontEnd(nn.Module):
         return torch.from_numpy(resampled).to(waveform.dtype)
 
     def empty_bands(self, sample_rate: int) -> int:
-        """Number of mel bands that lie above all frequencies of a recording, whose sample rate is given in Hz."""
+        """Number of mel bands above all frequencies of recordings with a sample rate in Hz."""
         bank = self.mel.mel_scale.fb  # (frequencies, bands)
         frequencies = torch.linspace(0, self.settings.sample_rate / 2, len(bank))
         return int((bank[frequencies < sample_rate / 2] == 0).all(dim=0).sum())
 
     def upsampled(self, sample_rates: Sequence[int]) -> str:
-        """What to tell of recordings that are sampled too slowly for some bands; empty where there are none."""
+        """A warning about recordings whose sample rate is too low for some bands, empty if there are none."""
         empty = {rate: self.empty_bands(rate) for rate in sorted(set(sample_rates))}
         slow = Counter(rate for rate in sample_rates if empty[rate])
         if not slow:
@@ -194,6 +216,6 @@ class LogMelFrontEnd(nn.Module):
         return (
             f"the sample rate of {sum(slow.values()):,} of {len(sample_rates):,} recordings ({rates} Hz) is below the "
             f"front end's {self.settings.sample_rate:,} Hz: the upper {empty[lowest]} of {self.settings.n_mels} bands "
-            f"hold no sound of theirs; training with --data.frontend.sample_rate {lowest}, or --data.frontend.f_max "
-            f"{lowest // 2}, leaves such bands out"
+            f"are empty for them; training with frontend.sample_rate={lowest} or frontend.f_max={lowest // 2} leaves "
+            "such bands out"
         )

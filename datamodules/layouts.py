@@ -1,4 +1,4 @@
-"""Where each kind of data set keeps its clips: folders and file names in, a list of clips out."""
+"""The clips of each kind of data set, from its folders and file names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _DCASE_NAMES = (
     re.compile(r"(?P<section>id_\d+)_\d+"),
     re.compile(r"(?P<section>section_\d+)(?:_(?:source|target))?(?:_test)?_\d+(?:_.*)?"),
 )
-"""Names of DCASE Task 2 clips; those of the challenge's evaluation data have no label."""
+"""Names of DCASE Task 2 clips; those of the evaluation data have no label."""
 
 _DCASE_TEST_FOLDERS = ("test", "source_test", "target_test")
-"""2021 keeps the two domains of the test clips apart."""
+"""2021 has one folder for each domain of the test clips."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Clip:
         name: Its path relative to the data root, with forward slashes.
         label: 0 normal, 1 anomalous.
         anomaly_type: Type of the anomaly, empty for a normal clip.
-        intervals: Annotated parts of the clip as (start, end) in seconds; empty where nobody annotated it.
+        intervals: Annotated parts of the clip as (start, end) in seconds; empty if it is not annotated.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Clip:
     intervals: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise DataError if no file of results could hold the name."""
+        """Raise a DataError if files of results could not contain the name."""
         try:
             self.name.encode()
         except UnicodeEncodeError:
@@ -62,13 +62,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Layout:
-    """The clips of a data set: normal ones to train on, and both kinds to test on.
+    """The clips of a data set, normal ones for training and labelled ones for testing.
 
-    Attributes:
-        training: Normal clips.
-        labelled: Normal and anomalous clips.
-        test_problem: Why nothing can be tested, empty where it can.
-        left_out: Files in the folders of clips that cannot be read as clips.
+    ``test_problem`` says why nothing can be tested, if so; ``left_out`` are files that cannot be read as clips.
     """
 
     training: tuple[Clip, ...]
@@ -78,11 +74,7 @@ class Layout:
 
     @property
     def test(self) -> tuple[Clip, ...]:
-        """Normal and anomalous clips to test on.
-
-        Raises:
-            DataError: There are none, or their labels are not known.
-        """
+        """Normal and anomalous clips to test on; raises a DataError if nothing can be tested."""
         if self.test_problem:
             raise DataError(self.test_problem)
         return self.labelled
@@ -91,8 +83,8 @@ class Layout:
 def scan_planer(root: Path) -> Layout:
     """Scan the published planer layout, holding spectrograms (``.pt``) or recordings.
 
-    Clips lie in ``training/`` at any depth, ``evaluation/normal/`` and ``evaluation/anomalies/<type>/``; only what is
-    tested needs the latter two.
+    Clips lie in ``training/`` at any depth, ``evaluation/normal/`` and ``evaluation/anomalies/<type>/``; the latter
+    two are needed only for testing.
 
     Raises:
         DataError: ``training/`` is missing or empty, or a clip is there twice.
@@ -101,7 +93,7 @@ def scan_planer(root: Path) -> Layout:
 
 
 def scan_audio_folder(root: Path) -> Layout:
-    """Scan a folder with ``train/``, ``test/normal/`` and ``test/anomaly/``; only what is tested needs the latter two.
+    """Scan a folder with ``train/``, ``test/normal/`` and ``test/anomaly/``; the latter two are for testing only.
 
     Folders inside ``test/anomaly/``, if any, name the types of anomaly.
 
@@ -116,26 +108,26 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
 
     File names are those of 2020 (``normal_id_00_00000000.wav``) or of 2021 and later
     (``section_00_source_test_anomaly_0001_<attributes>.wav``), whose test clips may lie in ``source_test/`` and
-    ``target_test/``. Test clips without a label in their names (evaluation data of the challenge) can be trained
-    beside, but not tested on.
+    ``target_test/``. Test clips without a label in their names (evaluation data) cannot be tested on.
 
     Args:
         root: Folder that holds one folder per machine.
         machine: Name of the machine's folder.
-        section: ``id_00`` or ``section_00``, or ``None`` for all of the machine.
+        section: ``id_00`` or ``section_00``; ``None`` for all.
 
     Raises:
-        DataError: ``train/`` is missing or empty, the machine or section does not exist, or a file name is of
-            another form.
+        DataError: ``train/`` is missing or empty, the machine or section does not exist, or a file name has another
+            form.
     """
     require_folder(root)
-    machines = sorted(folder.name for folder in root.iterdir() if (folder / "train").is_dir())
-    _require_named("machine", machine, machines, root, "no folder there has a train/ inside")
+    _require_named(
+        "machine", machine, folders_with(root, is_dcase_machine), root, "no folder there has a train/ inside"
+    )
     search = _Search()
     training = _dcase_clips(root, search.clips(root / machine / "train"), section)
     anomalous = next((clip for clip in training if clip.label == 1), None)
     if anomalous is not None:
-        raise DataError(f"{anomalous.path} is anomalous by its name, yet lies among the training clips")
+        raise DataError(f"{anomalous.path} is anomalous by its name, but is among the training clips")
 
     def test_clips() -> tuple[Clip, ...]:
         folders = [folder for name in _DCASE_TEST_FOLDERS if (folder := root / machine / name).is_dir()]
@@ -146,8 +138,8 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
         unlabelled = [clip.path for clip in clips if "label" not in _dcase_name(clip.path)]
         if unlabelled:
             raise DataError(
-                f"{len(unlabelled):,} of {len(clips):,} test clips have no label in their names, as {unlabelled[0]}, "
-                f"so they cannot be tested on; score them with predict and --data.predict_path {unlabelled[0].parent}"
+                f"{len(unlabelled):,} of {len(clips):,} test clips have no label in their names, such as "
+                f"{unlabelled[0]}; score them with predict and predict_path={unlabelled[0].parent}"
             )
         return clips
 
@@ -157,21 +149,22 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
 def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int = 0) -> Layout:
     """Scan one machine of MIMII: ``<machine>/<id>/normal/`` and ``<machine>/<id>/abnormal/``.
 
-    Of each id, all abnormal and as many normal clips, drawn at random, are the test set; the other normal clips are
-    trained on.
+    The test set is all abnormal and as many normal clips of each id, drawn at random; the other normal clips are the
+    training set.
 
     Args:
         root: Folder that holds one folder per machine.
         machine: Name of the machine's folder.
-        section: Which id, as in ``id_00``, or ``None`` for all of the machine.
+        section: One id such as ``id_00``; ``None`` for all.
         seed: Seed of the draw.
 
     Raises:
         DataError: The machine or id does not exist, a folder is empty, or an id has too few normal clips.
     """
     require_folder(root)
-    machines = sorted(folder.name for folder in root.iterdir() if mimii_sections(folder))
-    _require_named("machine", machine, machines, root, "no folder there has an id_00/normal/ inside")
+    _require_named(
+        "machine", machine, folders_with(root, mimii_sections), root, "no folder there has an id_00/normal/ inside"
+    )
     sections = mimii_sections(root / machine)
     if section is not None:
         _require_named("section", section, sections, root / machine, "")
@@ -187,36 +180,46 @@ def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int =
         if len(abnormal) >= len(normal):
             raise DataError(
                 f"{folder} holds {len(normal)} normal and {len(abnormal)} abnormal clips; as many normal as abnormal "
-                "ones are tested on, which leaves none to train on"
+                "clips are for testing, which leaves none to train on"
             )
         order = torch.randperm(len(normal), generator=torch.Generator().manual_seed(seed)).tolist()
         drawn = set(order[: len(abnormal)])
         training += [clip for position, clip in enumerate(normal) if position not in drawn]
         test += [clip for position, clip in enumerate(normal) if position in drawn]
-        test += [Clip(path, _name(root, path), label=1, anomaly_type=UNNAMED_ANOMALY) for path in abnormal]
-    problem = f"--data.root {root} cannot be tested on: {_folder_list(lacking)} not found" if lacking else ""
+        test += [_clip(root, path, UNNAMED_ANOMALY) for path in abnormal]
+    problem = f"{root} cannot be tested on: {_folder_list(lacking)} not found" if lacking else ""
     return Layout(tuple(training), tuple(test), problem, tuple(search.left_out))
 
 
+def is_dcase_machine(folder: Path) -> bool:
+    """Whether a folder can be that of a machine in the DCASE layout."""
+    return (folder / "train").is_dir()
+
+
+def folders_with(root: Path, test: Callable[[Path], object]) -> list[str]:
+    """Names of the folders in a root that pass a test."""
+    return sorted(folder.name for folder in root.iterdir() if test(folder)) if root.is_dir() else []
+
+
 def mimii_sections(machine: Path) -> list[str]:
-    """Ids of a machine in the MIMII layout; none where a folder is none."""
+    """Ids of a machine in the MIMII layout; empty if the folder does not have that layout."""
     if not machine.is_dir():
         return []
     return sorted(folder.name for folder in machine.glob("id_*") if (folder / "normal").is_dir())
 
 
 def scan_files(path: Path) -> Layout:
-    """List a single file, or all clips in a folder at any depth, as clips to test on that count as normal.
+    """List a single file, or all clips in a folder at any depth, as unlabelled clips (label 0).
 
     Raises:
-        DataError: Nothing there, or no clip.
+        DataError: The path does not exist or holds no clips.
     """
     if path.is_file():
         if path.suffix.lower() not in CLIP_SUFFIXES:
-            raise DataError(f"{path} is not a clip: its suffix is none of {', '.join(CLIP_SUFFIXES)}")
+            raise DataError(f"{path} is not a clip: its suffix is not one of {', '.join(CLIP_SUFFIXES)}")
         return Layout((), _clips(path.parent, [path]))
     if not path.is_dir():
-        raise DataError(f"--data.predict_path {path} does not exist; name a recording or a folder of recordings")
+        raise DataError(f"{path} does not exist; name a recording or a folder of recordings")
     search = _Search()
     return Layout((), _clips(path, search.clips(path)), left_out=tuple(search.left_out))
 
@@ -228,13 +231,13 @@ def looks_like_dcase(folder: Path) -> bool:
 
 
 class _Search:
-    """Looks for clips in several folders and keeps what it leaves out."""
+    """Finds clips in several folders and collects the files that it leaves out."""
 
     def __init__(self) -> None:
         self.left_out: list[Path] = []
 
     def clips(self, folder: Path) -> list[Path]:
-        """All clips in a folder; one clip in two formats is rejected."""
+        """All clips in a folder; raises for one clip in two formats."""
         files, others = find_files(folder, CLIP_SUFFIXES)
         if not files:
             reason = f": {left_out_text(others)}" if others else ""
@@ -250,7 +253,7 @@ class _Search:
         return files
 
     def layout(self, training: tuple[Clip, ...], test: Callable[[], tuple[Clip, ...]]) -> Layout:
-        """The clips, and why there are none to test on where that raises."""
+        """The clips; if listing the test clips raises, the error becomes the reason why nothing can be tested."""
         try:
             labelled, problem = test(), ""
         except DataError as error:
@@ -266,34 +269,31 @@ def _scan_labelled_folders(root: Path, data_set: str, training: str, normal: str
 
     def test_clips() -> tuple[Clip, ...]:
         _require_folders(root, training, normal, anomalies, data_set=data_set)
-        typed = _typed_anomalies(root, root / anomalies, search.clips(root / anomalies))
-        return _clips(root, search.clips(root / normal)) + typed
+        files = [(path, path.relative_to(root / anomalies).parts[:-1]) for path in search.clips(root / anomalies)]
+        anomalous = [_clip(root, path, folders[0] if folders else UNNAMED_ANOMALY) for path, folders in files]
+        return (*_clips(root, search.clips(root / normal)), *anomalous)
 
     return search.layout(_clips(root, search.clips(root / training)), test_clips)
 
 
 def require_folder(root: Path) -> None:
-    """Check that the root of a data set is there.
-
-    Raises:
-        DataError: If it is not a folder.
-    """
+    """Raise a DataError unless the root of a data set is a folder."""
     if not root.is_dir():
-        raise DataError(f"--data.root {root} is not a folder")
+        raise DataError(f"{root} is not a folder; name the folder of a data set")
 
 
 def _require_named(option: str, name: str, names: Sequence[str], folder: Path, nothing: str) -> None:
     if name not in names:
         found = f"there are: {', '.join(names)}" if names else nothing
-        raise DataError(f"--data.{option} {name} is not in {folder}; {found}")
+        raise DataError(f"{option}={name} is not in {folder}; {found}")
 
 
 def _require_folders(root: Path, *names: str, data_set: str) -> None:
     missing = [name for name in names if not (root / name).is_dir()]
     if missing:
         raise DataError(
-            f"--data.root {root} does not have the {data_set} layout: "
-            f"looked for {_folder_list(names)}, of which {_folder_list(missing)} not found"
+            f"{root} does not have the {data_set} layout: "
+            f"expected {_folder_list(names)}, of which {_folder_list(missing)} not found"
         )
 
 
@@ -301,47 +301,31 @@ def _folder_list(names: Iterable[str]) -> str:
     return ", ".join(f"{name}/" for name in names)
 
 
-def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _clip(root: Path, path: Path, anomaly_type: str = "") -> Clip:
+    return Clip(path, path.relative_to(root).as_posix(), int(bool(anomaly_type)), anomaly_type)
 
 
-def _clips(root: Path, files: Sequence[Path]) -> tuple[Clip, ...]:
-    return tuple(Clip(path, _name(root, path), label=0) for path in files)
-
-
-def _typed_anomalies(root: Path, folder: Path, files: Sequence[Path]) -> tuple[Clip, ...]:
-    return tuple(
-        Clip(
-            path,
-            _name(root, path),
-            label=1,
-            anomaly_type=UNNAMED_ANOMALY if path.parent == folder else path.relative_to(folder).parts[0],
-        )
-        for path in files
-    )
+def _clips(root: Path, files: Iterable[Path]) -> tuple[Clip, ...]:
+    return tuple(_clip(root, path) for path in files)
 
 
 def _dcase_name(path: Path) -> dict[str, str]:
-    """Section and, if there is one, label that a file's name says.
-
-    Raises:
-        DataError: The name is not one of DCASE Task 2.
-    """
+    """Section and, if there is one, label in a file's name; raises if it is not a name of DCASE Task 2."""
     for form in _DCASE_NAMES:
         if match := form.fullmatch(path.stem):
             return match.groupdict()
-    raise DataError(f"{path} is not named as clips of DCASE Task 2 are (2020, or 2021 and later)")
+    raise DataError(f"{path} is not named like a clip of DCASE Task 2 (2020, or 2021 and later)")
 
 
 def _dcase_clips(root: Path, files: Sequence[Path], section: str | None) -> tuple[Clip, ...]:
-    """The clips of a section; those without a label in their names count as normal."""
+    """The clips of a section; those without a label in their names get label 0."""
     named = [(path, _dcase_name(path)) for path in files]
-    clips = []
-    for path, parts in named:
-        if section in (None, parts["section"]):
-            label = int(parts.get("label") == "anomaly")
-            clips.append(Clip(path, _name(root, path), label, anomaly_type=UNNAMED_ANOMALY if label else ""))
+    clips = [
+        _clip(root, path, UNNAMED_ANOMALY if parts.get("label") == "anomaly" else "")
+        for path, parts in named
+        if section in (None, parts["section"])
+    ]
     if not clips:
         sections = sorted({parts["section"] for _, parts in named})
-        raise DataError(f"--data.section {section} is not in {files[0].parent}; there are: {', '.join(sections)}")
+        raise DataError(f"section={section} is not in {files[0].parent}; there are: {', '.join(sections)}")
     return tuple(clips)

@@ -1,4 +1,4 @@
-"""What says that a data set was not recorded as it is."""
+"""How a data set that was not recorded as it is was constructed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.errors import DataError
+from lightning_modules.files import write_atomically
 
 PROVENANCE_FILE = "provenance.json"
 """Name of the file in the root of a data set, and in the folder of each stage of a run on it."""
@@ -15,12 +16,12 @@ PROVENANCE_FILE = "provenance.json"
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a constructed data set came about.
+    """How a data set was constructed.
 
     Attributes:
-        constructed: The way in few words, which follow "constructed": "by splicing".
+        constructed: How, in words that follow "constructed", for example "by splicing".
         description: What was done, in a sentence.
-        settings: What makes the same set again.
+        settings: Settings that reproduce the set.
     """
 
     constructed: str
@@ -29,7 +30,7 @@ class Provenance:
 
     @property
     def mark(self) -> str:
-        """What has to stand by everything that is measured on the set.
+        """The caution that accompanies everything that is measured on the set.
 
         Example:
             >>> Provenance("by splicing", "").mark
@@ -39,23 +40,17 @@ class Provenance:
 
 
 def write_provenance(folder: Path, provenance: Provenance) -> None:
-    """Mark a folder as what belongs to a constructed data set."""
+    """Mark a folder as part of a constructed data set."""
     text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False) + "\n"
-    temporary = folder / f".{PROVENANCE_FILE}.tmp"
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / PROVENANCE_FILE)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(folder / PROVENANCE_FILE, text.encode())
 
 
 def read_provenance(folder: Path) -> Provenance | None:
-    """Read how a data set was constructed, None where it carries no mark.
+    """Read how a data set was constructed; None if it has no such mark.
 
     Raises:
         DataError: The file is damaged.
-        OSError: The system does not let it be read.
+        OSError: The file cannot be read.
     """
     path = folder / PROVENANCE_FILE
     try:

@@ -14,12 +14,11 @@ from datamodules.audio import Channel, read_audio
 from datamodules.errors import DataError
 from datamodules.frontend import LogMelFrontEnd
 
-# What torch says of odd files would stand above the line in which they are refused. Filters for good, since clips are
-# read in threads, which share the filters.
+# torch's warnings about odd files would precede the one-line error. The filters stay, since threads share them.
 for _message in ("Detected pickle protocol", "TypedStorage is deprecated"):
     warnings.filterwarnings("ignore", message=_message, category=UserWarning)
 
-# Formats whose files do not say their sample rate (RAW), or that mostly hold something else (MAT), are left out.
+# Without formats that do not state a sample rate (RAW) or mostly hold something else (MAT).
 _SUFFIXES = {
     "WAV": (".wav", ".wave", ".bwf"),
     "RF64": (".rf64",),
@@ -60,8 +59,19 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "m
         DataError: The file is damaged, holds something else, or does not fit the front end.
     """
     if path.suffix.lower() == TENSOR_SUFFIX:
-        return _load_tensor(path, frontend.settings.n_mels)
-    return _load_recording(path, frontend, channel)
+        spectrogram, n_mels = read_tensor(path), frontend.settings.n_mels
+        if spectrogram.shape[0] != n_mels:
+            raise DataError(f"{path} has {spectrogram.shape[0]} bands, but frontend.n_mels is {n_mels}")
+        return spectrogram
+    waveform, sample_rate = read_audio(path, channel)
+    seconds, window = len(waveform) / sample_rate, frontend.settings.window
+    if seconds < window:
+        raise DataError(f"{path} lasts {seconds:.3f} s, less than one window (frontend.window={window} s)")
+    try:
+        spectrogram = frontend(waveform, sample_rate)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    return _finite(spectrogram, path)
 
 
 def read_tensor(path: Path) -> Tensor:
@@ -74,29 +84,22 @@ def read_tensor(path: Path) -> Tensor:
         (F, T) float32 in dB.
 
     Raises:
-        DataError: The file is damaged or holds something else; nothing it may hold is run.
+        DataError: The file is damaged or holds something else; its contents are never executed.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except Exception:  # a damaged archive raises almost anything, and torch's own messages are pages long
+    except Exception:  # damaged archives raise almost anything, with pages of text
         raise DataError(f"{path} cannot be loaded as a plain tensor: it is damaged or holds other objects") from None
     if not _is_plain(content):
         raise DataError(f"{path} holds {_describe(content)}, not a plain tensor of floating-point numbers")
     if content.ndim != 2 or content.numel() == 0:
         raise DataError(f"{path} holds a tensor of shape {tuple(content.shape)}, not (bands, frames)")
     if content.untyped_storage().nbytes() < content.numel() * content.element_size():
-        # Strides may repeat one number a billion times.
+        # strides can repeat one number a billion times
         raise DataError(f"{path} claims {tuple(content.shape)} numbers of which it holds only some; write it again")
     return _finite(content.detach().resolve_neg().float(), path)
-
-
-def _load_tensor(path: Path, n_mels: int) -> Tensor:
-    spectrogram = read_tensor(path)
-    if spectrogram.shape[0] != n_mels:
-        raise DataError(f"{path} has {spectrogram.shape[0]} bands where --data.frontend.n_mels is {n_mels}")
-    return spectrogram
 
 
 def _is_plain(content: object) -> TypeGuard[Tensor]:
@@ -112,18 +115,6 @@ def _describe(content: object) -> str:
     if isinstance(content, Tensor):
         return f"a {type(content).__name__} of {content.dtype}, {content.layout}, on {content.device}"
     return f"a {type(content).__name__}"
-
-
-def _load_recording(path: Path, frontend: LogMelFrontEnd, channel: Channel) -> Tensor:
-    waveform, sample_rate = read_audio(path, channel)
-    seconds, window = len(waveform) / sample_rate, frontend.settings.window
-    if seconds < window:
-        raise DataError(f"{path} lasts {seconds:.3f} s, less than one --data.frontend.window of {window} s")
-    try:
-        spectrogram = frontend(waveform, sample_rate)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    return _finite(spectrogram, path)
 
 
 def _finite(spectrogram: Tensor, path: Path) -> Tensor:

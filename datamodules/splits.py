@@ -14,56 +14,45 @@ Halves = tuple[tuple[Clip, ...], tuple[Clip, ...]]
 
 
 def hold_out(clips: Sequence[Clip], fraction: float, seed: int) -> Halves:
-    """Draw a share of clips at random.
-
-    Args:
-        clips: Clips to draw from.
-        fraction: Share to hold out; rounded to whole clips, at least one.
-        seed: Seed of the draw.
+    """Draw a share of clips at random: rounded to whole clips, at least one.
 
     Returns:
-        The clips that stay and those held out, each in their given order.
+        The remaining clips and those held out, each in their given order.
 
     Raises:
-        DataError: No clip would stay.
+        DataError: No clip would remain.
     """
     drawn = _draw(range(len(clips)), fraction, torch.Generator().manual_seed(seed))
     if len(drawn) >= len(clips):
-        raise DataError(f"--data.val_fraction {fraction} leaves no clip to train on: there are {len(clips)} in all")
+        raise DataError(f"val_fraction={fraction} leaves no clip to train on: there are {len(clips)} in all")
     return _separate(clips, drawn)
 
 
 def hold_out_stratified(clips: Sequence[Clip], fraction: float, seed: int) -> Halves:
-    """Draw the same share of every kind of clip, so that both parts look alike.
+    """Draw the same share of every stratum: clips with the same label and type, and either annotations or none.
 
-    A kind is what has the same label, type of anomaly, and either annotations or none. Of a kind with two
-    clips or more, each part gets at least one; a single clip of its kind stays.
-
-    Args:
-        clips: Clips to draw from.
-        fraction: Share of each kind to hold out, rounded to whole clips.
-        seed: Seed of the draw.
+    If a stratum has two clips or more, each part gets at least one; a single clip is not held out.
 
     Returns:
-        The clips that stay and those held out, each in their given order.
+        The remaining clips and those held out, each in their given order.
 
     Raises:
         DataError: There are too few clips for normal and anomalous ones in both parts.
     """
-    kinds = defaultdict(list)
+    strata = defaultdict(list)
     for position, clip in enumerate(clips):
-        kinds[clip.label, clip.anomaly_type, bool(clip.intervals)].append(position)
+        strata[clip.label, clip.anomaly_type, bool(clip.intervals)].append(position)
     generator = torch.Generator().manual_seed(seed)
     drawn: set[int] = set()
-    for _, positions in sorted(kinds.items()):
+    for _, positions in sorted(strata.items()):
         if len(positions) > 1:
             drawn |= _draw(positions, fraction, generator)
-    staying, held_out = _separate(clips, drawn)
-    if any({clip.label for clip in half} != {0, 1} for half in (staying, held_out)):
+    remaining, held_out = _separate(clips, drawn)
+    if any({clip.label for clip in half} != {0, 1} for half in (remaining, held_out)):
         raise DataError(
-            f"--data.labelled_validation {fraction} needs two normal and two anomalous test clips of a kind, or more"
+            f"labelled_validation={fraction} needs at least two normal and two anomalous test clips of one kind"
         )
-    return staying, held_out
+    return remaining, held_out
 
 
 def _draw(positions: Sequence[int], fraction: float, generator: torch.Generator) -> set[int]:

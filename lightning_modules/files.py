@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,12 +20,14 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
 
     Args:
         path: The file; its folder is made where missing, an older file is replaced.
-        alone: Whether no other process writes it meanwhile; what a killed one has left of it is then written over.
+        alone: Whether no other process or thread writes it meanwhile;
+            what a killed one has left of it is then written over.
 
     Raises:
         OSError: If the file can't be written. It names the file, which an error of a full disk doesn't by itself.
     """
-    temporary = path.with_name(f".{path.name[:40]}{'' if alone else f'.{os.getpid()}'}.tmp")
+    writer = "" if alone else f".{os.getpid()}-{threading.get_native_id()}"
+    temporary = path.with_name(f".{path.name[:40]}{writer}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -1,4 +1,4 @@
-"""The planer authors' CSV: one row a clip, its intervals in seconds of the minute and in frames (protocol, "Data")."""
+"""The planer authors' CSV: one row per clip, with intervals in seconds of the minute and in frames."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from datamodules.annotations.rows import (
     NUMBER,
     AnnotationRow,
-    Complain,
     Interval,
+    OnError,
     bare_name,
     by_clip,
     decimal,
@@ -43,16 +43,16 @@ _TIME_RANGE = re.compile(rf"({NUMBER})\s*-\s*({NUMBER}) seconds")
 _CLIP_NAME = re.compile(r"(?P<recording>.+)_(?P<part>\d{1,3})")
 
 
-def read(table: Table, complain: Complain) -> Iterator[AnnotationRow]:
-    """Read the rows of the file, whose intervals are the frames, the end exclusive; ``-`` is a clip without any."""
+def read(table: Table, on_error: OnError) -> Iterator[AnnotationRow]:
+    """Read the rows of the file; the intervals are those in frames, the end exclusive, and ``-`` stands for none."""
     for number, cells in table.rows:
         if not cells.get(FILE):
-            complain(DataError(f"{table.path} row {number} names no file"))
+            on_error(DataError(f"{table.path} row {number} names no file"))
             continue
         pairs = _pairs(cells.get(_FRAMES, ""))
         if pairs is None:
             text = cells.get(_FRAMES, "")
-            complain(
+            on_error(
                 DataError(
                     f"{table.path} row {number}: {quoted(text)} is not a list of intervals "
                     "such as [(40,80), (120,160)], nor -"
@@ -64,9 +64,9 @@ def read(table: Table, complain: Complain) -> Iterator[AnnotationRow]:
 
 
 def disagreements(table: Table) -> Iterator[str]:
-    """Tell where a row's columns, or two rows, contradict each other.
+    """Messages about columns of a row, or rows, that contradict each other.
 
-    The end of an interval may be a frame off its second: a clip's last frame is 399 or 400.
+    The end of an interval may be a frame away from its second: a clip's last frame is 399 or 400.
     """
     first_rows: dict[str, int] = {}
     for number, cells in table.rows:
@@ -74,20 +74,14 @@ def disagreements(table: Table) -> Iterator[str]:
         row = f"{table.path} row {number}: {clip}"
         first = first_rows.setdefault(clip, number)
         if first != number:
-            yield f"{row} has a row already, {first}"
+            yield f"{row} already has row {first}"
         yield from (f"{row} {what}" for what in _contradictions(clip, cells))
 
 
 def write(path: Path, rows: Iterable[AnnotationRow], clip_seconds: float) -> None:
-    """Write a file as the authors do.
+    """Write a file as the authors do, with one row per clip; raises a DataError for a clip with two types.
 
-    Args:
-        path: The file.
-        rows: What to write; rows of one clip become one.
-        clip_seconds: Length of a clip, from which follows where in its minute a clip named ``…_K`` lies.
-
-    Raises:
-        DataError: A clip is of two types.
+    The length of a clip places it in its minute: a clip named ``…_K`` is the K-th.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -95,7 +89,7 @@ def write(path: Path, rows: Iterable[AnnotationRow], clip_seconds: float) -> Non
         for clip, of_clip in by_clip(rows).items():
             types = sorted({row.anomaly_type for row in of_clip if row.anomaly_type})
             if len(types) > 1:
-                raise DataError(f"{clip} is of types {' and '.join(types)}; the authors' format has one a clip")
+                raise DataError(f"{clip} is of types {' and '.join(types)}; the authors' format has one per clip")
             intervals = sorted(interval for row in of_clip for interval in row.intervals)
             recording, part = _recording(clip)
             begin = (part - 1) * clip_seconds
@@ -113,7 +107,7 @@ def write(path: Path, rows: Iterable[AnnotationRow], clip_seconds: float) -> Non
 
 
 def _pairs(text: str) -> list[Interval] | None:
-    """The pairs of a cell, None if it holds something else."""
+    """The pairs in a cell; None if it holds something else."""
     if text == _UNANNOTATED:
         return []
     if not _PAIR_LIST.fullmatch(text):
@@ -129,12 +123,12 @@ def _list(intervals: Iterable[Interval]) -> str:
 
 
 def _second(end: float, clip_seconds: float) -> float:
-    """An interval's end, where the authors stop a frame short of the clip's end in frames but not in seconds."""
+    """An interval's end in seconds: at the clip's end, the authors leave out the last frame only in frames."""
     return clip_seconds if end == clip_seconds - 1 / FRAMES_PER_SECOND else end
 
 
 def _recording(clip: str) -> tuple[str, int]:
-    """Name of the recording that a clip is from, and which part of the minute the clip is."""
+    """Name of a clip's recording, and the clip's part of the minute."""
     stem = PurePosixPath(clip).name
     match = _CLIP_NAME.fullmatch(stem)
     return (match["recording"], int(match["part"])) if match else (stem, 1)
@@ -154,7 +148,7 @@ def _contradictions(clip: str, cells: Mapping[str, str]) -> Iterator[str]:
         yield f"is number {part}, which does not begin at {begin:.10g} s"
     seconds, frames = _pairs(cells.get(_SECONDS, "")), _pairs(cells.get(_FRAMES, ""))
     if seconds is None:
-        yield f"has {quoted(cells.get(_SECONDS, ''))} where seconds should stand"
+        yield f"has {quoted(cells.get(_SECONDS, ''))} where seconds are expected"
     elif frames is not None and not _agree([(a - begin, b - begin) for a, b in seconds], frames):
         yield f"has seconds {cells[_SECONDS]} that disagree with frames {cells[_FRAMES]}"
 

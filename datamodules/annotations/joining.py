@@ -1,14 +1,20 @@
-"""Joining annotations to the clips of a data set."""
+"""Annotations and the clips that they belong to: joining, frame masks, and all problems of a file."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from datamodules.annotations.rows import AnnotationRow, bare_name
+import torch
+from torch import Tensor
+
+from datamodules.annotations import authors
+from datamodules.annotations.reading import annotation_format, read_annotations
+from datamodules.annotations.rows import AnnotationRow, bare_name, by_clip
+from datamodules.annotations.table import read_table
 from datamodules.errors import DataError, quoted
 from datamodules.layouts import UNNAMED_ANOMALY, Clip
 
@@ -18,12 +24,12 @@ def annotate(
 ) -> tuple[Clip, ...]:
     """Join annotations to clips.
 
-    A row means the clip of that name, or else the one whose file name is the same but for folder and suffix.
-    A type given in the rows replaces the type of clips whose data set names none.
+    A row belongs to the clip of that name, or else to the one whose name differs only in folder and suffix. A type in
+    the rows replaces the type of clips whose data set names none.
 
     Args:
         clips: Clips of the test set.
-        rows: What :func:`read_annotations` gave.
+        rows: Rows of the annotation file.
         seconds: Duration of each clip by name.
         source: The annotation file, for messages.
 
@@ -31,8 +37,8 @@ def annotate(
         The clips, in the same order, with their intervals.
 
     Raises:
-        DataError: A row names no clip, several clips or a normal clip, has an interval that is reversed or
-            reaches out of the clip, or contradicts another row's type.
+        DataError: A row names no clip, several clips or a normal clip, has an interval that is reversed or outside
+            the clip, or another type than an earlier row of the clip.
     """
     by_stem = clips_by_stem(clips)
     rows_of = defaultdict(list)
@@ -52,11 +58,7 @@ def clips_by_stem(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 
 
 def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: Path) -> Clip:
-    """The clip that a row means.
-
-    Raises:
-        DataError: There is none, or there are several.
-    """
+    """The clip that a row belongs to; raises a DataError unless there is exactly one."""
     name = bare_name(row.file)
     candidates = by_stem.get(PurePosixPath(name).name) or by_stem.get(PurePosixPath(name).stem, ())
     matches = [clip for clip in candidates if bare_name(clip.name) == name] or candidates
@@ -67,15 +69,7 @@ def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: P
 
 
 def row_problems(row: AnnotationRow, name: str, label: int, seconds: float, source: Path) -> Iterator[str]:
-    """Tell what is wrong with the intervals of a row.
-
-    Args:
-        row: The row.
-        name: The clip it means.
-        label: 0 if that clip is normal, which cannot be annotated.
-        seconds: Its length, infinite where that is not known.
-        source: The annotation file.
-    """
+    """Problems of the intervals of a row of a clip, whose length is infinite if unknown."""
     if row.intervals and label == 0:
         yield f"{source} row {row.number}: {name} is a normal clip and cannot be annotated"
     for start, end in row.intervals:
@@ -88,7 +82,7 @@ def row_problems(row: AnnotationRow, name: str, label: int, seconds: float, sour
 
 
 def type_problems(rows: Sequence[AnnotationRow], name: str, source: Path) -> Iterator[str]:
-    """Tell which rows of a clip are of another type than the first that gives one."""
+    """Rows of a clip whose type is not that of the first row with a type."""
     typed = [row for row in rows if row.anomaly_type]
     for row in typed:
         if row.anomaly_type != typed[0].anomaly_type:
@@ -108,6 +102,99 @@ def _with_rows(clip: Clip, rows: Sequence[AnnotationRow], source: Path) -> Clip:
 
 
 def raise_first(problems: Iterator[str]) -> None:
-    """Raise the first of some problems as a DataError, if there is any."""
+    """Raise the first problem, if any, as a DataError."""
     for problem in problems:
         raise DataError(problem)
+
+
+_ROUNDING = 1e-6
+"""Frames by which rounding may move a point at the end of a clip beyond it."""
+
+
+def frame_mask(intervals: Sequence[tuple[float, float]], n_frames: int, frames_per_second: float) -> Tensor:
+    """Mark the frames inside intervals.
+
+    Args:
+        intervals: (start, end) in seconds, the end exclusive.
+        n_frames: Number of frames T; later parts are cut off.
+        frames_per_second: Frame rate.
+
+    Returns:
+        (T,) bool. Each interval that begins before the end marks at least one frame; a point marks the frame of its
+        time, and a point at the very end the last frame.
+
+    Example:
+        >>> frame_mask([(0.05, 0.1)], n_frames=6, frames_per_second=40)
+        tensor([False, False,  True,  True, False, False])
+    """
+    mask = torch.zeros(n_frames, dtype=torch.bool)
+    for start, end in intervals:
+        first, stop = (min(time * frames_per_second, n_frames) for time in (start, end))
+        if first < n_frames or start == end <= (n_frames + _ROUNDING) / frames_per_second:
+            first_frame = min(round(first), n_frames - 1)
+            mask[first_frame : max(first_frame + 1, round(stop))] = True
+    return mask
+
+
+def check_annotations(
+    path: Path,
+    clip_seconds: float = 10.0,
+    types: Collection[str] = (),
+    clips: Sequence[Clip] | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> tuple[list[AnnotationRow], list[str]]:
+    """Find all problems of an annotation file, where reading it would stop at the first.
+
+    Args:
+        path: Annotations of any format.
+        clip_seconds: Length of clips that are not in ``seconds``.
+        types: Valid types of anomaly; any if empty.
+        clips: Test clips that the rows may name; any if None.
+        seconds: Length of each clip by name.
+
+    Returns:
+        The rows that can be read, and a line for each problem.
+
+    Raises:
+        DataError: The file cannot be read at all.
+    """
+    problems: list[str] = []
+    rows = read_annotations(path, lambda error: problems.append(str(error)))
+    if annotation_format(path) == "authors":
+        problems += authors.disagreements(read_table(path))
+    by_stem = None if clips is None else clips_by_stem(clips)
+    for row in rows:
+        name, label, length = row.file, 1, clip_seconds
+        if by_stem is not None:
+            try:
+                clip = clip_of(row, by_stem, path)
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                name, label, length = clip.name, clip.label, (seconds or {}).get(clip.name, clip_seconds)
+        problems += row_problems(row, name, label, length, path)
+        if types and row.anomaly_type and row.anomaly_type not in types:
+            known = ", ".join(sorted(types))
+            problems.append(
+                f"{path} row {row.number}: {row.file} is of type {quoted(row.anomaly_type)}, not of {known}"
+            )
+    for name, of_clip in by_clip(rows).items():
+        problems += type_problems(of_clip, name, path)
+        problems += _overlaps(of_clip, path)
+    return rows, problems
+
+
+def _overlaps(rows: Sequence[AnnotationRow], path: Path) -> Iterator[str]:
+    """Compare each interval of a clip with the earlier one that ends last."""
+    placed = sorted((interval, row.number) for row in rows for interval in row.intervals if interval[0] <= interval[1])
+    if not placed:
+        return
+    (before, _), *others = placed
+    for interval, number in others:
+        start, end = (f"{bound:.10g}" for bound in interval)
+        if interval == before:
+            yield f"{path} row {number}: {rows[0].file} has the interval from {start} s to {end} s twice"
+        elif interval[0] < before[1]:
+            other = f"{before[0]:.10g} s to {before[1]:.10g} s"
+            yield f"{path} row {number}: {rows[0].file} has {start} s to {end} s overlap {other}"
+        before = max(before, interval, key=lambda bounds: bounds[1])

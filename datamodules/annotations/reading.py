@@ -1,45 +1,76 @@
-"""Reading annotations of any format."""
+"""Reading annotations of any format, and the plain CSV: columns file, start, end in seconds and, optionally, type."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datamodules.annotations import audacity, authors, plain
-from datamodules.annotations.rows import AnnotationRow, Complain, refuse
-from datamodules.annotations.table import read_table
+from datamodules.annotations import audacity, authors
+from datamodules.annotations.rows import AnnotationRow, OnError, by_clip, decimal, parse_number, raise_error
+from datamodules.annotations.table import Table, read_table
+from datamodules.errors import DataError, quoted
 
 ANNOTATION_FILE = "annotations.csv"
-"""Name of the annotation file that is looked for in the data root."""
+"""Name of the annotation file in a data root."""
 
-_EXPECTED = f"{', '.join(plain.REQUIRED)}, or the columns of the published planer annotations"
+PLAIN_COLUMNS = ("file", "start", "end", "type")
+_REQUIRED = PLAIN_COLUMNS[:3]
+_EXPECTED = f"{', '.join(_REQUIRED)}, or the columns of the published planer annotations"
 
 
-def read_annotations(path: Path, complain: Complain = refuse) -> list[AnnotationRow]:
-    """Read the planer authors' CSV as published, a plain one in seconds, or label tracks of Audacity.
+def read_annotations(path: Path, on_error: OnError = raise_error) -> list[AnnotationRow]:
+    """Read annotations of any format.
 
     Args:
-        path: A CSV file, a label track (``.txt``) or a folder of label tracks.
-        complain: What to do about a row that cannot be read; to raise the error is the default.
+        path: The planer authors' CSV, a plain CSV, a label track of Audacity (``.txt``) or a folder of label tracks.
+        on_error: Called with the error of a row that cannot be read; raises it by default.
 
     Raises:
-        DataError: The file cannot be read, lacks a column, or has text where an interval should stand.
+        DataError: The file cannot be read, lacks a column, or has text where an interval is expected.
     """
     if annotation_format(path) == "audacity":
-        return list(audacity.read(path, complain))
+        return list(audacity.read(path, on_error))
     table = read_table(path)
-    layout = authors if authors.FILE in table.header else plain
-    table.require(layout.REQUIRED, _EXPECTED)
+    is_authors = authors.FILE in table.header
+    table.require(authors.REQUIRED if is_authors else _REQUIRED, _EXPECTED)
     for error in table.malformed:
-        complain(error)
-    return list(layout.read(table, complain))
+        on_error(error)
+    return list(authors.read(table, on_error) if is_authors else _read_plain(table, on_error))
 
 
 def annotation_format(path: Path) -> str:
-    """``audacity``, ``authors`` or ``csv``, by what the path is and what columns there are.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
+    """The format of annotations, ``audacity``, ``authors`` or ``csv``, by the path and the columns."""
     if path.is_dir() or path.suffix.lower() == audacity.SUFFIX:
         return "audacity"
     return "authors" if authors.FILE in read_table(path).header else "csv"
+
+
+def _read_plain(table: Table, on_error: OnError) -> Iterator[AnnotationRow]:
+    """Read the rows of the plain format; a clip without annotated intervals has a row with empty start and end."""
+    for number, cells in table.rows:
+        file, *bounds = (cells.get(column, "") for column in _REQUIRED)
+        start, end = (parse_number(text, table.decimal_comma) for text in bounds)
+        if not file:
+            on_error(DataError(f"{table.path} row {number} names no file"))
+        elif not any(bounds):
+            yield AnnotationRow(number, file, (), cells.get("type", ""))
+        elif start is None or end is None:
+            wrong = quoted(bounds[0] if start is None else bounds[1])
+            on_error(DataError(f"{table.path} row {number}: {wrong} is not a time in seconds"))
+        else:
+            yield AnnotationRow(number, file, ((start, end),), cells.get("type", ""))
+
+
+def write_plain(path: Path, rows: Iterable[AnnotationRow]) -> None:
+    """Write a plain CSV, in the order of the clips."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(PLAIN_COLUMNS)
+        for of_clip in by_clip(rows).values():
+            annotated = [row for row in of_clip if row.intervals]
+            for row in annotated:
+                for start, end in row.intervals:
+                    writer.writerow((row.file, decimal(start), decimal(end), row.anomaly_type))
+            if not annotated:
+                writer.writerow((of_clip[0].file, "", "", of_clip[0].anomaly_type))

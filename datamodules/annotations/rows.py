@@ -1,4 +1,4 @@
-"""What every format of annotations is read into, and what the formats share."""
+"""Rows of annotations, which every format is read into, and what the formats share."""
 
 from __future__ import annotations
 
@@ -13,24 +13,19 @@ from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
 NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-"""Pattern of a time. Python's ``float`` also reads ``nan``, ``1_000`` and digits of other scripts."""
+"""Pattern of a time; Python's ``float`` also accepts ``nan``, ``1_000`` and digits of other scripts."""
 
 Interval = tuple[float, float]
 
-Complain = Callable[[DataError], None]
-"""What to do about a row that cannot be read; if it returns, reading goes on with the next."""
+OnError = Callable[[DataError], None]
+"""Called with the error of a row that cannot be read; if it returns, reading continues with the next row."""
 
 
 @dataclass(frozen=True)
 class AnnotationRow:
-    """One row of an annotation file.
+    """A row of an annotation file, or a label of a track, with its number in the file.
 
-    Attributes:
-        number: Row as a spreadsheet counts it, the header being row 1; line of a label track.
-        file: The clip's file name as written; without suffix in a label track.
-        intervals: (start, end) in seconds from the start of the clip; a point has its start as end. Empty if the
-            clip is marked unannotated.
-        anomaly_type: Type of the anomaly, empty if the file gives none.
+    ``intervals`` are (start, end) in seconds from the start of the clip, equal for a point; empty if not annotated.
     """
 
     number: int
@@ -39,13 +34,13 @@ class AnnotationRow:
     anomaly_type: str = ""
 
 
-def refuse(error: DataError) -> None:
-    """Complain by raising."""
+def raise_error(error: DataError) -> None:
+    """Raise an error."""
     raise error
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> float | None:
-    """A time or a frame as files write it, None if the text is something else or too large for a float.
+    """A time or a frame as files write it; None if the text is not a finite number.
 
     Example:
         >>> parse_number("1e-05"), parse_number(".8"), parse_number("1,5", decimal_comma=True), parse_number("1_000")
@@ -58,9 +53,7 @@ def parse_number(text: str, decimal_comma: bool = False) -> float | None:
 
 
 def bare_name(file: str) -> str:
-    r"""A clip's file name without the suffix of a clip, in the one spelling by which names are compared.
-
-    Windows writes backslashes between folders, and macOS and others write accents in two ways.
+    r"""A clip's file name without suffix, spelled as names are compared: forward slashes and composed accents.
 
     Example:
         >>> bare_name(r"test\a.wav"), bare_name("take.2")
@@ -72,7 +65,7 @@ def bare_name(file: str) -> str:
 
 
 def by_clip(rows: Iterable[AnnotationRow]) -> dict[str, list[AnnotationRow]]:
-    """Rows by the clip's name without suffix, in the order in which the clips come up."""
+    """Rows by the clip's name without suffix, in the order of the clips' first rows."""
     found: dict[str, list[AnnotationRow]] = {}
     for row in rows:
         found.setdefault(bare_name(row.file), []).append(row)
@@ -80,7 +73,7 @@ def by_clip(rows: Iterable[AnnotationRow]) -> dict[str, list[AnnotationRow]]:
 
 
 def some_of(names: Collection[str], most: int = 3) -> str:
-    """The first names and how many there are besides.
+    """The first names and the number of the others.
 
     Example:
         >>> some_of(["a", "b", "c", "d", "e"]), some_of(["a"])

@@ -1,4 +1,4 @@
-"""CSV files, as programs and spreadsheets write them, as rows with named cells."""
+"""CSV files as programs and spreadsheets write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from datamodules.errors import DataError, quoted
 
 NumberedCells = list[tuple[int, dict[str, str]]]
-"""Number of each row as a spreadsheet counts it, and its cells by column."""
+"""Number of each row in a spreadsheet, and its cells by column."""
 
 _SEPARATORS = (",", ";", "\t")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t ]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
@@ -34,9 +34,9 @@ class Table:
         path: The file.
         header: Columns in lower case with single spaces.
         header_row: Number of the row that names them.
-        rows: The rows that are not empty, their cells stripped.
-        decimal_comma: Whether numbers may be written with a comma, since columns are not separated by it.
-        malformed: What is wrong with rows that are left out of ``rows``.
+        rows: The rows that are not empty, with stripped cells.
+        decimal_comma: Whether numbers may contain a comma, because it does not separate columns.
+        malformed: Errors of the rows that are missing from ``rows``.
     """
 
     path: Path
@@ -47,11 +47,7 @@ class Table:
     malformed: list[DataError]
 
     def require(self, columns: Sequence[str], expected: str) -> None:
-        """Check that the file has some columns, each once.
-
-        Raises:
-            DataError: It has not; the message says what was expected.
-        """
+        """Raise a DataError unless the file has some columns, each once."""
         if not any(self.header):
             raise DataError(f"{self.path} row 1 names no column; expected {expected}")
         row = f"{self.path} row {self.header_row}"
@@ -65,15 +61,15 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a CSV file: UTF-8, or UTF-16 with a byte order mark, separated by commas, semicolons or tabs.
 
-    A first line such as ``sep=;`` names the separator; otherwise it is the one that gives the first row most columns.
+    A first line such as ``sep=;`` names the separator; otherwise the one that gives the first row most columns is used.
 
     Raises:
         DataError: The file cannot be read.
     """
     text = read_text(path, "a CSV file", 'save it as "CSV UTF-8"')
-    said = _SEPARATOR_LINE.match(text)
-    if said:
-        separator, text = said[1], text[said.end() :]
+    stated = _SEPARATOR_LINE.match(text)
+    if stated:
+        separator, text = stated[1], text[stated.end() :]
     else:
         separator = max(_SEPARATORS, key=lambda candidate: _n_columns(text, candidate))
     number, records = 0, []
@@ -103,16 +99,7 @@ def read_table(path: Path) -> Table:
 
 
 def read_text(path: Path, kind: str, advice: str) -> str:
-    """Read a text file: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
-
-    Args:
-        path: The file.
-        kind: What it should be, for messages.
-        advice: What to do if it is in another encoding, which is not guessed: names and types would be wrong.
-
-    Raises:
-        DataError: The file cannot be opened or decoded.
-    """
+    """Read a text file, UTF-8, or UTF-16 or UTF-32 with a byte order mark; other encodings raise an error."""
     try:
         content = path.read_bytes()
         encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
@@ -127,12 +114,12 @@ def read_text(path: Path, kind: str, advice: str) -> str:
 
 
 def _reader(text: str, separator: str) -> Iterator[list[str]]:
-    """Strict, since a quotation mark that is never closed would make one cell of all rows after it."""
+    """Strict, since an unclosed quotation mark would join all later rows into one cell."""
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
 
 
 def _n_columns(text: str, separator: str) -> int:
-    """Columns that the first row with text has if they are separated so."""
+    """Number of columns in the first row with text if this character separates them."""
     try:
         return next((len(record) for record in _reader(text, separator) if any(cell.strip() for cell in record)), 0)
     except csv.Error:

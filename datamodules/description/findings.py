@@ -1,4 +1,4 @@
-"""What is wrong with a data set, or makes its tests easier than they look."""
+"""Problems of a data set, and what makes its tests easier than they seem."""
 
 from __future__ import annotations
 
@@ -13,23 +13,18 @@ from datamodules.description.measure import Measured
 from datamodules.description.survey import TEST, TRAINING, Survey, SurveyedClip
 
 SILENT_DBFS = -80.0
-"""Root mean square below which sound counts as silent; rounding to 16 bit alone is at −101 dBFS."""
+"""Root mean square below which sound counts as silent; rounding to 16 bits alone is at −101 dBFS."""
 
 FLAT_SECONDS = 0.1
-"""Stretch without any change from which on a clip counts as interrupted."""
+"""Shortest constant stretch of a clip that counts as interrupted."""
 
 _RECORDING = re.compile(r"(?P<recording>.*?(?P<day>\d{2}-\d{2}-\d{2})_\d{4}_\d{5})_(?P<part>\d+)")
-"""Stem of a clip that was cut from a longer recording: day, time, number of the recording, and which part of it."""
+"""Name of a clip cut from a longer recording: day, time and number of the recording, and the part."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Clips that hold the same samples.
-
-    Attributes:
-        clips: At least two.
-        same_file: Whether their files are equal byte for byte; else header, container or sample rate differ.
-    """
+    """At least two clips with the same samples; ``same_file`` if their files are identical too."""
 
     clips: tuple[SurveyedClip, ...]
     same_file: bool
@@ -42,13 +37,7 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Shared:
-    """A recording, or a day, of which clips lie in both splits.
-
-    Attributes:
-        name: The recording or the day.
-        training: Clips of it that are trained on.
-        test: Clips of it that are tested on.
-    """
+    """A recording, or a day, with clips in both splits."""
 
     name: str
     training: tuple[SurveyedClip, ...]
@@ -57,17 +46,17 @@ class Shared:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in a survey.
+    """Problems found in a survey.
 
     Attributes:
-        unusable: Clips that cannot be read, are damaged or hold no numbers.
-        silent: Clips without sound, or with one value all over.
-        interrupted: Other clips with a stretch that does not change.
+        unusable: Clips that cannot be read, are damaged or hold non-finite values.
+        silent: Clips without sound, or with a constant value.
+        interrupted: Other clips with a constant stretch.
         clipped: Clips with samples cut off at full scale.
-        duplicates: Groups of clips with the same samples, silent ones aside.
+        duplicates: Groups of clips with the same samples, except silent ones.
         recordings: Recordings with clips in both splits.
         days: Days with clips in both splits.
-        dated: Number of clips whose names say the recording and the day.
+        dated: Number of clips whose names contain the recording and the day.
     """
 
     unusable: tuple[SurveyedClip, ...]
@@ -81,7 +70,7 @@ class Findings:
 
 
 def find(survey: Survey) -> Findings:
-    """Go through a survey; files are opened again only to compare those whose samples are the same."""
+    """Find the problems in a survey; only files with the same samples are read again, to compare them."""
     clips = survey.clips
     silent = _where(clips, is_silent)
     names = {id(clip): match for clip in clips if (match := _RECORDING.fullmatch(PurePosixPath(clip.clip.name).stem))}
@@ -99,7 +88,7 @@ def find(survey: Survey) -> Findings:
 
 
 def is_silent(measured: Measured) -> bool:
-    """Whether a file holds no sound: it is too faint, or never changes."""
+    """Whether a file holds no sound: too faint or constant."""
     if measured.sample_rate:
         return measured.level_db < SILENT_DBFS or measured.flat_seconds >= measured.seconds
     return measured.level_db == measured.peak_db

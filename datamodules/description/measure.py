@@ -1,4 +1,4 @@
-"""What one file holds: how long and how loud it is, and a digest of its contents."""
+"""Measurements of one file: duration, levels, clipping, spectrum, and a digest of its contents."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from datamodules.spectrograms import TENSOR_SUFFIX, read_tensor
 Floats = NDArray[np.float32]
 
 THIRD_OCTAVES_HZ: NDArray[np.float64] = 1000 * 2.0 ** (np.arange(-13, 14) / 3)
-"""Centres of the bands that sound is described in, 50 Hz to 20 kHz."""
+"""Centres of the bands of a spectrum, 50 Hz to 20 kHz."""
 
 CLIPPING_RUN = 3
-"""Samples at full scale in a row from which on they are clipped; a lone peak may just reach it."""
+"""Consecutive samples at full scale that count as clipped; a single peak may just reach it."""
 
 FLOOR_DB = -200.0
-"""What stands for the level of nothing but zeros."""
+"""Level of zeros."""
 
 _FFT = 4096
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -43,22 +43,22 @@ _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
 @dataclass(frozen=True)
 class Measured:
-    """What a file holds. Decibels are of full scale (dBFS) for sound, and the file's own for a spectrogram.
+    """Measurements of a file. Decibels are relative to full scale (dBFS) for sound, the file's own for a spectrogram.
 
     Attributes:
         form: Container and sample format, as in "WAV PCM_16", or "spectrograms of 80 bands".
-        seconds: Duration in s; that of a spectrogram follows from the published hop of 25 ms.
+        seconds: Duration in s; for a spectrogram with the published hop of 25 ms.
         sample_rate: In Hz, 0 for a spectrogram.
-        channels: Of sound, 0 for a spectrogram.
-        level_db: Root mean square of the mix, or of the channel that is taken; the mean of a spectrogram.
-        peak_db: Largest magnitude of the same; the largest value of a spectrogram.
-        clipped: Samples at full scale whose two predecessors are too, over all channels that are taken.
-        flat_seconds: Longest stretch in which nothing changes: zeros of a dropped connection, a stuck converter.
-        content: Digest of the samples as numbers, the same whatever the header, the container and the sample rate say.
+        channels: Number of channels, 0 for a spectrogram.
+        level_db: Root mean square of the mix, or of the channel in use; mean of a spectrogram.
+        peak_db: Largest magnitude of the mix, or of the channel in use; largest value of a spectrogram.
+        clipped: Samples at full scale whose two predecessors are too, over all channels in use.
+        flat_seconds: Longest constant stretch: zeros of a dropped connection, a stuck converter.
+        content: Digest of the samples, whatever the header, the container and the sample rate are.
         spectrum: (bands,) level in dB in third octaves (NaN without a frequency of the transform), or of each band of
             a spectrogram.
-        channel_levels_db: Root mean square of each channel of sound.
-        info: What the warnings about a recording need, where its channels are mixed.
+        channel_levels_db: Root mean square of each channel.
+        info: What the warnings about a recording need, if its channels are mixed.
     """
 
     form: str
@@ -76,11 +76,7 @@ class Measured:
 
 
 def measure(path: Path, channel: Channel = "mix") -> Measured:
-    """Read a file once, a block at a time.
-
-    Args:
-        path: A recording or a spectrogram.
-        channel: Which channel of a recording is trained on.
+    """Measure a recording or a spectrogram, reading it block by block.
 
     Raises:
         DataError: It cannot be read, is truncated, empty, lacks the channel, or holds NaN or infinity.
@@ -89,11 +85,7 @@ def measure(path: Path, channel: Channel = "mix") -> Measured:
 
 
 def level_db(path: Path, channel: Channel = "mix") -> float:
-    """The level of a clip as `Measured.level_db` has it, without measuring anything else.
-
-    Raises:
-        DataError: As `measure`.
-    """
+    """Only :attr:`Measured.level_db` of a file; raises as :func:`measure`."""
     if path.suffix.lower() == TENSOR_SUFFIX:
         return _mean(read_tensor(path).contiguous().numpy())
     squares, samples = 0.0, 0
@@ -106,11 +98,7 @@ def level_db(path: Path, channel: Channel = "mix") -> float:
 
 
 def _finite_blocks(path: Path, file: soundfile.SoundFile) -> Iterator[Floats]:
-    """Samples (samples, channels), a block at a time.
-
-    Raises:
-        DataError: There are none, or some are NaN or infinite.
-    """
+    """Samples (samples, channels) in blocks; raises a DataError if there are none, or for NaN or infinity."""
     read = False
     for block in blocks(path, file):
         if not np.isfinite(block).all():
@@ -151,7 +139,7 @@ def _measure_spectrogram(path: Path) -> Measured:
 
 
 def full_scale(subtype: str) -> float:
-    """Largest positive sample of a format, which is a step below 1 where samples are whole numbers.
+    """Largest positive sample of a format, one step below 1 for integers.
 
     Example:
         >>> full_scale("PCM_16") == 32767 / 32768, full_scale("FLOAT")
@@ -178,7 +166,7 @@ class _Tally:
         self._spectra = 0
 
     def add(self, block: Floats) -> None:
-        """Take the next samples, (samples, channels)."""
+        """Add the next samples, (samples, channels)."""
         self.samples += len(block)
         signal = mix_down(block, self._channel)
         self._levels.add(block, signal)
@@ -195,7 +183,7 @@ class _Tally:
         self._spectra += len(frames)
 
     def result(self, file: soundfile.SoundFile) -> Measured:
-        """What the blocks add up to."""
+        """The measurements of all blocks."""
         rate = file.samplerate
         return Measured(
             form=f"{file.format} {file.subtype}",
@@ -221,13 +209,13 @@ class _Tally:
             for i, centre in enumerate(THIRD_OCTAVES_HZ):
                 low, high = centre * 2 ** (-1 / 6), centre * 2 ** (1 / 6)
                 inside = (frequency >= low) & (frequency < high)
-                if inside.any() and high <= rate / 2:  # of a band that the sample rate cuts only a part would be told
+                if inside.any() and high <= rate / 2:  # a band that the sample rate cuts would be measured in part
                     spectrum[i] = _decibel(float(density[inside].sum()))
         return spectrum
 
 
 class _LongestRun:
-    """The longest run of rows that are equal, over blocks of rows."""
+    """The longest run of equal rows, over blocks of rows."""
 
     def __init__(self) -> None:
         self.longest = 0
@@ -235,7 +223,7 @@ class _LongestRun:
         self._last: Floats | None = None
 
     def add(self, rows: Floats) -> None:
-        """Take the next rows, at least one."""
+        """Add the next rows, at least one."""
         if self._last is not None:
             rows = np.concatenate([self._last, rows])
         changes = np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1

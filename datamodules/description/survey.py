@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from rich.progress import track
-
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
-from datamodules.audio import Channel
+from datamodules.audio import Channel, require_channel_index
 from datamodules.description.measure import Measured, measure
-from datamodules.errors import DataError
+from datamodules.errors import DataError, require
 from datamodules.layouts import (
     Clip,
     Layout,
+    folders_with,
+    is_dcase_machine,
     looks_like_dcase,
     mimii_sections,
     scan_audio_folder,
@@ -27,7 +27,7 @@ from datamodules.layouts import (
     scan_mimii,
     scan_planer,
 )
-from datamodules.progress import progress_console
+from datamodules.progress import track_clips
 
 LayoutName = Literal["planer", "dcase", "folder", "mimii"]
 
@@ -37,14 +37,7 @@ NORMAL = "normal"
 
 @dataclass(frozen=True)
 class SurveyedClip:
-    """A clip and what is known of it.
-
-    Attributes:
-        clip: The clip, with its annotated intervals.
-        split: "training" or "test".
-        measured: What its file holds; ``None`` if it cannot be used.
-        problem: Why it cannot be used, else "".
-    """
+    """A clip of a split and its measurements, or the problem for which it cannot be used."""
 
     clip: Clip
     split: str
@@ -58,18 +51,18 @@ class SurveyedClip:
 
     @property
     def folder(self) -> str:
-        """Where it lies, relative to the root."""
+        """Its folder relative to the root."""
         return PurePosixPath(self.clip.name).parent.as_posix()
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A data set as it lies on disk.
+    """A data set on disk.
 
     Attributes:
         root: Its folder.
-        layout: How its clips are laid out.
-        clips: All of them, training before test.
+        layout: Its layout.
+        clips: All clips, training before test.
         annotations_problem: Why the annotation file cannot be used, else "".
         test_problem: Why nothing can be tested, else "".
         left_out: Files in the folders of clips that cannot be read as clips.
@@ -92,39 +85,35 @@ def survey(
     workers: int | None = None,
     channel: Channel = "mix",
 ) -> Survey:
-    """Measure every clip of a data set, several at a time.
-
-    A clip that cannot be used is part of the result; what stays in memory of one that can is a hundred numbers.
+    """Measure every clip of a data set; clips that cannot be used are part of the result.
 
     Args:
         root: Folder of the data set; of DCASE and MIMII the folder of all machines, or of one.
-        layout: How the clips lie there; found out by default.
+        layout: The layout; detected by default.
         annotations: CSV of annotated intervals, ``annotations.csv`` in the root by default, if there.
         workers: Clips read at a time, one per core by default.
-        channel: Which channel of the recordings is trained on.
+        channel: Channel of the recordings that is trained on.
 
     Raises:
-        DataError: The root has none of the layouts or not the one that is named, or a number is out of range.
+        DataError: The root does not have the layout, or any layout, or a number is out of range.
     """
-    if channel != "mix" and channel < 0:
-        raise DataError(f"--channel is {channel}; it must be the index of a channel from 0, or mix")
-    if workers is not None and workers < 1:
-        raise DataError(f"--workers is {workers}; it must be at least 1, to read the clips")
+    require_channel_index(channel)
+    require(workers is None or workers >= 1, "workers", workers or 0, "at least 1")
     layout = layout or find_layout(root)
     scanned = _scan(root, layout)
     placed = [(TRAINING, clip) for clip in scanned.training] + [(TEST, clip) for clip in scanned.labelled]
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         surveyed = pool.map(partial(_survey_clip, channel=channel), placed)
-        clips = list(track(surveyed, "Reading clips", len(placed), console=progress_console(), transient=True))
+        clips = list(track_clips(surveyed, "Reading clips", len(placed)))
     annotated, problem = _annotated(clips, annotations, root)
     return Survey(root, layout, tuple(annotated), problem, scanned.test_problem, scanned.left_out, channel)
 
 
 def find_layout(root: Path) -> LayoutName:
-    """Which layout a folder has, by the folders inside.
+    """Detect the layout of a folder by the folders inside.
 
     Raises:
-        DataError: None of them.
+        DataError: It has none of the layouts.
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; name the folder of a data set")
@@ -132,11 +121,11 @@ def find_layout(root: Path) -> LayoutName:
         return "planer"
     if (root / "test" / "normal").is_dir() or (root / "test" / "anomaly").is_dir():
         return "folder"
-    if _is_machine(root):
+    if is_dcase_machine(root):
         return "dcase" if looks_like_dcase(root / "train") else "folder"
-    if _machines(root):
+    if folders_with(root, is_dcase_machine):
         return "dcase"
-    if mimii_sections(root) or _mimii_machines(root):
+    if mimii_sections(root) or folders_with(root, mimii_sections):
         return "mimii"
     raise DataError(
         f"{root} has none of the layouts: planer (training/, evaluation/), dcase (MACHINE/train/, MACHINE/test/), "
@@ -147,13 +136,12 @@ def find_layout(root: Path) -> LayoutName:
 def _scan(root: Path, layout: LayoutName) -> Layout:
     if layout in ("planer", "folder"):
         return scan_planer(root) if layout == "planer" else scan_audio_folder(root)
-    scan, is_machine, names = (
-        (scan_dcase, _is_machine, _machines) if layout == "dcase" else (scan_mimii, mimii_sections, _mimii_machines)
-    )
+    scan: Callable[[Path, str], Layout] = scan_dcase if layout == "dcase" else scan_mimii
+    is_machine: Callable[[Path], object] = is_dcase_machine if layout == "dcase" else mimii_sections
     if is_machine(root):
         root = root.absolute()
         return scan(root.parent, root.name)
-    machines = [scan(root, machine) for machine in names(root)]
+    machines = [scan(root, machine) for machine in folders_with(root, is_machine)]
     if not machines:
         inside = "a train/" if layout == "dcase" else "an id_00/normal/"
         raise DataError(f"{root} does not have the {layout.upper()} layout: no folder there has {inside} inside")
@@ -165,30 +153,18 @@ def _scan(root: Path, layout: LayoutName) -> Layout:
     )
 
 
-def _is_machine(folder: Path) -> bool:
-    return (folder / "train").is_dir()
-
-
-def _machines(root: Path) -> list[str]:
-    return sorted(folder.name for folder in root.iterdir() if _is_machine(folder)) if root.is_dir() else []
-
-
-def _mimii_machines(root: Path) -> list[str]:
-    return sorted(folder.name for folder in root.iterdir() if mimii_sections(folder)) if root.is_dir() else []
-
-
 def _survey_clip(placed: tuple[str, Clip], channel: Channel) -> SurveyedClip:
     split, clip = placed
     try:
         return SurveyedClip(clip, split, measure(clip.path, channel))
     except DataError as error:
-        return SurveyedClip(clip, split, None, str(error).replace("--data.", "--"))
+        return SurveyedClip(clip, split, None, str(error))
 
 
 def _annotated(
     clips: Sequence[SurveyedClip], annotations: Path | None, root: Path
 ) -> tuple[Iterable[SurveyedClip], str]:
-    """The clips with their intervals; those of a file that does not fit are left out and the reason given."""
+    """The clips with their intervals, and why the annotation file cannot be used, if so."""
     path = annotations or root / ANNOTATION_FILE
     if annotations is None and not path.exists():
         return clips, ""

@@ -1,7 +1,6 @@
 """What can be downloaded: addresses, sizes, checksums and clip counts, each as published.
 
-Nothing here is a guess: a size or checksum that its publisher's page did not give us is ``None``, and the download
-says what it could not check.
+A size or checksum that is not known from the publisher is ``None``; the download then says what it could not check.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class RemoteFile:
     """A published file.
 
     Attributes:
-        name: Name that it is kept under.
+        name: Name on disk.
         url: Its address.
         size: Bytes, ``None`` if not known.
         checksum: Algorithm of :mod:`hashlib` and hexadecimal digest, as in ``md5:0123…``; ``None`` if not known.
@@ -42,7 +41,7 @@ class ClipCounts(NamedTuple):
     anomalous: int
 
     def __str__(self) -> str:
-        """The counts in words."""
+        """The counts as text."""
         return f"{self.training:,} training, {self.normal:,} normal and {self.anomalous:,} anomalous clips"
 
 
@@ -53,13 +52,11 @@ class DataSet:
     Attributes:
         title: Its name in messages.
         archive: The archive.
-        folder: Folder below the data root that it becomes, empty where it becomes the root itself.
-        parts: Folders that the archive must hold, below the data root; one folder around them all is accepted.
+        folder: Folder below the data root that it becomes, empty for the root itself.
+        parts: Folders below the data root that the archive must contain, possibly inside one common folder.
         scan: Reads its layout, given the data root.
         counts: Its clips, ``None`` if not known.
-        annotations: CSV of annotated intervals that goes with it.
-        max_bytes: The most that it may unpack to.
-        max_files: The most files that it may hold.
+        annotations: Its CSV of annotated intervals.
     """
 
     title: str
@@ -69,11 +66,9 @@ class DataSet:
     scan: Callable[[Path], Layout]
     counts: ClipCounts | None = None
     annotations: RemoteFile | None = None
-    max_bytes: int = 8 * 2**30
-    max_files: int = 20_000
 
 
-# Both addresses name a commit and not a branch, so that what they stand for cannot change.
+# Both addresses contain a commit instead of a branch, so that the files cannot change.
 ANNOTATIONS = RemoteFile(
     name=ANNOTATION_FILE,
     url="https://raw.githubusercontent.com/Maab-Nimir/Faithful-Explanations-in-Acoustic-Anomaly-Detection/"
@@ -86,8 +81,8 @@ PLANER = DataSet(
     title="the planer set",
     archive=RemoteFile(
         name="data.zip",
-        # GitHub hands out Git LFS objects here by a plain GET; its raw addresses give the pointer file instead, and
-        # the LFS batch protocol gives links that expire, which a download of hours cannot go on from.
+        # Serves Git LFS objects to a plain GET; raw addresses give the pointer file instead, and the links of the LFS
+        # batch protocol expire, so that a long download could not be resumed.
         url="https://media.githubusercontent.com/media/AnthonyDeschenes/PlaningItByEarDataset/"
         "3d2a9bb424e434f1450911499bcd42f3ca5a4c4b/data.zip",
         size=1_082_911_671,
@@ -110,7 +105,7 @@ _DCASE_2020: Mapping[str, tuple[int | None, str | None]] = {
     "valve": (None, "34d2672f55bb041589ef79c10dc89934"),
 }
 
-# https://zenodo.org/records/6355122; Zenodo sends a file's MD5 with it, which the download falls back on.
+# https://zenodo.org/records/6355122; sizes and checksums unknown, so the download uses the MD5 in Zenodo's answer.
 _DCASE_2022: Mapping[str, tuple[int | None, str | None]] = dict.fromkeys(
     ("bearing", "fan", "gearbox", "slider", "ToyCar", "ToyTrain", "valve"), (None, None)
 )
@@ -142,7 +137,7 @@ def _dcase(
     year: int, machine: str, machines: Mapping[str, tuple[int | None, str | None]], record: int, name: str
 ) -> DataSet:
     if machine not in machines:
-        raise DataError(f"--machine {machine} is not in DCASE {year} Task 2; choose one of {', '.join(machines)}")
+        raise DataError(f"machine={machine} is not in DCASE {year} Task 2; choose one of {', '.join(machines)}")
     size, md5 = machines[machine]
     return DataSet(
         title=f"DCASE {year} Task 2, {machine}",

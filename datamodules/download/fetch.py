@@ -1,35 +1,65 @@
-"""Fetching a file, whatever the network does: resumed, tried again, and checked before it gets its name."""
+"""Fetching a file: resumed, tried again, and checked before it gets its name."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.progress import Progress
 
 from datamodules.download.catalogue import RemoteFile
-from datamodules.download.checksum import check_file
-from datamodules.download.partial_file import PartialFile
-from datamodules.download.transfer import TransferError, transfer
+from datamodules.download.transfer import PartialFile, TransferError, transfer
 from datamodules.errors import DataError
 
-_WORTHWHILE_BYTES = 8 * 2**20
-"""An attempt that brought as much does not count as failed, however it ended."""
-
+_BLOCK_BYTES = 2**20
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MD5_TAG = re.compile(r'"md5:([0-9a-f]{32})"')
+
+_WORTHWHILE_BYTES = 8 * 2**20
+"""An attempt that received this much does not count as failed."""
+
+
+def check_file(path: Path, file: RemoteFile, progress: Progress) -> str:
+    """Compare a file with the published one and return what was compared; raises a DataError if it differs."""
+    size = path.stat().st_size
+    if file.size not in (None, size):
+        raise DataError(f"{path} has {size:,} bytes, {file.name} as published {file.size:,}{_hint(path)}")
+    if file.checksum is None:
+        return "its size, as no checksum is known" if file.size else "nothing, as neither size nor checksum is known"
+    algorithm, _, expected = file.checksum.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    task = progress.add_task(f"Checking {path.name}", total=size)
+    with path.open("rb") as content:
+        while block := content.read(_BLOCK_BYTES):
+            digest.update(block)
+            progress.advance(task, len(block))
+    found = digest.hexdigest()
+    name = {"sha256": "SHA-256", "md5": "MD5"}.get(algorithm, algorithm)
+    if found != expected:
+        raise DataError(f"{path} has the {name} {found}, {file.name} as published {expected}: damaged, or another file")
+    return f"its {name}"
+
+
+def _hint(path: Path) -> str:
+    with path.open("rb") as file:
+        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            return ": it is a Git LFS pointer file, `git lfs pull` downloads the file itself"
+    return ": damaged, or another file"
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download bears with a server.
+    """When a download gives up.
 
     Attributes:
-        timeout: The longest silence, s.
-        attempts: Failed attempts in a row after which it gives up.
-        pause: Time before the second attempt, s; it doubles from one to the next, and a server may ask for more.
-        longest_pause: The most that it becomes, s.
+        timeout: Longest silence of a server, s.
+        attempts: Failed attempts in a row.
+        pause: Time before the second attempt, s; doubles with each attempt, and a server may ask for more.
+        longest_pause: Longest pause, s.
     """
 
     timeout: float = 30.0
@@ -38,35 +68,26 @@ class Patience:
     longest_pause: float = 60.0
 
 
-@dataclass(frozen=True)
-class CheckedFile:
-    """A file on disk.
-
-    Attributes:
-        path: Where it lies.
-        checked: What of it was compared with the published file, in words.
-    """
+class CheckedFile(NamedTuple):
+    """A file on disk, and what was compared with the published file, as text."""
 
     path: Path
     checked: str
 
 
 def fetch(file: RemoteFile, folder: Path, progress: Progress, patience: Patience | None = None) -> CheckedFile:
-    """Download a file into a folder, going on from where an earlier call was interrupted.
+    """Download a file into an existing folder, resuming an interrupted download.
 
-    What has come lies in ``NAME.part`` until it is complete and checked.
+    The file is called ``NAME.part`` until it is complete and checked.
 
     Args:
-        file: What to fetch, and from where.
-        folder: Where it goes; exists.
-        progress: Where to show bytes, speed and what went wrong.
+        file: The published file.
+        folder: Its folder.
+        progress: Shows bytes, speed and failed attempts.
         patience: When to give up.
 
-    Returns:
-        The complete file, and what of it was checked.
-
     Raises:
-        DataError: The address does not give the file, or not within the patience.
+        DataError: The address does not give the file.
     """
     path = folder / file.name
     if path.exists():
@@ -81,7 +102,7 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress, patience: Patience
     except _WrongFileError:
         if not resumed:
             raise
-    # What an earlier call had left may have been the beginning of another version.
+    # The partial file of an earlier call may have been the beginning of another version.
     return _complete(file, partial, progress, patience or Patience())
 
 
@@ -113,7 +134,10 @@ def _transfer_patiently(file: RemoteFile, partial: PartialFile, progress: Progre
         except TransferError as error:
             failures = 0 if partial.size - size >= _WORTHWHILE_BYTES else failures + 1
             if failures >= patience.attempts:
-                raise DataError(f"{file.url}: {error}, {failures} times in a row{_kept(partial)}") from None
+                kept = f"; {partial.size:,} bytes are kept in {partial.path}; the same command resumes there"
+                raise DataError(
+                    f"{file.url}: {error}, {failures} times in a row{kept if partial.size else ''}"
+                ) from None
             pause = min(max(error.wait, patience.pause * 2 ** max(failures - 1, 0)), patience.longest_pause)
             progress.console.print(
                 f"{file.name}: {error} at {partial.size:,} bytes; next attempt in {pause:g} s", soft_wrap=True
@@ -121,9 +145,3 @@ def _transfer_patiently(file: RemoteFile, partial: PartialFile, progress: Progre
             time.sleep(pause)
         else:
             return
-
-
-def _kept(partial: PartialFile) -> str:
-    if not partial.size:
-        return ""
-    return f"; {partial.size:,} bytes are kept in {partial.path}, from where the same command goes on"

@@ -1,34 +1,39 @@
-"""Putting a data set in place: complete and under its name, or not at all."""
+"""Unpacking a data set and putting it in place: complete and under its name, or not at all."""
 
 from __future__ import annotations
 
 import math
 import shutil
+import struct
 import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from lzma import LZMAError
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 from rich.progress import Progress
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.download.catalogue import ClipCounts, DataSet, RemoteFile
-from datamodules.download.checksum import check_file
-from datamodules.download.disk import NoSpaceError, made_folder
-from datamodules.download.fetch import CheckedFile, Patience, fetch
-from datamodules.download.unpack import unpack
+from datamodules.download.fetch import CheckedFile, Patience, check_file, fetch
+from datamodules.download.transfer import NoSpaceError, require_space
 from datamodules.errors import DataError
 from datamodules.layouts import Layout
+from lightning_modules.files import write_atomically
+
+_LONGEST_QUOTE = 200
+
+Fetch = Callable[[RemoteFile, Path], CheckedFile]
+"""Downloads a file into a folder."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from, if not from the catalogue's addresses.
-
-    Attributes:
-        mirror: Another address of the archive.
-        archive: The archive on this machine.
-        annotations: A CSV of annotations on this machine.
-    """
+    """Sources of a data set other than the catalogue's: an address of the archive, local copies."""
 
     mirror: str | None = None
     archive: Path | None = None
@@ -37,13 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Installed:
-    """What is in place.
-
-    Attributes:
-        path: Folder of a data set, or a file.
-        checked: What of it was compared with the published file, in words; ``None`` if it was there before.
-        counts: Clips of a data set.
-    """
+    """A folder or file in place, what was compared with the published one if it is new, and its clips."""
 
     path: Path
     checked: str | None
@@ -59,38 +58,45 @@ def install(
 ) -> Installed:
     """Download a data set, or take a local archive, and put it where its DataModule reads it.
 
-    A set that is there already is left alone. Otherwise everything happens in ``FOLDER.download`` beside the set's
-    folder, which gets its name when all is checked. What has been downloaded stays there after a failure, for the
-    next call.
+    A set that is already there is left alone. Otherwise everything happens in ``FOLDER.download`` beside the set's
+    folder, and the folder gets its name when all is checked. After a failure, downloaded files stay there for the next
+    call.
 
     Args:
-        data_set: What to install.
+        data_set: The data set.
         root: The data root.
-        progress: Where to show how far it is.
-        source: Where it comes from.
-        patience: When to give a server up.
-
-    Returns:
-        Where it lies, and what is known of it.
+        progress: Shows the progress.
+        source: Other sources than the catalogue's.
+        patience: When to give up on a server.
 
     Raises:
-        DataError: It cannot be had, is not the published set, or the folder holds something else.
+        DataError: It cannot be downloaded, is not the published set, or the folder holds something else.
     """
     source = source or Source()
+    download = partial(fetch, progress=progress, patience=patience)
     folder = root / data_set.folder
     published = _from(data_set.archive, source.mirror)
     if source.archive is not None and not source.archive.is_file():
-        raise DataError(f"--archive {source.archive} is not a file; name the archive as it was downloaded")
+        raise DataError(f"archive={source.archive} is not a file; name the archive as it was downloaded")
+    in_place = root / ANNOTATION_FILE
     if _is_taken(folder):
-        counts = _counts_in_place(data_set, root)
-        if data_set.annotations is not None and not (root / ANNOTATION_FILE).exists():
-            _add_annotations(data_set.annotations, root, progress, source, patience)
+        _, counts = _published_layout(data_set, root, folder, "; remove it or choose a new folder")
+        if data_set.annotations is not None and not in_place.exists():
+            with existing_folder(root):
+                added = _annotations(data_set.annotations, root, download, source)
+                if added != in_place:
+                    write_atomically(in_place, added.read_bytes())
         return Installed(folder, None, counts)
-    target = folder.resolve()  # a link stays one
-    with made_folder(target.with_name(f"{target.name}.download")) as work:
-        # The small file first: what is wrong with it should not come up after a gigabyte.
-        annotations = _annotations(data_set, root, work, progress, source, patience)
-        archive = _archive(published, work, progress, source.archive, patience)
+    target = folder.resolve()  # keeps a link
+    with existing_folder(target.with_name(f"{target.name}.download")) as work:
+        annotations = None
+        if data_set.annotations is not None:  # before the archive of a gigabyte, since its errors should come first
+            given = replace(source, annotations=in_place) if in_place.is_file() and not source.annotations else source
+            annotations = _annotations(data_set.annotations, work, download, given)
+        if source.archive is None:
+            archive = _archive(published, work, download)
+        else:
+            archive = CheckedFile(source.archive, check_file(source.archive, published, progress))
         counts = _build(data_set, archive.path, annotations, target, work, progress)
         shutil.rmtree(work)
     return Installed(folder, archive.checked, counts)
@@ -99,10 +105,10 @@ def install(
 def install_file(
     file: RemoteFile, folder: Path, progress: Progress, mirror: str | None = None, patience: Patience | None = None
 ) -> Installed:
-    """Download a single file into a folder, unless it is there already.
+    """Download a single file into a folder, unless it is already there.
 
     Raises:
-        DataError: It cannot be had, or another file of its name is there.
+        DataError: It cannot be downloaded, or another file has its name.
     """
     path = folder / file.name
     if path.exists():
@@ -112,85 +118,106 @@ def install_file(
             raise DataError(f"{error}; remove it or choose another folder") from None
         return Installed(path, None)
     file = _from(file, mirror)
-    with made_folder(folder):
+    with existing_folder(folder):
         fetched = fetch(file, folder, progress, patience)
     return Installed(fetched.path, fetched.checked)
+
+
+@contextmanager
+def existing_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder with its parents; those that are still empty at the end are removed again.
+
+    Raises:
+        DataError: Something in it cannot be read or written.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        raise DataError(f"{error.filename or folder} cannot be used: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            for path in missing:
+                path.rmdir()
+
+
+def unpack(archive: Path, folder: Path, progress: Progress) -> None:
+    """Unpack a ZIP archive into an empty folder; dates and permissions are not kept.
+
+    :meth:`zipfile.ZipFile.extract` removes roots and ``..`` from the names of members, writes links as plain files, and
+    reads no more than a member declares.
+
+    Raises:
+        DataError: It is not a ZIP file, or is damaged or encrypted, or the disk is too small.
+    """
+    try:
+        with ZipFile(archive) as opened:
+            members = opened.infolist()
+            total = sum(member.file_size for member in members)
+            require_space(folder, total, f"what {archive.name} holds")
+            task = progress.add_task(f"Unpacking {archive.name}", total=total)
+            for member in members:
+                member.filename = member.filename.replace("\\", "/")  # written by some Windows programs
+                opened.extract(member, folder)
+                progress.advance(task, member.file_size)
+    except DataError:
+        raise
+    except NotImplementedError:
+        raise DataError(f"{archive} is compressed in a way that Python cannot read; pack it again as a ZIP") from None
+    except (BadZipFile, zlib.error, LZMAError, EOFError, struct.error, ValueError, RuntimeError) as error:
+        raise DataError(f"{archive} is not a ZIP archive, or is damaged: {str(error)[:_LONGEST_QUOTE]}") from None
+    except OSError as error:  # from the disk, or from an offset that leads nowhere
+        raise DataError(f"{archive} cannot be unpacked: {error.strerror or error}") from None
 
 
 def _from(file: RemoteFile, mirror: str | None) -> RemoteFile:
     if mirror is None:
         return file
     if not mirror.startswith(("https://", "http://")):
-        raise DataError(f"--mirror {mirror} is no address of a file; it should begin with https://")
+        raise DataError(f"mirror={mirror} is not a valid address; it should begin with https://")
     return replace(file, url=mirror)
 
 
 def _is_taken(folder: Path) -> bool:
-    """Whether a folder holds anything but annotations, which may have been put there first."""
+    """Whether a folder holds anything but annotations, which may be put there first."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is not a folder; choose another")
     return folder.is_dir() and any(path.name != ANNOTATION_FILE for path in folder.iterdir())
 
 
-def _counts_in_place(data_set: DataSet, root: Path) -> ClipCounts:
-    folder = root / data_set.folder
+def _published_layout(data_set: DataSet, root: Path, source: Path, advice: str = "") -> tuple[Layout, ClipCounts]:
+    """The clips of a folder or archive (the source), which are those of the published set."""
     try:
-        counts = _count(data_set.scan(root))
+        layout = data_set.scan(root)
+        anomalous = sum(clip.label for clip in layout.test)
     except DataError as error:
-        raise DataError(f"{folder} holds something else than {data_set.title}; choose a new folder ({error})") from None
+        raise DataError(f"{source} is not {data_set.title}: {error}{advice}") from None
+    counts = ClipCounts(len(layout.training), len(layout.test) - anomalous, anomalous)
     if data_set.counts not in (None, counts):
-        raise DataError(
-            f"{folder} holds {counts}, {data_set.title} has {data_set.counts}; remove it or choose a new folder"
-        )
-    return counts
+        raise DataError(f"{source} holds {counts}, {data_set.title} has {data_set.counts}{advice}")
+    return layout, counts
 
 
-def _count(layout: Layout) -> ClipCounts:
-    anomalous = sum(clip.label for clip in layout.test)
-    return ClipCounts(len(layout.training), len(layout.test) - anomalous, anomalous)
-
-
-def _add_annotations(
-    file: RemoteFile, root: Path, progress: Progress, source: Source, patience: Patience | None
-) -> None:
-    if source.annotations is None:
-        install_file(file, root, progress, patience=patience)
-        return
-    read_annotations(source.annotations)
-    with made_folder(root):
-        copy = root / f"{ANNOTATION_FILE}.part"
-        shutil.copyfile(source.annotations, copy)
-        copy.replace(root / ANNOTATION_FILE)
-
-
-def _annotations(
-    data_set: DataSet, root: Path, work: Path, progress: Progress, source: Source, patience: Patience | None
-) -> Path | None:
-    """The set's annotations: those given, those in the root, or else the published ones."""
-    if data_set.annotations is None:
-        return None
-    in_place = root / ANNOTATION_FILE
-    path = source.annotations or (in_place if in_place.is_file() else None)
+def _annotations(published: RemoteFile, folder: Path, download: Fetch, source: Source) -> Path:
+    """The local file of annotations, or else the published one, downloaded into a folder; either can be read."""
+    path = source.annotations
     if path is None:
         try:
-            path = fetch(data_set.annotations, work, progress, patience).path
+            path = download(published, folder).path
         except DataError as error:
-            raise DataError(f"{error}; --annotations FILE takes a local copy") from None
+            raise DataError(f"{error}; a local copy can be given as annotations") from None
     read_annotations(path)
     return path
 
 
-def _archive(
-    published: RemoteFile, work: Path, progress: Progress, local: Path | None, patience: Patience | None
-) -> CheckedFile:
-    if local is not None:
-        return CheckedFile(local, check_file(local, published, progress))
+def _archive(published: RemoteFile, folder: Path, download: Fetch) -> CheckedFile:
     try:
-        return fetch(published, work, progress, patience)
+        return download(published, folder)
     except NoSpaceError:
         raise
     except DataError as error:
-        raise DataError(f"{error}; --mirror URL names another address, --archive FILE a local copy") from None
+        raise DataError(f"{error}; another address can be given as mirror, a local copy as archive") from None
 
 
 def _build(
@@ -200,14 +227,17 @@ def _build(
         staged = Path(scratch) / "set"
         staged.mkdir()
         try:
-            unpack(archive, staged, data_set.max_bytes, data_set.max_files, progress)
+            unpack(archive, staged, progress)
             root = _root_within(staged, data_set, archive)
-            counts = _checked_counts(data_set, root, archive, annotations)
+            layout, counts = _published_layout(data_set, root, archive)
+            if annotations is not None:  # check that every row has its clip; lengths are unknown without reading all
+                seconds = dict.fromkeys((clip.name for clip in layout.test), math.inf)
+                annotate(layout.test, read_annotations(annotations), seconds, annotations)
         except NoSpaceError:
             raise
         except DataError:
             if archive.parent == work and data_set.archive.checksum is None:
-                archive.unlink()  # so that the next call does not come to the same end
+                archive.unlink()  # the next call would fail in the same way
             raise
         if annotations is not None:
             shutil.copyfile(annotations, root / ANNOTATION_FILE)
@@ -218,24 +248,9 @@ def _build(
 
 
 def _root_within(staged: Path, data_set: DataSet, archive: Path) -> Path:
-    """The folder that holds the set's parts: the archive itself, or the one folder around them."""
+    """The folder that holds the set's parts: the archive's root, or the one folder in it."""
     for folder in (staged, *sorted(path for path in staged.iterdir() if path.is_dir())):
         if all((folder / part).is_dir() for part in data_set.parts):
             return folder
     parts = ", ".join(f"{part}/" for part in data_set.parts)
-    raise DataError(f"{archive} is not {data_set.title}: it has not the folders {parts}")
-
-
-def _checked_counts(data_set: DataSet, root: Path, archive: Path, annotations: Path | None) -> ClipCounts:
-    try:
-        layout = data_set.scan(root)
-        counts = _count(layout)
-    except DataError as error:
-        raise DataError(f"{archive} is not {data_set.title}: {error}") from None
-    if data_set.counts not in (None, counts):
-        raise DataError(f"{archive} holds {counts}, {data_set.title} has {data_set.counts}")
-    if annotations is not None:
-        # Only whether every row has its clip: how long the clips are is not known without reading them all.
-        seconds = dict.fromkeys((clip.name for clip in layout.test), math.inf)
-        annotate(layout.test, read_annotations(annotations), seconds, annotations)
-    return counts
+    raise DataError(f"{archive} is not {data_set.title}: it does not contain the folders {parts}")

@@ -1,33 +1,21 @@
-"""The manifest of sliced clips: which recording each was cut from, where, and the checksums of both."""
+"""The manifest of sliced clips: the recording and offset of each, and the checksums of both files."""
 
 from __future__ import annotations
 
 import csv
 import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 
 from datamodules.errors import DataError, quoted
-
-_BLOCK = 1 << 20
+from lightning_modules.files import whole_file
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One clip.
-
-    Attributes:
-        clip: Its path relative to the manifest, with forward slashes.
-        source: Name of the recording.
-        offset: Where in the recording the clip begins, in seconds.
-        duration: Its length in seconds.
-        clip_sha256: Checksum of the clip's file.
-        source_sha256: Checksum of the recording's file.
-        channel: Which channel of the recording it is, or "mix".
-    """
+    """A clip, the recording that it was cut from, offset and duration in seconds, and checksums of both files."""
 
     clip: str
     source: str
@@ -38,23 +26,24 @@ class ManifestRow:
     channel: str = "mix"
 
 
+_BLOCK_BYTES = 1 << 20
+
 COLUMNS = tuple(field.name for field in fields(ManifestRow))
-_COLUMNS_OF_MIXES = COLUMNS[:-1]
-"""What manifests had before there was a choice of channels."""
+_OLD_COLUMNS = COLUMNS[:-1]
+"""Columns of versions without a choice of channels."""
 
 
 class Manifest:
-    """A CSV file that grows by a recording at a time, so that slicing can be interrupted and go on.
+    """A CSV file that grows by one recording at a time, so that slicing can be interrupted and resumed.
 
-    A recording's rows are appended when all its clips lie in their place. An append that was cut off leaves
-    less rows than the recording has clips, or a row that is not whole; both can be told and forgotten.
+    A recording's rows are appended when all its clips are in place. An interrupted append leaves fewer rows than the
+    recording has clips, or an incomplete row; both are recognised and removed.
 
     Args:
         path: The file; it need not exist.
 
     Raises:
-        DataError: It is not a manifest as slicing writes it; one that a spreadsheet has saved may separate its
-            columns differently, so that nothing can be appended.
+        DataError: It was not written by slicing; after a spreadsheet has saved it, nothing can be appended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,15 +51,11 @@ class Manifest:
         self._columns: tuple[str, ...] = COLUMNS
         if path.exists():
             self._columns = tuple(next(self._records(), ()))
-            if self._columns not in (COLUMNS, _COLUMNS_OF_MIXES):
-                raise DataError(f"{path} is not a manifest as slicing writes it; choose another --output")
+            if self._columns not in (COLUMNS, _OLD_COLUMNS):
+                raise DataError(f"{path} was not written by slicing; choose another output")
 
     def rows(self) -> Iterator[ManifestRow]:
-        """Rows that were written whole, one at a time; none where there is no file.
-
-        Raises:
-            DataError: A row in the middle is damaged.
-        """
+        """Complete rows, one at a time, none if there is no file; raises if a row before the last is damaged."""
         if not self.path.exists():
             return
         records = self._records()
@@ -80,7 +65,7 @@ class Manifest:
             if row is None:
                 if next(records, None) is None and self.cut_off:
                     return
-                raise DataError(f"{self.path} has a damaged row, {quoted(str(cells))}; slice into another --output")
+                raise DataError(f"{self.path} has a damaged row, {quoted(str(cells))}; slice into another output")
             yield row
 
     def _records(self) -> Iterator[list[str]]:
@@ -89,11 +74,11 @@ class Manifest:
                 yield from csv.reader(file)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{self.path} cannot be read: {reason}; slice into another --output") from None
+            raise DataError(f"{self.path} cannot be read: {reason}; slice into another output") from None
 
     @property
     def cut_off(self) -> bool:
-        """Whether the last line has no end, as an interrupted append leaves it."""
+        """Whether the last line has no end, after an interrupted append."""
         if not self.path.exists():
             return False
         with self.path.open("rb") as file:
@@ -101,30 +86,19 @@ class Manifest:
             return file.read() != b"\n"
 
     def forget(self, sources: Collection[str]) -> None:
-        """Write the file anew without the rows of some recordings and without a row that was cut off."""
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            write_manifest(temporary, (row for row in self.rows() if row.source not in sources))
-            temporary.replace(self.path)
-            self._columns = COLUMNS
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Remove the rows of some recordings, and a row that was cut off."""
+        with whole_file(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(astuple(row) for row in self.rows() if row.source not in sources)
+        self._columns = COLUMNS
 
-    def append(self, addition: Manifest) -> None:
-        """Add the rows of another manifest."""
+    def append(self, rows: Iterable[ManifestRow]) -> None:
+        """Add rows at the end."""
         if not self.path.exists() or self._columns != COLUMNS:
             self.forget(())
-        with self.path.open("ab") as file, addition.path.open("rb") as rows:
-            rows.readline()
-            shutil.copyfileobj(rows, file)
-
-
-def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
-    """Write rows as they come."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(row) for row in rows)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(astuple(row) for row in rows)
 
 
 def _parse(cells: list[str], columns: int) -> ManifestRow | None:
@@ -140,6 +114,6 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file of any size, in hexadecimal digits."""
     digest = sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()

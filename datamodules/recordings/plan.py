@@ -6,33 +6,74 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from datamodules.audio import Channel, count_samples, empty, open_audio, require_channel
 from datamodules.errors import DataError
 from datamodules.files import find_files, left_out_text
-from datamodules.recordings.names import PLANER_PREFIX, RecordingName
 from datamodules.spectrograms import AUDIO_SUFFIXES
 
-SECONDS_A_MINUTE = 60
+PLANER_PREFIX = "MPD"
+
+SECONDS_PER_MINUTE = 60
+
+_TIME = "%y-%m-%d_%H%M"
+_PLANER_NAME = re.compile(r"(?P<prefix>.+)_(?P<time>\d\d-\d\d-\d\d_\d{4})_(?P<number>\d{5,9})")
+
+
+@dataclass(frozen=True)
+class RecordingName:
+    """Name of a recording's first minute, from which the names of all its minutes and clips follow.
+
+    The planer's recordings are one minute long and numbered through the day (protocol, "Data"); in a longer recording
+    both the number and the time increase with each minute.
+
+    Attributes:
+        prefix: Beginning of the name.
+        number: Number of the minute.
+        start: Time of the minute, None if unknown.
+
+    Example:
+        >>> name = RecordingName.of("MPD_19-12-04_2359_00906")
+        >>> name.clip(0, part=2), name.clip(1, part=1)
+        ('MPD_19-12-04_2359_00906_2', 'MPD_19-12-05_0000_00907_1')
+        >>> RecordingName.of("press").clip(0, part=6)
+        'press_00001_6'
+    """
+
+    prefix: str
+    number: int
+    start: datetime | None = None
+
+    @classmethod
+    def of(cls, stem: str) -> RecordingName:
+        """Parse a file name without suffix; a name without a time becomes the prefix."""
+        match = _PLANER_NAME.fullmatch(stem)
+        if match is not None:
+            try:
+                return cls(match["prefix"], int(match["number"]), datetime.strptime(match["time"], _TIME))
+            except ValueError:  # digits that are not a date
+                pass
+        return cls(stem, 1)
+
+    def after(self, minutes: int) -> RecordingName:
+        """Name of a later minute."""
+        start = None if self.start is None else self.start + timedelta(minutes=minutes)
+        return RecordingName(self.prefix, self.number + minutes, start)
+
+    def clip(self, minute: int, part: int) -> str:
+        """Name of a clip without suffix, by its minute from 0 and its part from 1."""
+        name = self.after(minute)
+        time = "" if name.start is None else f"{name.start:{_TIME}}_"
+        return f"{name.prefix}_{time}{name.number:05}_{part}"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording to slice.
+    """A recording to slice: its file, its name in the manifest (``source``), and the name of its first minute.
 
-    Attributes:
-        path: The file.
-        source: Its name in the manifest: relative to the folder it was found in, with forward slashes.
-        name: From which its clips are named.
-        sample_rate: In Hz.
-        frames: Samples of each channel.
-        channels: Number of channels.
-        subtype: Sample format, as libsndfile calls it.
-        clip_seconds: Length of a clip in seconds.
-        suffix: Suffix of the clips.
+    ``frames`` are samples of each channel, ``subtype`` is libsndfile's name of the sample format.
     """
 
     path: Path
@@ -57,37 +98,35 @@ class Recording:
 
     @property
     def seconds_left_over(self) -> float:
-        """What lies behind the last whole clip, in seconds."""
+        """Length of the part after the last whole clip, in seconds."""
         return self.frames % self.clip_frames / self.sample_rate
 
     @property
     def minutes(self) -> int:
-        """Minutes that the recording's clips lie in."""
-        return math.ceil(self.n_clips * self.clip_seconds / SECONDS_A_MINUTE)
+        """Minutes that contain the recording's clips."""
+        return math.ceil(self.n_clips * self.clip_seconds / SECONDS_PER_MINUTE)
 
     def clips(self) -> Iterator[str]:
         """Names of the clips relative to the output folder, in their order."""
         folder = PurePosixPath(self.source).parent
-        a_minute = SECONDS_A_MINUTE // self.clip_seconds
+        clips_per_minute = SECONDS_PER_MINUTE // self.clip_seconds
         for index in range(self.n_clips):
-            minute, part = divmod(index, a_minute)
+            minute, part = divmod(index, clips_per_minute)
             yield (folder / f"{self.name.clip(minute, part + 1)}{self.suffix}").as_posix()
 
 
 def plan_recordings(
     sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None, channel: Channel = "mix"
 ) -> tuple[list[Recording], list[Path]]:
-    """Look at every recording's header and name its clips; nothing is written.
-
-    Only recordings whose headers do not say how long they are get decoded, to count their samples.
+    """Read every recording's header and name its clips; nothing is written.
 
     Args:
         sources: Recordings, and folders to search for them at any depth, in the order of names with numbers by value.
         clip_seconds: Length of a clip in seconds, a divisor of 60.
         suffix: Suffix of the clips.
-        start: Minute at which the first of those recordings begins whose names say no time; each of the others
-            begins at the full minute after the one before.
-        channel: Which channel is wanted.
+        start: First minute of the first recording whose name has no time; each further one of these begins at the full
+            minute after the previous one.
+        channel: Channel to use.
 
     Returns:
         The recordings, and the files in the folders that cannot be read as recordings.
@@ -97,18 +136,18 @@ def plan_recordings(
     """
     recordings = []
     found, left_out = _files(sources)
-    coming = None if start is None else RecordingName(PLANER_PREFIX, 1, start)
+    next_name = None if start is None else RecordingName(PLANER_PREFIX, 1, start)
     for path, source in found:
-        recording = _inspect(path, source, clip_seconds, suffix, coming, channel)
-        if coming is not None and recording.name is coming:
-            coming = coming.after(recording.minutes)
+        recording = _inspect(path, source, clip_seconds, suffix, next_name, channel)
+        if next_name is not None and recording.name is next_name:
+            next_name = next_name.after(recording.minutes)
         recordings.append(recording)
-    _refuse_same_names(recordings)
+    _reject_same_names(recordings)
     return recordings, left_out
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
-    """Sorts names with their numbers by value.
+    """Sort key of names that compares their numbers by value.
 
     Example:
         >>> sorted(["rec10", "rec2", "rec"], key=natural_order)
@@ -118,7 +157,7 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 
 def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]:
-    """Recordings with their names in the manifest, and the files that are left out."""
+    """Recordings with their names in the manifest, and files that cannot be read as recordings."""
     found: list[tuple[Path, str]] = []
     left_out: list[Path] = []
     for source in sources:
@@ -138,7 +177,7 @@ def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]
 
 
 def _inspect(
-    path: Path, source: str, clip_seconds: int, suffix: str, coming: RecordingName | None, channel: Channel
+    path: Path, source: str, clip_seconds: int, suffix: str, next_name: RecordingName | None, channel: Channel
 ) -> Recording:
     with open_audio(path) as file:
         require_channel(path, file.channels, channel)
@@ -147,21 +186,17 @@ def _inspect(
     if frames == 0:
         raise empty(path)
     name = RecordingName.of(path.stem)
-    if name.start is None and coming is not None:
-        name = coming
+    if name.start is None and next_name is not None:
+        name = next_name
     return Recording(path, source, name, sample_rate, frames, channels, subtype, clip_seconds, suffix)
 
 
-def _refuse_same_names(recordings: Sequence[Recording]) -> None:
-    """Compare the stretches of minutes that recordings fill, since their clips may be too many to list."""
-
-    def stretch(recording: Recording) -> tuple[PurePosixPath, tuple[str, str], int]:
-        return PurePosixPath(recording.source).parent, recording.name.series, recording.name.number
-
-    named = sorted((recording for recording in recordings if recording.n_clips), key=stretch)
-    for one, other in pairwise(named):
-        same_series = stretch(one)[:2] == stretch(other)[:2]
-        if same_series and one.name.number + one.minutes > other.name.number:
-            raise DataError(
-                f"{one.path} and {other.path} would both give {next(other.clips())}; slice them into different folders"
-            )
+def _reject_same_names(recordings: Sequence[Recording]) -> None:
+    first: dict[str, Recording] = {}
+    for recording in recordings:
+        for clip in recording.clips():
+            other = first.setdefault(clip, recording)
+            if other is not recording:
+                raise DataError(
+                    f"{other.path} and {recording.path} would both give {clip}; slice them into different folders"
+                )

@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from rich.progress import Progress
 
-from datamodules.audio import Channel, ChannelTally, SoundInfo, unreadable
+from datamodules.audio import (
+    Channel,
+    ChannelTally,
+    SoundInfo,
+    blocks,
+    mix_down,
+    not_finite,
+    open_sound,
+    require_channel_index,
+    unreadable,
+)
 from datamodules.errors import DataError
+from datamodules.files import new_recording
 from datamodules.progress import progress_console
-from datamodules.recordings.cutting import FORMATS, clip_subtype, cut
-from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256, write_manifest
-from datamodules.recordings.plan import SECONDS_A_MINUTE, Recording, plan_recordings
+from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256
+from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
 
 MANIFEST_FILE = "manifest.csv"
 _UNFINISHED = ".slicing"
 
+FORMATS = ("wav", "flac")
+
+# Types that hold the samples of a format exactly; other formats are lossy and become 16 bits.
+_SAMPLE_TYPES = {
+    **dict.fromkeys(("PCM_S8", "PCM_U8", "PCM_16"), "int16"),
+    **dict.fromkeys(("PCM_24", "PCM_32"), "int32"),
+    "FLOAT": "float32",
+    "DOUBLE": "float64",
+}
+_EIGHT_BITS = {".wav": "PCM_U8", ".flac": "PCM_S8"}
+
 
 @dataclass(frozen=True)
 class SliceSummary:
-    """What slicing did.
+    """Numbers of clips written now and by an earlier run, and what was left out.
 
-    Attributes:
-        written: Clips that were written.
-        kept: Clips that a run before had written.
-        left_over: Seconds behind the last whole clip of each recording that has any, by the recording's name.
-        left_out: Files in the source folders that cannot be read as recordings.
-        mixed: What was found about the channels of each recording that was mixed down, by its file.
+    ``left_over`` has the seconds after the last whole clip by recording, ``left_out`` files that are not recordings,
+    ``mixed`` the levels of recordings that were mixed down.
     """
 
     written: int
@@ -53,42 +73,35 @@ def slice_recordings(
 ) -> SliceSummary:
     """Cut recordings into clips of one length, with the planer's names, and list them in a manifest.
 
-    Samples go through unchanged, block by block, so that memory does not depend on a recording's length;
-    several channels are mixed down to their mean, or one of them is taken. Folders below a source folder are
-    kept. Every header is looked at before anything is written. A recording's clips, and its rows in the
-    manifest, take their place when it has been read to its end; so a run that was interrupted goes on where it
-    was, and a damaged recording leaves nothing.
+    Samples are not changed, except that channels are mixed to their mean unless one is chosen. Memory does not depend
+    on the length of a recording. Folders below a source folder are kept. Every header is read before anything is
+    written. A recording's clips and rows in the manifest are put in place when it has been read completely: an
+    interrupted run can be resumed, and a damaged recording leaves nothing.
 
     Args:
         sources: Recordings, and folders of them.
-        output: Folder to write, one run at a time. Other files may lie there; none is overwritten.
+        output: Folder to write, one run at a time. It may contain other files; none is overwritten.
         clip_seconds: Length of a clip in seconds, a divisor of 60.
         audio_format: ``wav`` or ``flac``.
         start: See :func:`~datamodules.recordings.plan.plan_recordings`.
         channel: Index of a channel from 0, or ``mix``.
 
-    Returns:
-        Numbers of clips, and what was left over, left out and mixed.
-
     Raises:
-        DataError: An option is out of range, no recording gives a clip, one is missing or damaged, a name is taken,
+        DataError: An option is out of range, no recording is long enough, one is missing or damaged, a name is taken,
             or ``output`` cannot be written.
     """
-    if clip_seconds < 1 or SECONDS_A_MINUTE % clip_seconds:
-        raise DataError(f"--seconds is {clip_seconds}; it must divide a minute, as 10 does")
+    if clip_seconds < 1 or SECONDS_PER_MINUTE % clip_seconds:
+        raise DataError(f"clips of {clip_seconds} s do not divide a minute; choose a divisor of 60, such as 10")
     if audio_format not in FORMATS:
-        raise DataError(f"--format is {audio_format}; choose {' or '.join(FORMATS)}")
-    if channel != "mix" and channel < 0:
-        raise DataError(f"--channel is {channel}; it must be the index of a channel from 0, or mix")
+        raise DataError(f"{audio_format!r} is not a format of clips; choose {' or '.join(FORMATS)}")
+    require_channel_index(channel)
     for source in sources:
         if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-            raise DataError(f"--output {output} lies inside {source}, where clips would be taken for recordings")
+            raise DataError(f"the output {output} is inside {source}, where clips would be mistaken for recordings")
     recordings, left_out = plan_recordings(sources, clip_seconds, f".{audio_format}", start, channel)
     if not any(recording.n_clips for recording in recordings):
         longest = max(recording.seconds_left_over for recording in recordings)
-        raise DataError(
-            f"no recording is as long as a clip of --seconds {clip_seconds}; the longest has {longest:.2f} s"
-        )
+        raise DataError(f"no recording is as long as a clip of {clip_seconds} s; the longest has {longest:.2f} s")
     for recording in recordings:
         clip_subtype(recording)
     mixed: dict[Path, SoundInfo] = {}
@@ -105,7 +118,7 @@ def slice_recordings(
 
 
 def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, mixed: dict[Path, SoundInfo]) -> int:
-    """Slice what is not sliced yet, noting what was mixed; returns the number of clips written."""
+    """Slice the recordings that are not sliced yet; returns the number of clips written."""
     manifest = Manifest(output / MANIFEST_FILE)
     finished = _finished(recordings, manifest, channel)
     written = 0
@@ -122,27 +135,23 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
                 progress.advance(task, recording.n_clips)
                 continue
             tally = ChannelTally(recording.channels)
-            rows = cut(recording, checksum, unfinished, channel, tally)
-            write_manifest(unfinished / MANIFEST_FILE, _each(rows, lambda: progress.advance(task)))
+            rows = []
+            for row in cut(recording, checksum, unfinished, channel, tally):
+                rows.append(row)
+                progress.advance(task)
             if channel == "mix":
                 mixed[recording.path] = tally.info(recording.sample_rate)
-            _take_place(unfinished, output, manifest)
+            _put_in_place(rows, unfinished, output)
+            manifest.append(rows)
             written += recording.n_clips
     return written
 
 
-def _each(rows: Iterator[ManifestRow], then: Callable[[], None]) -> Iterator[ManifestRow]:
-    for row in rows:
-        yield row
-        then()
-
-
 def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Channel) -> dict[str, str]:
-    """Checksums, by name, of the recordings whose clips are all there; rows of half finished ones are forgotten."""
+    """Checksums, by name, of the recordings whose clips are all there; rows of others are removed."""
     planned = {recording.source: recording for recording in recordings}
-    owners = {next(recording.clips()): recording.source for recording in recordings}
-    names = {recording.source: set(recording.clips()) for recording in recordings}
-    counts: dict[str, int] = {}
+    owners = {clip: recording.source for recording in recordings for clip in recording.clips()}
+    counts: Counter[str] = Counter()
     checksums: dict[str, str] = {}
     for row in manifest.rows():
         if owners.get(row.clip, row.source) != row.source:
@@ -151,27 +160,27 @@ def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Chan
         if recording is None:
             continue
         if row.duration != recording.clip_seconds or PurePosixPath(row.clip).suffix != recording.suffix:
-            raise _taken(manifest.path, f"clips of {row.source} with another --seconds or --format")
-        if row.clip not in names[row.source]:
-            raise _taken(manifest.path, f"clips of {row.source} under other names, as from another --start")
+            raise _taken(manifest.path, f"clips of {row.source} with another length or format")
+        if row.clip not in owners:
+            raise _taken(manifest.path, f"clips of {row.source} under other names, for example from another start")
         if row.channel != str(channel):
-            raise _taken(manifest.path, f"clips of {row.source} from --channel {row.channel}, not {channel}")
-        counts[row.source] = counts.get(row.source, 0) + 1
+            raise _taken(manifest.path, f"clips of {row.source} from channel={row.channel}, not {channel}")
+        counts[row.source] += 1
         checksums[row.source] = row.source_sha256
     root = manifest.path.parent
-    half = {
+    incomplete = {
         source
         for source, count in counts.items()
         if count != planned[source].n_clips or not all((root / clip).is_file() for clip in planned[source].clips())
     }
-    if half or manifest.cut_off:
-        manifest.forget(half)
-    return {source: checksum for source, checksum in checksums.items() if source not in half}
+    if incomplete or manifest.cut_off:
+        manifest.forget(incomplete)
+    return {source: checksum for source, checksum in checksums.items() if source not in incomplete}
 
 
 @contextmanager
 def _folder(output: Path) -> Iterator[Path]:
-    """A folder for unfinished clips inside the output folder; what a killed run left there is removed."""
+    """A folder for unfinished clips inside the output folder; the remains of a killed run are removed."""
     unfinished = output / _UNFINISHED
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -179,28 +188,26 @@ def _folder(output: Path) -> Iterator[Path]:
         yield unfinished
     except (OSError, soundfile.SoundFileError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise DataError(f"--output {output} cannot be written: {reason}") from None
+        raise DataError(f"{output} cannot be written: {reason}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         with suppress(OSError):
-            output.rmdir()  # goes only where nothing was written
+            output.rmdir()  # removes it only if nothing was written
 
 
-def _take_place(unfinished: Path, output: Path, manifest: Manifest) -> None:
-    """Move a recording's clips to where they belong and enter them in the manifest."""
-    done = Manifest(unfinished / MANIFEST_FILE)
-    for row in done.rows():
-        # A run that was killed in this function has left clips that are in no manifest yet.
+def _put_in_place(rows: Sequence[ManifestRow], unfinished: Path, output: Path) -> None:
+    """Move a recording's clips into the output folder."""
+    for row in rows:
+        # A run killed in this function has left clips that are not in the manifest.
         if (output / row.clip).exists() and not _same_samples(output / row.clip, unfinished / row.clip):
-            raise DataError(f"{output / row.clip} is there already and another clip; choose another --output")
-    for row in done.rows():
+            raise DataError(f"{output / row.clip} already exists and is another clip; choose another output")
+    for row in rows:
         (output / row.clip).parent.mkdir(parents=True, exist_ok=True)
         (unfinished / row.clip).replace(output / row.clip)
-    manifest.append(done)
 
 
 def _same_samples(one: Path, other: Path) -> bool:
-    """Compare what two files sound like; those with floating-point samples carry the time they were written."""
+    """Compare samples, since files with floating-point samples contain the time of writing."""
     try:
         return np.array_equal(soundfile.read(one)[0], soundfile.read(other)[0])
     except (soundfile.SoundFileError, OSError):
@@ -208,4 +215,77 @@ def _same_samples(one: Path, other: Path) -> bool:
 
 
 def _taken(manifest: Path, what: str) -> DataError:
-    return DataError(f"{manifest} has {what}; choose another --output")
+    return DataError(f"{manifest} has {what}; choose another output")
+
+
+def clip_subtype(recording: Recording) -> str:
+    """Sample format of a recording's clips, its own or 16 bits if lossy; raises if their file format lacks it."""
+    subtype = recording.subtype if recording.subtype in _SAMPLE_TYPES else "PCM_16"
+    if subtype in _EIGHT_BITS.values():
+        subtype = _EIGHT_BITS[recording.suffix]
+    audio_format = recording.suffix.removeprefix(".")
+    if not soundfile.check_format(audio_format, subtype):
+        raise DataError(
+            f"{recording.path} has {subtype} samples, which {audio_format} cannot hold; choose another format"
+        )
+    return subtype
+
+
+def cut(
+    recording: Recording, source_sha256: str, folder: Path, channel: Channel, tally: ChannelTally
+) -> Iterator[ManifestRow]:
+    """Write a recording's clips, yielding the row of each when it is written, and read to the recording's end.
+
+    Args:
+        recording: The recording.
+        source_sha256: Its checksum, for the rows.
+        folder: Folder to write into.
+        channel: Channel to use.
+        tally: Receives the levels of the channels and of the clips.
+
+    Raises:
+        DataError: The recording is shorter than its header says, cannot be decoded or holds NaN or infinity.
+    """
+    subtype = clip_subtype(recording)
+    try:
+        opened = open_sound(recording.path)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise unreadable(recording.path, error) from None
+    with opened as file:
+        for index, name in enumerate(recording.clips()):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new_recording(path, recording.sample_rate, subtype) as clip:
+                for block in _blocks(file, recording, recording.clip_frames):
+                    samples = _mix_down(block, channel)
+                    tally.add(block, samples)
+                    clip.write(samples)
+            seconds = recording.clip_seconds
+            yield ManifestRow(
+                name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256, str(channel)
+            )
+        for _ in _blocks(file, recording, recording.frames % recording.clip_frames):
+            pass
+
+
+def _blocks(file: soundfile.SoundFile, recording: Recording, frames: int) -> Iterator[NDArray[Any]]:
+    """The next blocks (samples, channels); only their errors are those of the recording, not of the clips."""
+    reading = blocks(recording.path, file, frames, _SAMPLE_TYPES.get(recording.subtype, "int16"))
+    while True:
+        try:
+            block = next(reading, None)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise unreadable(recording.path, error) from None
+        if block is None:
+            return
+        if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
+            raise not_finite(recording.path)
+        yield block
+
+
+def _mix_down(block: NDArray[Any], channel: Channel) -> NDArray[Any]:
+    """One channel, or the mean rounded to the samples' own format."""
+    if channel != "mix" or block.shape[1] == 1:
+        return mix_down(block, 0 if channel == "mix" else channel)
+    mean = block.mean(axis=1, dtype=np.float64)
+    return (mean if np.issubdtype(block.dtype, np.floating) else np.rint(mean)).astype(block.dtype)

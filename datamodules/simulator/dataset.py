@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
-from datamodules.errors import DataError
-from datamodules.progress import progress_console
+from datamodules.errors import require
+from datamodules.files import new_recording, require_new_folder, written_as_a_whole
+from datamodules.progress import track_clips
 from datamodules.provenance import Provenance, write_provenance
-from datamodules.simulator.anomalies import ANOMALIES
-from datamodules.simulator.courses import normal_course, start_stop_course
+from datamodules.simulator.courses import ANOMALIES, normal_course, start_stop_course
 from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
 from datamodules.simulator.plan import START_STOP, TRAINING_FOLDERS, PlannedClip, plan
 from datamodules.simulator.render import SAMPLE_RATE, Array
-from datamodules.writing import new_recording
 
 _PLAN, _DAY, _RECORDING, _CLIP = range(4)  # what a random stream is for
 
@@ -46,7 +43,7 @@ def simulate(
         anomalies: Anomalous test clips.
         duration: Length of a clip, s.
         seed: Seed of the whole set.
-        workers: Clips rendered at a time, None for one a core.
+        workers: Clips rendered at a time, None for one per core.
 
     Returns:
         The folder written.
@@ -55,28 +52,23 @@ def simulate(
         DataError: An option is out of range, or `root` holds files or cannot be written.
     """
     root = Path(root)
-    _require("--train", train, len(TRAINING_FOLDERS), "one for each training folder")
-    _require("--normal", normal, 1, "to test against")
-    _require("--anomalies", anomalies, len(ANOMALIES), "one of each type")
-    _require("--seed", seed, 0, "as seeds are not negative")
-    _require("--workers", 1 if workers is None else workers, 1, "to render the clips")
-    if duration not in range(4, 11):
-        raise DataError(f"--duration is {duration}; choose whole seconds from 4 to 10")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} already exists; choose a new or empty folder for the simulated set")
-    try:
-        root.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root.absolute().parent, prefix=f".{root.name}-") as scratch:
-            built = Path(scratch) / "set"
-            clips = plan(train, normal, anomalies, duration, _stream(seed, _PLAN))
-            _write_clips(built, clips, duration, seed, workers or os.cpu_count() or 1)
-            _write_annotations(built, [clip for clip in clips if clip.anomaly_type], duration)
-            counts = {"train": train, "normal": normal, "anomalies": anomalies}
-            settings = {**counts, "duration": duration, "seed": seed}
-            write_provenance(built, Provenance("by simulation", "Sounds and annotations are computed.", settings))
-            built.replace(root)
-    except OSError as error:
-        raise DataError(f"{root} cannot be written: {error.strerror or error}") from None
+    for option, value, least, reason in (
+        ("train", train, len(TRAINING_FOLDERS), "one for each training folder"),
+        ("normal", normal, 1, "to test against"),
+        ("anomalies", anomalies, len(ANOMALIES), "one of each type"),
+        ("seed", seed, 0, "as seeds are not negative"),
+        ("workers", 1 if workers is None else workers, 1, "to render the clips"),
+    ):
+        require(value >= least, option, value, f"at least {least}, {reason}")
+    require(duration in range(4, 11), "duration", duration, "a whole number of seconds from 4 to 10")
+    require_new_folder(root, "the simulated set")
+    with written_as_a_whole(root) as built:
+        clips = plan(train, normal, anomalies, duration, _stream(seed, _PLAN))
+        _write_clips(built, clips, duration, seed, workers or os.cpu_count() or 1)
+        _write_annotations(built, [clip for clip in clips if clip.anomaly_type], duration)
+        counts = {"train": train, "normal": normal, "anomalies": anomalies}
+        settings = {**counts, "duration": duration, "seed": seed}
+        write_provenance(built, Provenance("by simulation", "Sounds and annotations are computed.", settings))
     return root
 
 
@@ -93,12 +85,12 @@ def render_clip(clip: PlannedClip, duration: int, seed: int, index: int) -> Arra
 
 
 def published_plan(seed: int) -> list[PlannedClip]:
-    """What a simulated set of the published size, 4,327, 3,130 and 105 clips of 10 s, is planned to hold."""
+    """The plan of a simulated set of the published size: 4,327, 3,130 and 105 clips of 10 s."""
     return plan(4327, 3130, 105, 10, _stream(seed, _PLAN))
 
 
 def _stream(seed: int, *purpose: int) -> np.random.Generator:
-    """Random numbers that depend on the seed and the purpose alone, so that clips can be rendered in any order."""
+    """Random numbers that depend only on the seed and the purpose, so that clips can be rendered in any order."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=purpose))
 
 
@@ -112,9 +104,9 @@ def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int,
         with new_recording(root / clip.folder / f"{clip.name}.wav", SAMPLE_RATE, "PCM_16") as file:
             file.write(samples)
 
-    # Threads, not processes: NumPy lets go of the interpreter lock in every long operation here.
+    # Threads suffice: NumPy releases the interpreter lock in every long operation here.
     with ThreadPoolExecutor(workers) as pool:
-        for _ in track(pool.map(write, range(len(clips))), "Simulating", len(clips), console=progress_console()):
+        for _ in track_clips(pool.map(write, range(len(clips))), "Simulating", len(clips)):
             pass
 
 
@@ -122,7 +114,7 @@ def _write_annotations(root: Path, clips: list[PlannedClip], duration: int) -> N
     # Imported here, as the package loads torch, which takes seconds and renders nothing.
     from datamodules.annotations import ANNOTATION_FILE, AnnotationRow, authors  # noqa: PLC0415
 
-    last = duration - 1 / authors.FRAMES_PER_SECOND  # the authors' last frame is the last, not the one behind it
+    last = duration - 1 / authors.FRAMES_PER_SECOND  # the authors' end is the last frame, not the one after it
     rows = [
         AnnotationRow(
             number,
@@ -133,8 +125,3 @@ def _write_annotations(root: Path, clips: list[PlannedClip], duration: int) -> N
         for number, clip in enumerate(sorted(clips, key=lambda clip: clip.name), start=2)
     ]
     authors.write(root / ANNOTATION_FILE, rows, duration)
-
-
-def _require(option: str, value: int, least: int, reason: str) -> None:
-    if value < least:
-        raise DataError(f"{option} is {value}; it must be at least {least}, {reason}")

@@ -9,18 +9,18 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from datamodules.simulator.anomalies import Interval
+from datamodules.simulator.courses import Interval
 from datamodules.simulator.machine import BOARD_SIZES
 
 START_STOP = "machine_start_stop"
-CLIPS_A_RECORDING = 6  # a recording is a minute, cut into 10 s
+CLIPS_PER_RECORDING = 6  # a recording is a minute, cut into 10 s
 
 # Shares of the published set: clips of each anomaly type, and how many of them are annotated.
 _TYPE_CLIPS = {"broken_board": 4, "board_stuck": 29, "Uneven_thick_wood": 72}
 _TYPE_ANNOTATED = {"broken_board": 2, "board_stuck": 10, "Uneven_thick_wood": 34}
 _TRAINING_SHARES = {"2x3": 27, "2x4": 38, "2x6": 27, START_STOP: 8}
 TRAINING_FOLDERS = tuple(_TRAINING_SHARES)
-# Published annotations: of how many clips the intervals have these lengths, s; 3.4 s a clip on average.
+# Published annotations: of how many clips the intervals have these lengths, s; 3.4 s per clip on average.
 _INTERVAL_SECONDS: dict[str, dict[tuple[int, ...], int]] = {
     "broken_board": {(4,): 1, (5,): 1},
     "board_stuck": {(2,): 1, (3,): 2, (4,): 3, (8,): 1, (9,): 2, (1, 3): 1},
@@ -31,13 +31,13 @@ _INTERVAL_SECONDS: dict[str, dict[tuple[int, ...], int]] = {
 }
 _FIRST_DAY = date(2019, 11, 25)
 _TRAINING_DAYS, _EVALUATION_DAYS = 6, 3
-_FIRST_MINUTE, _MINUTES_A_DAY = 8 * 60, 10 * 60
+_FIRST_MINUTE, _MINUTES_PER_DAY = 8 * 60, 10 * 60
 _ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.4, 0.9), (0.2, 0.55)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """So many clips of one kind; where `running` is "", each recording has its own board size."""
+    """A number of clips of one kind; if `running` is "", each recording has its own board size."""
 
     folder: str
     running: str
@@ -58,7 +58,7 @@ class PlannedClip:
         anomaly_type: Type of the anomaly, "" for a normal clip.
         annotated: Whether the anomaly's intervals are published.
         intervals: Seconds of the clip in which the anomaly lies.
-        strength: How plain the anomaly is, 0 to 1.
+        strength: How clear the anomaly is, 0 to 1.
     """
 
     folder: str
@@ -120,7 +120,7 @@ def apportion(total: int, shares: dict[str, int]) -> dict[str, int]:
 def deal_lengths(anomaly_type: str, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """Lengths of the intervals of `count` clips, s: the published ones in random order, over and over.
 
-    Dealt like cards rather than drawn, so that a set of the published size has the published annotated seconds.
+    They are dealt like cards, so that a set of the published size has the published annotated seconds.
     """
     published = [lengths for lengths, clips in _INTERVAL_SECONDS[anomaly_type].items() for _ in range(clips)]
     decks = [rng.permutation(len(published)) for _ in range(math.ceil(count / len(published)))]
@@ -150,15 +150,15 @@ def place_intervals(lengths: Sequence[int], duration: int, rng: np.random.Genera
 def _record(sources: Sequence[_Source], first_day: int, days: int, rng: np.random.Generator) -> list[PlannedClip]:
     """Lays the clips out in minutes of one source each, spread over consecutive days in random order."""
     minutes = [
-        (source, min(CLIPS_A_RECORDING, source.clips - first))
+        (source, min(CLIPS_PER_RECORDING, source.clips - first))
         for source in sources
-        for first in range(0, source.clips, CLIPS_A_RECORDING)
+        for first in range(0, source.clips, CLIPS_PER_RECORDING)
     ]
-    a_day = min(math.ceil(len(minutes) / days), _MINUTES_A_DAY)
+    minutes_per_day = min(math.ceil(len(minutes) / days), _MINUTES_PER_DAY)
     clips = []
     for position, index in enumerate(rng.permutation(len(minutes))):
         source, parts = minutes[index]
-        day, recording = divmod(position, a_day)
+        day, recording = divmod(position, minutes_per_day)
         running = source.running or str(rng.choice(BOARD_SIZES))
         clips += [
             PlannedClip(source.folder, first_day + day, recording + 1, part, running, source.anomaly_type)
@@ -168,7 +168,7 @@ def _record(sources: Sequence[_Source], first_day: int, days: int, rng: np.rando
 
 
 def _with_anomalies(clips: Sequence[PlannedClip], duration: int, rng: np.random.Generator) -> list[PlannedClip]:
-    """Draws the intervals and strengths of the anomalous clips; those nobody annotated are the faint ones."""
+    """Draws the intervals and strengths of the anomalous clips; the faint ones are not annotated."""
     planned = list(clips)
     for name, of_type in _TYPE_CLIPS.items():
         places = [place for place, clip in enumerate(planned) if clip.anomaly_type == name]

@@ -1,8 +1,8 @@
 """From control tracks to samples: band-shaped noise by overlap-add, tones by oscillators.
 
-Levels are spoken in the dB that the planer's log-mel front end reads (80 HTK mel bands from 0 to
-10 kHz, Hann window of 50 ms, power spectrum), so that a level written here is the level seen in a
-spectrogram. Tracks run at `CONTROL_HZ`; one value of a track stands for `HOP` samples.
+Levels are in the dB of the planer's log-mel front end (80 HTK mel bands from 0 to 10 kHz, Hann window of 50 ms, power
+spectrum), so that a level here is the level in a spectrogram. Tracks have `CONTROL_HZ` values per second, one per
+`HOP` samples.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import fft
 
 SAMPLE_RATE = 20_000  # Hz
-HOP = 250  # samples: two control values a front-end frame
+HOP = 250  # samples: two control values per front-end frame
 CONTROL_HZ = SAMPLE_RATE // HOP
 N_BANDS = 80
 

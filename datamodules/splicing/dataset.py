@@ -1,31 +1,35 @@
-"""`faithful-aad splice`: writing a spliced set and its control."""
+"""An annotated test set, and its control, from real clips that nobody annotated."""
 
 from __future__ import annotations
 
 import csv
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from datamodules.annotations import ANNOTATION_FILE
 from datamodules.audio import read_audio
-from datamodules.errors import DataError
+from datamodules.errors import DataError, require
+from datamodules.files import new_recording, require_new_folder, written_as_a_whole
 from datamodules.layouts import Clip
-from datamodules.progress import progress_console
+from datamodules.progress import track_clips
 from datamodules.provenance import Provenance, write_provenance
-from datamodules.splicing.background import Array, equalise
-from datamodules.splicing.choice import Splice, choose_anomalies, choose_controls
-from datamodules.splicing.deviation import FrameDeviation
-from datamodules.splicing.joins import insert
-from datamodules.splicing.plan import SHORTEST_SECONDS, draw_intervals, draw_pools
-from datamodules.splicing.recordings import common_rate, read_recordings, scan
-from datamodules.writing import new_recording
+from datamodules.splicing.choice import (
+    SHORTEST_SECONDS,
+    Splice,
+    choose_anomalies,
+    choose_controls,
+    common_rate,
+    draw_intervals,
+    draw_pools,
+    read_recordings,
+    scan,
+)
+from datamodules.splicing.sound import Array, FrameDeviation, equalise, insert
 
 MANIFEST_FILE = "manifest.csv"
 _MANIFEST = (
@@ -54,15 +58,15 @@ def splice(
 
     ``spliced`` in the output has pieces of anomalous clips in normal ones, ``control`` pieces of normal clips in other
     normal ones, at the same intervals. Each is an audio folder with ``train/``, ``test/normal/``,
-    ``test/anomaly/<type>/``, ``annotations.csv`` and ``provenance.json``, which says that it is constructed;
-    ``manifest.csv`` beside them says what was cut from where. The same source and seed give the same bytes.
+    ``test/anomaly/<type>/``, ``annotations.csv`` and ``provenance.json``, which marks it as constructed;
+    ``manifest.csv`` beside them lists what was cut from where. The same source and seed give the same bytes.
 
     Args:
         source: Folder of DCASE Task 2 data, or an audio folder with train, test/normal and test/anomaly.
         output: Folder to make; it may exist only if it is empty.
-        machine: The machine, by the name of its folder, where the source is DCASE data.
-        section: Which of its sections; all of them by default.
-        clips: Spliced clips, and as many of the control.
+        machine: Name of the machine's folder, if the source is DCASE data.
+        section: One of its sections; all by default.
+        clips: Number of spliced clips, and of clips of the control.
         fade: Length of the cross-fades, s.
         seed: Seed of all draws.
 
@@ -100,19 +104,13 @@ def splice(
         CONTROL: choose_controls(control_hosts, control_donors, intervals, _stream(seed, _PIECES)),
     }
     settings = {"machine": machine, "section": section, "clips": clips, "fade": fade, "seed": seed}
-    try:
-        root.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root.absolute().parent, prefix=f".{root.name}-") as scratch:
-            built = Path(scratch) / "set"
-            for name, splices in sets.items():
-                _link(layout.training, built / name, "train")
-                _link(pools.normal, built / name, "test/normal")
-                _write_spliced(built, name, splices, round(fade * sample_rate))
-                write_provenance(built / name, Provenance("by splicing", _DESCRIPTIONS[name], settings))
-            _write_manifest(built / MANIFEST_FILE, sets, sample_rate)
-            built.replace(root)
-    except OSError as error:
-        raise DataError(f"{root} cannot be written: {error.strerror or error}") from None
+    with written_as_a_whole(root) as built:
+        for name, splices in sets.items():
+            _link(layout.training, built / name, "train")
+            _link(pools.normal, built / name, "test/normal")
+            _write_spliced(built, name, splices, round(fade * sample_rate))
+            write_provenance(built / name, Provenance("by splicing", _DESCRIPTIONS[name], settings))
+        _write_manifest(built / MANIFEST_FILE, sets, sample_rate)
     return root
 
 
@@ -131,7 +129,7 @@ def _stream(seed: int, purpose: int) -> np.random.Generator:
 
 
 def _link(clips: Sequence[Clip], root: Path, split: str) -> None:
-    """Give clips a name in another set; they are copied where the file system knows no second name."""
+    """Link clips into another set; they are copied if the file system does not support links."""
     for clip in clips:
         # <machine>/train/a.wav, train/a.wav, <machine>/test/a.wav or test/normal/a.wav
         name = f"/{clip.name}".partition(f"/{split.partition('/')[0]}/")[2].removeprefix("normal/")
@@ -148,7 +146,7 @@ def _write_spliced(root: Path, name: str, splices: Sequence[Splice], fade: int) 
     folder = root / name / "test" / "anomaly" / name
     folder.mkdir(parents=True)
     rows: list[tuple[str, float, float, str]] = []
-    for i, splice in enumerate(track(splices, f"Writing {name} clips", console=progress_console(), transient=True)):
+    for i, splice in enumerate(track_clips(splices, f"Writing {name} clips", len(splices))):
         samples, rate = render(splice, fade)
         with new_recording(folder / _file(name, i), rate, "PCM_16") as file:
             file.write(samples)
@@ -185,7 +183,5 @@ def _check(root: Path, clips: int, fade: float, seed: int) -> None:
         ("fade", fade, 0.001 <= fade <= 0.2, "between 0.001 and 0.2 seconds"),
         ("seed", seed, seed >= 0, "at least 0"),
     ):
-        if not in_range:
-            raise DataError(f"--{option} is {value}; it must be {expected}")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} already exists; choose a new or empty folder for the spliced set")
+        require(in_range, option, value, expected)
+    require_new_folder(root, "the spliced set")

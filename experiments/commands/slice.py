@@ -49,10 +49,7 @@ def data_slice(
             f"--start {start} is not a whole minute, without time zone, of the years {_YEARS[0]} to {_YEARS[-1]}, "
             'which is what the names of clips hold; write it as "2019-12-04 08:48"'
         )
-    try:
-        summary = slice_recordings([Path(source) for source in sources], Path(output), seconds, format, begin, channel)
-    except DataError as error:
-        raise DataError(str(error).replace("--data.", "--")) from None
+    summary = slice_recordings([Path(source) for source in sources], Path(output), seconds, format, begin, channel)
     kept = f" ({summary.kept:,} were there already)" if summary.kept else ""
     clips = counted(summary.written + summary.kept, "clip")
     print(f"{clips} of {seconds} s in {output}{kept}, listed in {MANIFEST_FILE}")
@@ -63,4 +60,4 @@ def data_slice(
         print(f"left out, as no whole clip: the ends of {named}{more}, {sum(summary.left_over.values()):.2f} s in all")
     for text in (left_out_text(summary.left_out), cancelled(summary.mixed)):
         if text:
-            print(f"warning: {text.replace('--data.', '--')}", file=sys.stderr)
+            print(f"warning: {text}", file=sys.stderr)

@@ -11,8 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from datamodules.errors import DataError
-from datamodules.simulator.anomalies import broken_board
-from datamodules.simulator.courses import steady_course
+from datamodules.simulator.courses import broken_board, steady_course
 from datamodules.simulator.machine import Setting, sound
 from datamodules.simulator.render import Array
 

@@ -35,7 +35,7 @@ PUBLISHED_HEADER = [
 
 
 @pytest.fixture(scope="session")
-def refused() -> Callable[..., AbstractContextManager[None]]:
+def data_error() -> Callable[..., AbstractContextManager[None]]:
     """Expect a one-line DataError that holds all of some texts."""
 
     @contextmanager

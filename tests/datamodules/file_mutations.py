@@ -260,7 +260,7 @@ def _repacked(draw: random.Random, content: bytes) -> bytes:
 
 
 def _odd_tensor(draw: random.Random) -> bytes:
-    """Something that torch saves and loads, yet is no spectrogram, or one of odd numbers or claims."""
+    """Something that torch saves and loads but that is not a spectrogram, or one with odd numbers or claims."""
     values = torch.zeros(80, 21)
     values[draw.randrange(80), draw.randrange(21)] = draw.choice(ODD_NUMBERS)
     huge = draw.choice((10**6, 10**9, 2**40, 2**55))

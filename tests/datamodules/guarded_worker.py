@@ -13,7 +13,7 @@ _MEMORY_BYTES = 4 << 30
 def guarded(job: Callable[[int], str], numbers: range, seconds: float) -> Iterator[tuple[int, str]]:
     """Yield what a job says of each number, "crashed" with the exit status, or "hung" after so many seconds.
 
-    A process that crashes or hangs is replaced by a new one, which goes on with the next number.
+    A process that crashes or hangs is replaced by a new one, which continues with the next number.
     """
     context = multiprocessing.get_context("fork")  # a new interpreter would take seconds to import torch
     following = numbers.start

@@ -39,7 +39,7 @@ def authors_problems(tmp_path):
     return find
 
 
-def test_nothing_is_wrong_with_sound_annotations(problems, authors_problems):
+def test_no_problems_in_valid_annotations(problems, authors_problems):
     assert problems("a.wav,1,2,bang", "a.wav,2,3,bang", "b.wav,,,", "c.wav,0,10,", types=["bang"]) == []
     assert problems("a.wav,1,1,bang", "a.wav,10,10,bang", "a.wav,0,0,bang") == []
     assert authors_problems(c5="[(21,21), (29,30)]", c6="[(40,40), (360,399)]") == []
@@ -47,7 +47,7 @@ def test_nothing_is_wrong_with_sound_annotations(problems, authors_problems):
     assert authors_problems(c6="[(40,80), (360,400)]") == []
 
 
-def test_real_annotations_are_sound(shared):
+def test_real_annotations_have_no_problems(shared):
     rows, found = check_annotations(shared / "planer/annotations.csv")
     assert (len(rows), found) == (105, [])
 
@@ -81,7 +81,7 @@ def test_interval_overlaps_one_further_back(problems):
     ]
 
 
-def test_every_problem_is_told(problems):
+def test_all_problems_are_reported(problems):
     found = problems("a.wav,3,2,", "b.wav,one,2,", "c.wav,1,11,boom", "d.wav,1,2,bang", types=["bang", "hiss"])
     assert found == [
         "row 3: 'one' is not a time in seconds",
@@ -91,7 +91,7 @@ def test_every_problem_is_told(problems):
     ]
 
 
-def test_clips_that_are_not_there_or_normal(problems):
+def test_annotations_of_missing_or_normal_clips(problems):
     clips = [Clip(Path("/data") / name, name, label) for name, label in (("a.wav", 1), ("b.wav", 0))]
     rows = ["a.wav,1,5,", "b.wav,1,2,", "c.wav,1,2,"]
     assert problems(*rows, clips=clips, seconds={"a.wav": 4.0, "b.wav": 4.0}) == [
@@ -108,7 +108,7 @@ def test_clips_that_are_not_there_or_normal(problems):
         ({"c5": "[(21,22)]"}, "has seconds [(21,22)] that disagree with frames [(40,80), (360,399)]"),
         ({"c5": "-"}, "has seconds - that disagree with frames [(40,80), (360,399)]"),
         ({"c5": "[(29,30)]", "c6": "[(360,398)]"}, "has seconds [(29,30)] that disagree with frames [(360,398)]"),
-        ({"c5": "21 to 22"}, "has '21 to 22' where seconds should stand"),
+        ({"c5": "21 to 22"}, "has '21 to 22' where seconds are expected"),
         ({"c2": "4"}, "is number 3 by its name, 4 by its row"),
         ({"c3": "10-20 seconds", "c5": "[(11,12), (19,20)]"}, "is number 3, which does not begin at 10 s"),
         (
@@ -123,4 +123,4 @@ def test_columns_of_the_authors_that_disagree(authors_problems, changes, expecte
 
 def test_clip_with_two_rows_of_the_authors(authors_problems):
     other = [*SOUND[:5], "[(25,26)]", "[(200,240)]"]
-    assert authors_problems(other) == ["row 3: MPD_19-12-04_0848_00006_3 has a row already, 2"]
+    assert authors_problems(other) == ["row 3: MPD_19-12-04_0848_00006_3 already has row 2"]

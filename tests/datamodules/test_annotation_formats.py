@@ -122,10 +122,10 @@ def test_label_tracks_join_clips_of_their_name(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["1.5", "1\t\tx", "a\tb\tc", "1 2 bang", "nan\t2\tx", "1_0\t20\tx", "1.000,5\t2\tx"])
-def test_line_that_is_not_a_label(tmp_path, refused, line):
+def test_rejects_lines_that_are_not_labels(tmp_path, data_error, line):
     path = tmp_path / "a.txt"
     path.write_text(f"1\t2\tbang\n{line}\n")
-    with refused("a.txt line 2", "is not a label"):
+    with data_error("a.txt line 2", "is not a label"):
         read_annotations(path)
 
 
@@ -143,7 +143,7 @@ def test_label_tracks_as_programs_write_them(tmp_path, encoding, line_end):
     ]
 
 
-def test_folder_of_label_tracks_and_other_files(tmp_path, refused):
+def test_folder_of_label_tracks_and_other_files(tmp_path, data_error):
     elsewhere = tmp_path / "elsewhere"
     folder = tmp_path / "labels"
     for name in ("elsewhere/c.txt", "labels/a.TXT", "labels/deep/b.Txt", "labels/._a.txt", "labels/__MACOSX/a.txt"):
@@ -158,18 +158,18 @@ def test_folder_of_label_tracks_and_other_files(tmp_path, refused):
     assert [row.file for row in rows] == ["a", "deep/b", "linked/c"]
     assert len(told) == 1
     (folder / "gone.txt").symlink_to(tmp_path / "gone.txt")
-    with pytest.warns(UserWarning), refused("gone.txt", "No such file"):
+    with pytest.warns(UserWarning), data_error("gone.txt", "No such file"):
         read_annotations(folder)
 
 
-def test_points_at_the_start_are_not_clips_that_nobody_annotated(tmp_path, convert, refused):
+def test_points_at_the_start_are_annotations(tmp_path, convert, data_error):
     text = "file,start,end,type\na,0,0,bang\nb,,,bang\nc,0,0,\nd,10,10,two lines\n"
     path = plain(tmp_path, text.replace("two lines", '"two\nlines"'))
     folder = convert(path, "audacity")
     assert tracks(folder)["b.txt"] == "0.000000\t0.000000\t[unannotated] bang\n"
     assert convert(folder, "csv").read_text() == text
     (folder / "b.txt").write_text("1\t2\t[unannotated] bang\n")
-    with refused("b.txt line 1", "[unannotated]", "at 0 s"):
+    with data_error("b.txt line 1", "[unannotated]", "at 0 s"):
         read_annotations(folder)
 
 
@@ -180,20 +180,20 @@ def test_points_survive_every_format(tmp_path, convert):
     assert convert(convert(path, "audacity"), "csv").read_text() == text.replace("a.pt", "a")
 
 
-def test_conversion_of_intervals_that_no_clip_has(tmp_path, refused):
+def test_conversion_of_intervals_that_no_clip_has(tmp_path, data_error):
     for row, complaint in (("3,2", "is reversed"), ("-1,2", "is out of range"), ("9,11", "the clip lasts 10 s")):
         path = plain(tmp_path, f"file,start,end\na.wav,{row}\n")
-        with refused("plain.csv row 2", complaint):
+        with data_error("plain.csv row 2", complaint):
             convert_annotations(path, "authors", tmp_path / "authors.csv")
-    with refused("--seconds is nan"):
+    with data_error("the length of a clip is nan s"):
         convert_annotations(path, "csv", tmp_path / "new.csv", clip_seconds=float("nan"))
 
 
-def test_folder_without_tracks_and_file_that_is_no_text(tmp_path, refused):
-    with refused(str(tmp_path), "holds no label tracks"):
+def test_rejects_folders_without_tracks_and_binary_files(tmp_path, data_error):
+    with data_error(str(tmp_path), "holds no label tracks"):
         read_annotations(tmp_path)
     (tmp_path / "a.txt").write_bytes(b"1\t2\tger\xe4t")
-    with refused("a.txt", "cannot be read as a label track", "save it as UTF-8"):
+    with data_error("a.txt", "cannot be read as a label track", "save it as UTF-8"):
         read_annotations(tmp_path)
 
 
@@ -262,17 +262,17 @@ def test_labels_at_borders_of_clips(cut, label, expected):
         ("1\t2", (0, 0), "row 3: 'line/press_00001_1.wav' is listed twice"),
     ],
 )
-def test_labels_that_lie_in_no_clip(cut, refused, label, kept, complaint):
-    with refused(complaint):
+def test_rejects_labels_outside_all_clips(cut, data_error, label, kept, complaint):
+    with data_error(complaint):
         cut(label, kept=kept)
 
 
-def test_recordings_that_nobody_annotated_are_told(cut):
+def test_warns_of_recordings_without_annotations(cut):
     with pytest.warns(UserWarning, match="no intervals for line/press; left out"):
         assert cut() == []
 
 
-def test_manifests_that_cannot_be_used(tmp_path, refused):
+def test_rejects_unusable_manifests(tmp_path, data_error):
     (tmp_path / "press.txt").write_text("1\t2\tbang\n")
 
     def convert_with(name, content=None):
@@ -280,37 +280,37 @@ def test_manifests_that_cannot_be_used(tmp_path, refused):
             (tmp_path / name).write_text(content)
         convert_annotations(tmp_path / "press.txt", "csv", tmp_path / "new.csv", manifest=tmp_path / name)
 
-    with refused("--manifest", "is not a file"):
+    with data_error("is not a file", "manifest.csv"):
         convert_with("nowhere.csv")
-    with refused("other.csv row 1 lacks the column clip, source"):
+    with data_error("other.csv row 1 lacks the column clip, source"):
         convert_with("other.csv", "file,start,end\na,1,2\n")
     header = ",".join(COLUMNS)
-    with refused("cut.csv row 3 is not whole"):
+    with data_error("cut.csv row 3 is incomplete"):
         convert_with("cut.csv", f"{header}\na_1.wav,press.wav,0,10,e3,e5\na_2.wav,press.wav,10,1")
-    with refused("press.txt row 1", "'press' is the name of 2 recordings"):
+    with data_error("press.txt row 1", "'press' is the name of 2 recordings"):
         convert_with("two.csv", f"{header}\na/p_1.wav,a/press.wav,0,10,e3,e5\nb/p_1.wav,b/press.wav,0,10,e3,e5\n")
     assert not (tmp_path / "new.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "b/../../a.wav"])
-def test_names_that_lead_out_of_the_folder(tmp_path, refused, name):
+def test_names_that_lead_out_of_the_folder(tmp_path, data_error, name):
     path = plain(tmp_path, f"file,start,end\n{name},1,2\n")
     before = set(tmp_path.rglob("*"))
-    with refused(name.removesuffix(".wav"), "inside the data's folder"):
+    with data_error(name.removesuffix(".wav"), "inside the data folder"):
         convert_annotations(path, "audacity", tmp_path / "labels")
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_refused_conversions_write_nothing(tmp_path, refused):
+def test_rejected_conversions_write_nothing(tmp_path, data_error):
     path = plain(tmp_path, "file,start,end,type\na.wav,1,2,bang\na.wav,3,4,hiss\n")
     before = set(tmp_path.rglob("*"))
-    with refused("a is of types bang and hiss"):
+    with data_error("a is of types bang and hiss"):
         convert_annotations(path, "authors", tmp_path / "authors.csv")
-    with refused("--to is mp3"):
+    with data_error("'mp3' is not a format of annotations"):
         convert_annotations(path, "mp3", tmp_path / "authors.csv")
-    with refused("--output", "already exists"):
+    with data_error("already exists", "new name"):
         convert_annotations(path, "csv", path)
-    with refused("--output", "cannot be written"):
+    with data_error("cannot be written"):
         convert_annotations(path, "csv", path / "below.csv")
     assert set(tmp_path.rglob("*")) == before
 
@@ -322,7 +322,7 @@ def test_refused_conversions_write_nothing(tmp_path, refused):
         ("file,start,end\n,1,2\n", "row 2 names no file"),
     ],
 )
-def test_tables_that_programs_save_by_mistake(tmp_path, refused, text, complaint):
+def test_tables_that_programs_save_by_mistake(tmp_path, data_error, text, complaint):
     path = plain(tmp_path, text)
-    with refused(str(path), complaint):
+    with data_error(str(path), complaint):
         read_annotations(path)

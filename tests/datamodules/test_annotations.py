@@ -65,8 +65,8 @@ def test_published_intervals_are_frames_at_forty_a_second(published, text, inter
     "text",
     ["", "[]", "40-80", "[(40,80)", "[(40;80)]", "[(40,80,120)]", "[(a,b)]", "[(40,80)] [(1,2)]", "__import__('os')"],
 )
-def test_published_text_that_is_no_list_of_intervals(published, refused, text):
-    with refused("annotations.csv row 2", repr(text)):
+def test_published_text_that_is_no_list_of_intervals(published, data_error, text):
+    with data_error("annotations.csv row 2", repr(text)):
         published(text)
 
 
@@ -131,17 +131,17 @@ def test_published_table_separated_by_semicolons(tmp_path, shared):
         (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00\xb5", ["CSV UTF-8"]),  # an Excel workbook
     ],
 )
-def test_tables_that_would_be_misread(tmp_path, refused, content, complaints):
+def test_tables_that_would_be_misread(tmp_path, data_error, content, complaints):
     path = tmp_path / "labels.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with refused(str(path), *complaints):
+    with data_error(str(path), *complaints):
         read_annotations(path)
 
 
-def test_published_file_without_the_intervals(tmp_path, refused):
+def test_published_file_without_the_intervals(tmp_path, data_error):
     path = tmp_path / "annotations.csv"
     path.write_text("Spectrogram File Name,Spectrogram Number\nx.pt,1\n")
-    with refused(str(path), "row 1", "labels in spectrogram"):
+    with data_error(str(path), "row 1", "labels in spectrogram"):
         read_annotations(path)
 
 
@@ -154,22 +154,22 @@ def test_rows_in_seconds(seconds_csv):
 
 
 @pytest.mark.parametrize("start", ["one", "nan", "inf", "1e999", "1_000", "0x1", "٣", '"1,5"', "1.5.2", "1e", ".", "-"])
-def test_text_that_is_not_a_time(seconds_csv, refused, start):
-    with refused("annotations.csv row 3", f"{start.strip(chr(34))!r} is not a time in seconds"):
+def test_rejects_text_that_is_not_a_time(seconds_csv, data_error, start):
+    with data_error("annotations.csv row 3", f"{start.strip(chr(34))!r} is not a time in seconds"):
         read_annotations(seconds_csv("a.wav,1,2", f"a.wav,{start},20"))
 
 
 @pytest.mark.parametrize("row", ["a.wav,1,", "a.wav,1", "a.wav,,1"])
-def test_interval_without_start_or_end(seconds_csv, refused, row):
-    with refused("annotations.csv row 3", "is not a time in seconds"):
+def test_interval_without_start_or_end(seconds_csv, data_error, row):
+    with data_error("annotations.csv row 3", "is not a time in seconds"):
         read_annotations(seconds_csv("a.wav,1,2", row))
 
 
 @pytest.mark.parametrize(
     ("header", "missing"), [("file,start", "end"), ("name,from,to", "file, start, end"), ("", "file")]
 )
-def test_missing_column(seconds_csv, refused, header, missing):
-    with refused("annotations.csv row 1", missing):
+def test_missing_column(seconds_csv, data_error, header, missing):
+    with data_error("annotations.csv row 1", missing):
         read_annotations(seconds_csv(header=header))
 
 
@@ -182,19 +182,19 @@ def test_spreadsheet_byte_order_mark(seconds_csv):
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe\x00", b"file,start,end\n\xe9,1,2\n", b'file,start,end\n"' + b"x" * 200_000]
 )
-def test_file_that_is_no_text_table(tmp_path, refused, content):
+def test_rejects_files_that_are_not_text_tables(tmp_path, data_error, content):
     path = tmp_path / "annotations.csv"
     path.write_bytes(content)
-    with refused(str(path), "cannot be read as a CSV file"):
+    with data_error(str(path), "cannot be read as a CSV file"):
         read_annotations(path)
 
 
-def test_missing_annotation_file(tmp_path, refused):
-    with refused(str(tmp_path / "gone.csv"), "No such file"):
+def test_missing_annotation_file(tmp_path, data_error):
+    with data_error(str(tmp_path / "gone.csv"), "No such file"):
         read_annotations(tmp_path / "gone.csv")
 
 
-def test_rows_meet_clips_by_name_or_by_stem(seconds_csv):
+def test_rows_match_clips_by_name_or_by_stem(seconds_csv):
     clips = [clip("test/anomaly/a.wav"), clip("test/anomaly/b.flac"), clip("test/anomaly/c.wav")]
     rows = read_annotations(seconds_csv("test/anomaly/a.wav,3,4", "b.pt,1,2", "a.wav,0,1"))
     found = annotated(*rows, clips=clips)
@@ -217,11 +217,11 @@ def test_clip_whose_own_name_has_a_backslash(seconds_csv):
     assert found[0].intervals == ((1.0, 2.0),)
 
 
-def test_one_stem_in_two_folders_needs_the_folder(seconds_csv, refused):
+def test_one_stem_in_two_folders_needs_the_folder(seconds_csv, data_error):
     clips = [clip("test/normal/a.wav", label=0), clip("test/anomaly/a.wav")]
     found = annotated(*read_annotations(seconds_csv("test/anomaly/a.wav,1,2")), clips=clips)
     assert [c.intervals for c in found] == [(), ((1.0, 2.0),)]
-    with refused("labels.csv row 2", "2 clips"):
+    with data_error("labels.csv row 2", "2 clips"):
         annotated(*read_annotations(seconds_csv("a.wav,1,2")), clips=clips)
 
 
@@ -231,19 +231,19 @@ def test_type_column_names_what_the_folders_do_not(seconds_csv):
     assert [c.anomaly_type for c in annotated(*rows, clips=clips)] == ["bang", "anomaly", "stuck"]
 
 
-def test_two_types_for_one_clip(seconds_csv, refused):
+def test_rejects_two_types_for_one_clip(seconds_csv, data_error):
     rows = read_annotations(seconds_csv("a.wav,1,2,bang", "a.wav,3,4,hiss", header="file,start,end,type"))
-    with refused("labels.csv row 3", "'hiss'", "'bang' in row 2"):
+    with data_error("labels.csv row 3", "'hiss'", "'bang' in row 2"):
         annotated(*rows)
 
 
-def test_unknown_clip(seconds_csv, refused):
-    with refused("labels.csv row 3", "'b.wav' is not among the test clips"):
+def test_unknown_clip(seconds_csv, data_error):
+    with data_error("labels.csv row 3", "'b.wav' is not among the test clips"):
         annotated(*read_annotations(seconds_csv("a.wav,1,2", "b.wav,1,2")))
 
 
-def test_normal_clip(seconds_csv, refused):
-    with refused("labels.csv row 2", "a.wav is a normal clip"):
+def test_normal_clip(seconds_csv, data_error):
+    with data_error("labels.csv row 2", "a.wav is a normal clip"):
         annotated(*read_annotations(seconds_csv("a.wav,1,2")), clips=[clip("a.wav", label=0)])
 
 
@@ -251,8 +251,8 @@ def test_normal_clip(seconds_csv, refused):
     ("start", "end", "complaint"),
     [(2, 1, "reversed"), (-1, 2, "out of range"), (9, 10.5, "the clip lasts 10 s")],
 )
-def test_impossible_interval(seconds_csv, refused, start, end, complaint):
-    with refused("labels.csv row 2", f"from {start} s to {end} s of test/anomaly/a.wav", complaint):
+def test_impossible_interval(seconds_csv, data_error, start, end, complaint):
+    with data_error("labels.csv row 2", f"from {start} s to {end} s of test/anomaly/a.wav", complaint):
         annotated(*read_annotations(seconds_csv(f"a.wav,{start},{end}")))
 
 

@@ -1,4 +1,4 @@
-"""Spectrograms on disk: found again, computed anew, never half-written."""
+"""Spectrograms on disk: found again, computed again, never half-written."""
 
 import io
 import json
@@ -70,17 +70,17 @@ def test_other_settings_have_other_entries(tmp_path, cache, write_noise):
     assert len(entries(cache)) == 2
 
 
-def test_each_channel_has_its_own_entry(tmp_path, cache, write_noise, refused):
+def test_each_channel_has_its_own_entry(tmp_path, cache, write_noise, data_error):
     clip = write_noise(tmp_path / "a.wav", channels=2)
     caches = [cache, *(SpectrogramCache(cache.folder, FrontEndSettings(), channel) for channel in (0, 1))]
     mix, left, right = (of_channel.fill([clip])[0].open() for of_channel in caches)
     assert not np.array_equal(left, right)
     assert not np.array_equal(left, mix)
-    with refused(str(clip), "--data.channel 2"):
+    with data_error(str(clip), "channel=2"):
         SpectrogramCache(cache.folder, FrontEndSettings(), 2).fill([clip])
 
 
-def test_what_warnings_need_is_kept_with_the_entry(tmp_path, cache, write_noise):
+def test_sound_info_is_kept_with_the_entry(tmp_path, cache, write_noise):
     clip = tmp_path / "a.wav"
     noise = np.random.default_rng(0).integers(-9_000, 9_000, 20_000).astype(np.int16)
     soundfile.write(clip, np.stack([noise, -noise], axis=1), 20_000)
@@ -115,26 +115,26 @@ def test_damaged_entry_is_computed_again(tmp_path, cache, write_noise, damage):
     assert entry.path.read_bytes() == sound
 
 
-def test_bad_clip_leaves_nothing_behind(tmp_path, cache, write_noise, refused):
+def test_bad_clip_leaves_nothing_behind(tmp_path, cache, write_noise, data_error):
     good = write_noise(tmp_path / "good.wav")
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"RIFF")
-    with refused(str(bad)):
+    with data_error(str(bad)):
         cache.fill([bad, good])
     assert all(name.endswith(".npy") for name in entries(cache))
 
 
-def test_first_bad_clip_in_order_is_named(tmp_path, cache, refused):
+def test_first_bad_clip_in_order_is_named(tmp_path, cache, data_error):
     bad = [tmp_path / f"{number}.wav" for number in range(20)]
     for path in bad:
         path.write_bytes(b"RIFF")
-    with refused(str(bad[0])):
+    with data_error(str(bad[0])):
         cache.fill(bad)
 
 
 @pytest.fixture
 def small_files_only():
-    """Let the system refuse to write a file past 10 kB, as a full disk would."""
+    """Let no file grow beyond 10 kB, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
@@ -143,8 +143,10 @@ def small_files_only():
     signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_entry_that_cannot_be_written_whole_is_not_left_behind(tmp_path, cache, write_noise, refused, small_files_only):
-    with refused(f"--data.cache_dir {cache.folder} cannot be written: File too large"):
+def test_entry_that_cannot_be_written_whole_is_not_left_behind(
+    tmp_path, cache, write_noise, data_error, small_files_only
+):
+    with data_error(f"cache_dir={cache.folder} cannot be written: File too large"):
         cache.fill([write_noise(tmp_path / "a.flac", seconds=1, sample_rate=4_000)])
     assert entries(cache) == []
 
@@ -170,17 +172,17 @@ def test_process_killed_while_writing_leaves_no_entry(tmp_path, cache, write_noi
     assert cache.fill([clip])[0].n_frames == 41
 
 
-def test_cache_folder_that_is_a_file(tmp_path, cache, write_spectrogram, refused):
+def test_cache_folder_that_is_a_file(tmp_path, cache, write_spectrogram, data_error):
     cache.folder.touch()
-    with refused(f"--data.cache_dir {cache.folder} cannot be written"):
+    with data_error(f"cache_dir={cache.folder} cannot be written"):
         cache.fill([write_spectrogram(tmp_path / "a.pt")])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_without_write_permission(tmp_path, cache, write_spectrogram, refused):
+def test_folder_without_write_permission(tmp_path, cache, write_spectrogram, data_error):
     clip = write_spectrogram(tmp_path / "a.pt")
     cache.folder.mkdir(mode=0o500)
-    with refused(f"--data.cache_dir {cache.folder}"):
+    with data_error(f"cache_dir={cache.folder}"):
         cache.fill([clip])
 
 
@@ -206,12 +208,21 @@ def test_default_folder(monkeypatch, tmp_path):
     assert default_cache_folder() == tmp_path / ".cache/faithful-aad/spectrograms"
 
 
-def test_user_without_a_home(monkeypatch):
+def test_user_without_a_home_folder(monkeypatch):
     def nobody(_):
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    with pytest.raises(DataError, match=r"--data\.cache_dir"):
+    with pytest.raises(DataError, match=r"cache_dir"):
         default_cache_folder()
+
+
+def test_identical_clips_filled_at_once(tmp_path, cache, write_noise):
+    recording = write_noise(tmp_path / "0.wav", seconds=5).read_bytes()
+    paths = [tmp_path / f"{i}.wav" for i in range(8)]
+    for path in paths:
+        path.write_bytes(recording)
+    assert len({entry.path for entry in cache.fill(paths)}) == 1
+    assert [path.suffix for path in cache.folder.iterdir()] == [".npy"]

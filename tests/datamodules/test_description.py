@@ -73,7 +73,7 @@ def test_spectrogram(tmp_path):
     np.testing.assert_allclose(found.spectrum, values.mean(1), rtol=1e-6)
 
 
-def test_what_is_trained_on_is_measured_and_each_channel_beside_it(tmp_path, refused):
+def test_measures_the_channel_in_use_and_all_channels(tmp_path, data_error):
     left = noise(0)
     path = write(tmp_path / "opposed.wav", np.stack([left, -left, 0.5 * left], axis=1), subtype="FLOAT")
     rms = 20 * np.log10(np.sqrt(np.mean(left**2)))
@@ -84,7 +84,7 @@ def test_what_is_trained_on_is_measured_and_each_channel_beside_it(tmp_path, ref
     for found in (mix, third):
         assert found.channel_levels_db == pytest.approx((rms, rms, rms - 20 * np.log10(2)), abs=1e-3)
     assert mix.content == third.content
-    with refused(str(path), "3 channels", "choose 0 to 2"):
+    with data_error(str(path), "3 channels", "choose 0 to 2"):
         measure(path, 3)
 
 
@@ -108,7 +108,7 @@ def test_mimii_by_the_folder_of_all_machines_or_of_one(tmp_path, inside):
     ]  # fmt: skip
 
 
-def test_a_sound_set_has_no_findings(folder_root):
+def test_no_findings_in_an_intact_set(folder_root):
     described = survey(folder_root)
     found = find(described)
     assert described.layout == "folder"
@@ -174,7 +174,7 @@ def test_annotations_are_joined_and_name_types(folder_root):
     assert (clip.clip.intervals, clip.kind) == (((0.25, 0.5),), "rattle")
 
 
-def test_annotations_that_do_not_fit_are_told_and_left_out(folder_root):
+def test_annotations_with_problems_are_reported_and_ignored(folder_root):
     (folder_root / "annotations.csv").write_text("file,start,end\ne.wav,0,5\n")
     described = survey(folder_root)
     assert "out of range" in described.annotations_problem
@@ -196,20 +196,20 @@ def test_dcase_data_by_the_folder_of_all_machines_or_of_one(tmp_path, inside):
     ]
 
 
-def test_folders_that_are_no_data_set_are_refused(tmp_path, refused):
-    with refused(str(tmp_path), "none of the layouts"):
+def test_rejects_folders_without_a_layout(tmp_path, data_error):
+    with data_error(str(tmp_path), "none of the layouts"):
         survey(tmp_path)
-    with refused(str(tmp_path / "gone"), "not a folder"):
+    with data_error(str(tmp_path / "gone"), "not a folder"):
         survey(tmp_path / "gone")
-    with refused("planer layout"):
+    with data_error("planer layout"):
         survey(tmp_path, layout="planer")
-    with refused("DCASE layout"):
+    with data_error("DCASE layout"):
         survey(tmp_path, layout="dcase")
-    with refused("MIMII layout"):
+    with data_error("MIMII layout"):
         survey(tmp_path, layout="mimii")
-    with refused("--workers is 0"):
+    with data_error("workers is 0"):
         survey(tmp_path, workers=0)
-    with refused("--channel is -1"):
+    with data_error("channel is -1"):
         survey(tmp_path, channel=-1)
 
 

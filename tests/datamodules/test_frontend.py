@@ -43,7 +43,7 @@ def test_frames_per_second():
 
 
 @pytest.mark.parametrize("sample_rate", [8_000, 16_000, 19_999, 24_414, 44_100, 44_101, 48_000, 96_000])
-def test_another_sample_rate_gives_the_same_picture_of_a_tone(sample_rate):
+def test_another_sample_rate_gives_the_same_spectrogram_of_a_tone(sample_rate):
     frontend = LogMelFrontEnd(PLANER)
     pictures = [
         frontend(torch.sin(2 * torch.pi * 1_000 * torch.arange(10 * rate) / rate), rate)
@@ -57,8 +57,8 @@ def test_another_sample_rate_gives_the_same_picture_of_a_tone(sample_rate):
 
 
 @pytest.mark.parametrize("sample_rate", [1, 999, 1_000_001, 4_000_000_000])
-def test_absurd_sample_rate_is_refused_before_it_fills_the_memory(sample_rate, refused):
-    with refused(f"{sample_rate} Hz", "correct the header"):
+def test_rejects_absurd_sample_rates(sample_rate, data_error):
+    with data_error(f"{sample_rate} Hz", "correct the file's header"):
         LogMelFrontEnd(PLANER)(torch.zeros(20_000), sample_rate)
 
 
@@ -74,7 +74,7 @@ def test_bands_above_a_recordings_frequencies(sample_rate):
     text = frontend.upsampled([44_100, sample_rate, sample_rate])
     assert bool(text) == (empty > 0)
     if text:
-        assert all(part in text for part in ("2 of 3", f"upper {empty} of 80", f"sample_rate {sample_rate}"))
+        assert all(part in text for part in ("2 of 3", f"upper {empty} of 80", f"sample_rate={sample_rate}"))
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_bands_above_a_recordings_frequencies(sample_rate):
         ("f_max", 0.0),
     ],
 )
-def test_setting_out_of_range(option, value, refused):
-    with refused(f"--data.frontend.{option} is {value}"):
+def test_setting_out_of_range(option, value, data_error):
+    with data_error(f"frontend.{option} is {value}"):
         FrontEndSettings(**{option: value})
 
 
-def test_bands_that_hold_no_frequency_are_refused(refused):
-    with refused("--data.frontend.n_mels 400", "--data.frontend.window"):
+def test_rejects_bands_without_a_frequency(data_error):
+    with data_error("frontend.n_mels=400", "frontend.window"):
         LogMelFrontEnd(FrontEndSettings(n_mels=400))

@@ -1,4 +1,4 @@
-"""Damaged and hostile files: each is read, or refused in a line, and nothing that they say is run.
+"""Damaged and hostile files: each is read, or rejected in one line, and nothing in them is executed.
 
 ``pytest tests/datamodules/test_fuzzing.py --mutations 2000`` tries more of them than the suite does.
 """
@@ -21,7 +21,7 @@ from rich.progress import Progress
 from datamodules.annotations import annotate, frame_mask, read_annotations
 from datamodules.cache import SpectrogramCache
 from datamodules.description.measure import measure
-from datamodules.download.unpack import unpack
+from datamodules.download.install import unpack
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.layouts import UNNAMED_ANOMALY, Clip
@@ -85,7 +85,7 @@ def load_archive(path):
     inner = path.parent / "outer" / "inner"
     inner.mkdir(parents=True)
     with Progress(disable=True) as progress:
-        unpack(path, inner, max_bytes=4_000_000, max_files=10, progress=progress)
+        unpack(path, inner, progress)
     assert list(inner.parent.iterdir()) == [inner]
     assert sum(file.stat().st_size for file in inner.rglob("*") if file.is_file()) <= 4_000_000
     assert not any(file.is_symlink() for file in inner.rglob("*"))
@@ -104,7 +104,7 @@ LOADERS = {
 
 @pytest.fixture
 def outcome_of(tmp_path):
-    """What comes of a mutated file: "loaded", "refused", or what is wrong."""
+    """What comes of a mutated file: "loaded", "rejected", or what is wrong."""
 
     def load(kind, number):
         folder = tmp_path / str(number)
@@ -121,12 +121,12 @@ def outcome_of(tmp_path):
                 LOADERS[kind](path)
             outcome = "loaded"
         except DataError as error:
-            outcome = "refused" if _is_one_line(str(error), path) else f"message {str(error)[:1_000]!r}"
+            outcome = "rejected" if _is_one_line(str(error), path) else f"message {str(error)[:1_000]!r}"
         except BaseException as error:
             outcome = f"raised {type(error).__name__}: {error}"[:500]
         if warned:
             outcome = f"warned: {warned[0].message}"[:500]
-        if list(tmp_path.rglob("marker")):
+        if any(not found.is_relative_to(folder / "outer" / "inner") for found in tmp_path.rglob("marker")):
             outcome = "ran what the file says"
         shutil.rmtree(folder)
         return outcome
@@ -139,19 +139,19 @@ def _is_one_line(message, path):
 
 
 @pytest.mark.parametrize("kind", MUTATIONS)
-def test_mutated_files_are_loaded_or_refused_in_a_line(kind, outcome_of, pytestconfig, record_property):
+def test_mutated_files_are_loaded_or_rejected_in_one_line(kind, outcome_of, pytestconfig, record_property):
     count = pytestconfig.getoption("--mutations") // len(MUTATIONS)
     outcomes = dict(guarded(lambda number: outcome_of(kind, number), range(count), SECONDS))
     counts = Counter(outcomes.values())
     record_property("outcomes", dict(counts))
     assert len(outcomes) == count
-    assert {number: outcome for number, outcome in outcomes.items() if outcome not in ("loaded", "refused")} == {}
+    assert {number: outcome for number, outcome in outcomes.items() if outcome not in ("loaded", "rejected")} == {}
     # Neither would be the case if mutations were too mild or too wild to reach what lies behind the first check.
     assert counts["loaded"] >= 0.05 * count
-    assert kind == "npy" or counts["refused"] >= 0.3 * count
+    assert kind == "npy" or counts["rejected"] >= 0.3 * count
 
 
-def test_the_guard_tells_crashes_hangs_and_memory():
+def test_guard_reports_crashes_hangs_and_memory():
     def job(number):
         if number == 1:
             faulthandler.disable()  # pytest's, which would print the stack

@@ -1,4 +1,4 @@
-"""The simulated set on disk: layout, names, annotation file, reproducibility, refusals."""
+"""The simulated set on disk: layout, names, annotation file, reproducibility, errors."""
 
 import csv
 import hashlib
@@ -57,7 +57,7 @@ def test_folders_and_counts_are_those_asked_for(simulated):
     assert sum(n for folder, n in counts.items() if "anomalies" in folder) == SMALL["anomalies"]
 
 
-def test_clips_are_16_bit_mono_at_20_khz_and_sound(simulated):
+def test_clips_are_16_bit_mono_at_20_khz(simulated):
     for path in simulated.rglob("*.wav"):
         info = soundfile.info(path)
         assert (info.samplerate, info.channels, info.subtype) == (20_000, 1, "PCM_16")
@@ -140,30 +140,30 @@ def test_clips_of_other_places_and_seeds_are_independent():
         ("duration", 4.5),
     ],
 )
-def test_options_out_of_range_are_refused(refused, tmp_path, option, value):
-    with refused(f"--{option}", str(value)):
+def test_rejects_options_out_of_range(data_error, tmp_path, option, value):
+    with data_error(f"{option} is", str(value)):
         simulate(tmp_path / "set", **{**SMALL, option: value})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_files_is_left_alone(refused, tmp_path):
+def test_rejects_an_output_folder_with_files(data_error, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine.txt").write_text("mine")
-    with refused(str(tmp_path / "set"), "empty"):
+    with data_error(str(tmp_path / "set"), "empty"):
         simulate(tmp_path / "set", **SMALL)
     assert [path.name for path in tmp_path.rglob("*")] == ["set", "mine.txt"]
 
 
-def test_an_empty_folder_is_filled(tmp_path):
+def test_empty_output_folder_is_used(tmp_path):
     (tmp_path / "set").mkdir()
     simulate(tmp_path / "set", **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert len(list((tmp_path / "set").rglob("*.wav"))) == 23
 
 
-def test_a_place_that_cannot_be_written_is_refused(refused, tmp_path):
+def test_rejects_an_unwritable_output(data_error, tmp_path):
     (tmp_path / "file").write_text("")
-    with refused(str(tmp_path / "file" / "set"), "cannot be written"):
+    with data_error(str(tmp_path / "file" / "set"), "cannot be written"):
         simulate(tmp_path / "file" / "set", **SMALL)
 
 

@@ -47,7 +47,7 @@ def samples(path):
     return soundfile.read(path, dtype="int16")[0]
 
 
-def test_minutes_of_a_long_recording_count_on_over_midnight(record, out):
+def test_minutes_of_a_long_recording_continue_past_midnight(record, out):
     source = record("MPD_19-12-04_2358_00906.wav", 125)
     summary = slice_recordings([source], out)
     names = [f"MPD_19-12-04_2358_00906_{part}.wav" for part in range(1, 7)]
@@ -72,10 +72,10 @@ def test_manifest_says_where_a_clip_is_from_with_checksums(record, out):
         assert row["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
-def test_folders_are_kept_and_names_without_a_time_are_counted_after(record, out):
+def test_folders_are_kept_and_names_without_a_time_become_prefixes(record, out):
     record("2x3/MPD_19-12-04_0848_00006.flac", 10)
     record("own/press 3.wav", 70)
-    record("own/MPD_19-13-04_0848_00006.wav", 10)  # there is no thirteenth month
+    record("own/MPD_19-13-04_0848_00006.wav", 10)  # month 13 does not exist
     slice_recordings([record("own/press 3.wav", 70).parents[1]], out)
     assert files(out) == [
         "2x3/MPD_19-12-04_0848_00006_1.wav",
@@ -135,17 +135,17 @@ def test_channels_are_averaged_across_blocks(tmp_path, out):
     assert np.abs(error).max() <= 0.5
 
 
-def test_one_channel_is_cut(tmp_path, out, refused):
+def test_one_channel_is_cut(tmp_path, out, data_error):
     values = np.arange(3000, dtype=np.int16).reshape(1000, 3)
     soundfile.write(tmp_path / "a.wav", values, RATE)
     slice_recordings([tmp_path / "a.wav"], out, channel=2)
     assert samples(out / "a_00001_1.wav").tolist() == values[:, 2].tolist()
     assert [row["channel"] for row in manifest(out)] == ["2"]
-    with refused("manifest.csv", "a.wav from --channel 2, not mix"):
+    with data_error("manifest.csv", "a.wav from channel=2, not mix"):
         slice_recordings([tmp_path / "a.wav"], out)
-    with refused("a.wav has 3 channels", "channel 3 does not exist"):
+    with data_error("a.wav has 3 channels", "channel=3 does not exist"):
         slice_recordings([tmp_path / "a.wav"], tmp_path / "other", channel=3)
-    with refused("--channel is -1"):
+    with data_error("channel is -1"):
         slice_recordings([tmp_path / "a.wav"], tmp_path / "other", channel=-1)
     assert not (tmp_path / "other").exists()
 
@@ -157,7 +157,7 @@ def test_levels_of_what_was_mixed_are_known(tmp_path, out):
     assert summary.mixed[tmp_path / "a.wav"].mix_loss_db == pytest.approx(20 * np.log10(4), abs=0.05)
 
 
-def test_manifest_of_an_older_version_goes_on(record, out):
+def test_manifest_of_an_older_version_is_continued(record, out):
     first, second = record("a.wav", 20), record("b.wav", 10)
     slice_recordings([first], out)
     lines = (out / "manifest.csv").read_text().splitlines()
@@ -205,7 +205,7 @@ def test_second_run_adds_recordings_and_writes_nothing_twice(record, out):
 
 
 @pytest.mark.parametrize("cut_at", ["line", "row", "number"])
-def test_interrupted_append_is_made_good(record, out, cut_at):
+def test_interrupted_append_is_repaired(record, out, cut_at):
     sources = [record("a.wav", 30), record("b.wav", 30)]
     slice_recordings(sources, out)
     whole = (out / "manifest.csv").read_text()
@@ -219,7 +219,7 @@ def test_interrupted_append_is_made_good(record, out, cut_at):
     assert files(out) == [*(f"{name}_00001_{part}.wav" for name in "ab" for part in (1, 2, 3)), "manifest.csv"]
 
 
-def test_lost_clip_is_cut_again(record, out):
+def test_missing_clip_is_cut_again(record, out):
     source = record("a.wav", 30)
     slice_recordings([source], out)
     before = (out / "manifest.csv").read_text()
@@ -254,63 +254,63 @@ def not_a_number(path):
         ("b.wav", Path.unlink, "does not exist"),
     ],
 )
-def test_damaged_recording_leaves_nothing(record, out, refused, name, damage, message):
+def test_damaged_recording_leaves_nothing(record, out, data_error, name, damage, message):
     source = record(name, 15, rate=2000)  # several FLAC frames, of which the last is in no clip
     damage(source)
-    with refused(str(source), message):
+    with data_error(str(source), message):
         slice_recordings([source], out)
     assert not out.exists()
 
 
-def test_recordings_before_a_damaged_one_stay(record, out, refused):
+def test_recordings_before_a_damaged_one_stay(record, out, data_error):
     good, bad = record("a.wav", 10), record("b.flac", 15)
     damaged_flac(bad)
-    with refused(str(bad)):
+    with data_error(str(bad)):
         slice_recordings([good, bad], out)
     assert files(out) == ["a_00001_1.wav", "manifest.csv"]
 
 
-def test_two_recordings_of_one_minute_are_refused(record, out, refused):
+def test_rejects_two_recordings_of_one_minute(record, out, data_error):
     sources = [record("MPD_19-12-04_0848_00006.wav", 70), record("MPD_19-12-04_0849_00007.wav", 10)]
-    with refused(str(sources[0]), str(sources[1]), "MPD_19-12-04_0849_00007_1.wav"):
+    with data_error(str(sources[0]), str(sources[1]), "MPD_19-12-04_0849_00007_1.wav"):
         slice_recordings(sources, out)
     assert not out.exists()
     slice_recordings([record("MPD_19-12-04_0848_00006.wav", 69.9), sources[1]], out)
     assert len(manifest(out)) == 7
 
 
-def test_nothing_is_overwritten(record, out, refused):
+def test_nothing_is_overwritten(record, out, data_error):
     source = record("a.wav", 20)
     out.mkdir()
     (out / "a_00001_2.wav").write_text("somebody's own")
-    with refused(str(out / "a_00001_2.wav"), "there already"):
+    with data_error(str(out / "a_00001_2.wav"), "already exists"):
         slice_recordings([source], out)
     assert files(out) == ["a_00001_2.wav"]
 
 
-def test_another_recording_of_the_same_name_is_refused(record, out, refused):
+def test_rejects_another_recording_of_the_same_name(record, out, data_error):
     slice_recordings([record("a.wav", 20)], out)
     other = record("other/a.wav", 20)
     soundfile.write(other, np.zeros(2000), RATE)
-    with refused("manifest.csv", str(other), "another --output"):
+    with data_error("manifest.csv", str(other), "another output"):
         slice_recordings([other], out)
-    with refused("manifest.csv", "from a.wav, not a.flac"):
+    with data_error("manifest.csv", "from a.wav, not a.flac"):
         slice_recordings([record("a.flac", 20)], out)
-    with refused("manifest.csv", "--seconds or --format"):
+    with data_error("manifest.csv", "another length or format"):
         slice_recordings([record("a.wav", 20)], out, clip_seconds=20)
 
 
-def test_options_out_of_range(record, out, refused):
+def test_options_out_of_range(record, out, data_error):
     source = record("a.wav", 20, subtype="FLOAT")
-    with refused("--seconds is 7"):
+    with data_error("clips of 7 s"):
         slice_recordings([source], out, clip_seconds=7)
-    with refused("--format is mp3"):
+    with data_error("'mp3' is not a format of clips"):
         slice_recordings([source], out, audio_format="mp3")
-    with refused(str(source), "FLOAT", "--format flac"):
+    with data_error(str(source), "FLOAT", "flac cannot hold"):
         slice_recordings([source], out, audio_format="flac")
-    with refused("--output", "lies inside"):
+    with data_error("the output", "is inside"):
         slice_recordings([source.parent], source.parent / "clips")
-    with refused(str(out), "holds no recordings"):
+    with data_error(str(out), "holds no recordings"):
         out.mkdir()
         slice_recordings([out], source.parent / "clips")
 
@@ -318,39 +318,39 @@ def test_options_out_of_range(record, out, refused):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda saved: b"\xef\xbb\xbf" + saved, "not a manifest as slicing writes it"),
-        (lambda saved: saved.replace(b",", b";"), "not a manifest as slicing writes it"),
+        (lambda saved: b"\xef\xbb\xbf" + saved, "was not written by slicing"),
+        (lambda saved: saved.replace(b",", b";"), "was not written by slicing"),
         (lambda saved: saved.decode().encode("utf-16"), "cannot be read"),
         (lambda saved: saved.replace(b"a_0", b"\xe4_0"), "cannot be read"),
         (lambda saved: saved + b'"' + b"x" * 200_000, "cannot be read"),
     ],
 )
-def test_manifest_that_a_spreadsheet_saved_is_not_appended_to(record, tmp_path, refused, change, complaint):
+def test_manifest_that_a_spreadsheet_saved_is_not_appended_to(record, tmp_path, data_error, change, complaint):
     output = tmp_path / "clips"
     slice_recordings([record("a.wav", 10)], output)
     manifest = output / "manifest.csv"
     manifest.write_bytes(changed := change(manifest.read_bytes()))
-    with refused("manifest.csv", complaint, "another --output"):
+    with data_error("manifest.csv", complaint, "another output"):
         slice_recordings([record("b.wav", 10)], output)
     assert manifest.read_bytes() == changed
 
 
-def test_other_csv_and_unwritable_folder_are_refused(record, tmp_path, refused):
+def test_rejects_another_csv_and_an_unwritable_folder(record, tmp_path, data_error):
     source = record("a.wav", 10)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "manifest.csv").write_text("file,start,end\n")
-    with refused("manifest.csv", "not a manifest as slicing writes it"):
+    with data_error("manifest.csv", "was not written by slicing"):
         slice_recordings([source], tmp_path / "taken")
     (tmp_path / "file").write_text("")
-    with refused(f"--output {tmp_path / 'file'} cannot be written"):
+    with data_error(f"{tmp_path / 'file'} cannot be written"):
         slice_recordings([source], tmp_path / "file")
 
 
-def test_other_names_for_what_is_sliced_already_are_rejected(tmp_path, record, refused):
+def test_other_names_for_what_is_sliced_already_are_rejected(tmp_path, record, data_error):
     source = record("a.wav", 10)
     slice_recordings([source], tmp_path / "clips")
     before = sorted((tmp_path / "clips").iterdir())
-    with refused("manifest.csv", "under other names, as from another --start"):
+    with data_error("manifest.csv", "under other names, for example from another start"):
         slice_recordings([source], tmp_path / "clips", start=datetime(2020, 1, 1, 10))
     assert sorted((tmp_path / "clips").iterdir()) == before
 
@@ -364,9 +364,9 @@ def test_recordings_follow_one_another_by_their_numbers(tmp_path, record):
     assert times == {"rec1.wav": "1000", "rec2.wav": "1001", "rec10.wav": "1002"}
 
 
-def test_recordings_that_give_no_clip_are_rejected(record, out):
+def test_rejects_recordings_without_a_clip(record, out):
     sources = [record("short.wav", 4.5), record("shorter.wav", 3)]
-    with pytest.raises(DataError, match=r"as long as a clip of --seconds 10; the longest has 4\.50 s"):
+    with pytest.raises(DataError, match=r"as long as a clip of 10 s; the longest has 4\.50 s"):
         slice_recordings(sources, out)
     assert not out.exists()
     assert slice_recordings(sources, out, clip_seconds=4).written == 1

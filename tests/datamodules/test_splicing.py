@@ -14,9 +14,8 @@ from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip
 from datamodules.provenance import PROVENANCE_FILE, read_provenance
 from datamodules.splicing import splice
-from datamodules.splicing.choice import choose_anomalies
-from datamodules.splicing.deviation import FrameDeviation
-from datamodules.splicing.recordings import read_recordings
+from datamodules.splicing.choice import choose_anomalies, read_recordings
+from datamodules.splicing.sound import FrameDeviation
 
 RATE = 16_000
 SECONDS = 6
@@ -66,7 +65,7 @@ def samples(path):
     return soundfile.read(path, dtype="int16")[0]
 
 
-def test_a_host_is_left_alone_outside_its_intervals_and_replaced_inside(fan, made):
+def test_host_changes_only_inside_its_intervals(fan, made):
     for row in rows(made / "manifest.csv"):
         host, donor = samples(fan / row["host"]), samples(fan / row["donor"])
         clip = samples(made / row["set"] / "test/anomaly" / row["set"] / row["file"])
@@ -84,7 +83,7 @@ def test_a_host_is_left_alone_outside_its_intervals_and_replaced_inside(fan, mad
         assert int(row["sample_rate"]) == RATE
 
 
-def test_what_is_cut_from_an_anomalous_clip_is_what_deviates_most(made):
+def test_pieces_are_the_most_deviating_stretches(made):
     spliced = [row for row in rows(made / "manifest.csv") if row["set"] == "spliced"]
     for row in spliced:
         assert "anomaly" in row["donor"]
@@ -123,7 +122,7 @@ def test_the_control_has_normal_pieces_at_the_same_intervals(made):
 
 
 @pytest.mark.parametrize("kind", ["spliced", "control"])
-def test_a_data_module_reads_the_set_with_its_annotations_and_its_mark(fan, made, tmp_path, kind):
+def test_data_module_reads_annotations_and_provenance_of_a_spliced_set(fan, made, tmp_path, kind):
     data = AudioFolderDataModule(
         str(made / kind),
         n_frames=240,
@@ -169,21 +168,21 @@ def test_an_audio_folder_can_be_spliced(tmp_path):
     assert {row["donor"].split("/")[1] for row in rows(root / "manifest.csv") if row["set"] == "spliced"} == {"anomaly"}
 
 
-def test_mistakes_are_told_in_one_line_and_nothing_is_left(fan, tmp_path, refused):
+def test_errors_are_one_line_and_leave_no_files(fan, tmp_path, data_error):
     out = str(tmp_path / "out")
-    with refused("audio folder layout", "--machine"):
+    with data_error("audio folder layout", "name a machine"):
         splice(str(fan), out)
-    with refused("--machine pump", "fan"):
+    with data_error("machine=pump", "fan"):
         splice(str(fan), out, machine="pump")
-    with refused("--section id_07"):
+    with data_error("section=id_07"):
         splice(str(fan), out, machine="fan", section="id_07")
-    with refused("--clips 25", "there are 8"):
+    with data_error("clips=25", "there are 8"):
         splice(str(fan), out, machine="fan")
-    with refused("--clips is 0"):
+    with data_error("clips is 0"):
         splice(str(fan), out, machine="fan", clips=0)
-    with refused("--fade is 2", "seconds"):
+    with data_error("fade is 2", "seconds"):
         splice(str(fan), out, machine="fan", fade=2)
-    with refused("already exists", "new or empty folder"):
+    with data_error("already exists", "new or empty folder"):
         splice(str(fan), str(fan), machine="fan", clips=2)
     assert list(tmp_path.iterdir()) == []
 
@@ -196,25 +195,25 @@ def copy(fan, root, changed):
     return str(root)
 
 
-def test_clips_that_do_not_fit_are_named(fan, tmp_path, refused):
+def test_rejects_clips_that_cannot_be_spliced(fan, tmp_path, data_error):
     anomalies = [f"anomaly_id_00_{i:08}" for i in range(3)]
     quiet = copy(fan, tmp_path / "quiet", {name: (noise(i + 300), RATE) for i, name in enumerate(anomalies)})
-    with refused("--clips 2", "of 3 anomalous clips 0 have any", "none deviates enough"):
+    with data_error("clips=2", "0 of 3 have any", "none deviates enough"):
         splice(quiet, str(tmp_path / "out"), machine="fan", clips=2)
     rates = copy(fan, tmp_path / "rates", {anomalies[1]: (noise(1, rate=8000), 8000)})
-    with refused(f"{anomalies[1]}.wav", "8000 Hz", "16000 Hz"):
+    with data_error(f"{anomalies[1]}.wav", "8000 Hz", "16000 Hz"):
         splice(rates, str(tmp_path / "out"), machine="fan", clips=2)
     short = copy(fan, tmp_path / "short", {anomalies[1]: (noise(1, seconds=3.9), RATE)})
-    with refused("less than 4 s"):
+    with data_error("less than 4 s"):
         splice(short, str(tmp_path / "out"), machine="fan", clips=2)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_mark_is_not_passed_over(made, tmp_path, refused):
+def test_rejects_damaged_provenance(made, tmp_path, data_error):
     stored = json.loads((made / "spliced" / PROVENANCE_FILE).read_text())
     assert stored["settings"] == {"machine": "fan", "section": None, "clips": 2, "fade": 0.04, "seed": 0}
     assert read_provenance(tmp_path) is None
     for text in ("{", "[]", '{"constructed": "by splicing"}'):
         (tmp_path / PROVENANCE_FILE).write_text(text)
-        with refused(PROVENANCE_FILE, "cannot be read"):
+        with data_error(PROVENANCE_FILE, "cannot be read"):
             read_provenance(tmp_path)

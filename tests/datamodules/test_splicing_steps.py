@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from datamodules.frontend import LogMelFrontEnd
-from datamodules.splicing.background import FRONT_END, background, equalise, matching_gain
-from datamodules.splicing.deviation import FrameDeviation, most_deviating
-from datamodules.splicing.joins import insert
-from datamodules.splicing.plan import draw_intervals, draw_pools, pair
+from datamodules.splicing.choice import draw_intervals, draw_pools, pair
+from datamodules.splicing.sound import (
+    FRONT_END,
+    FrameDeviation,
+    background,
+    equalise,
+    insert,
+    matching_gain,
+    most_deviating,
+)
 
 RATE = 16_000
 
@@ -27,7 +33,7 @@ def test_there_is_no_fade_where_there_is_no_join():
     np.testing.assert_array_equal(insert(np.zeros(4), np.ones(4), start=0, fade=2), 1)
 
 
-def test_a_band_is_amplified_by_its_gain_and_the_others_are_not():
+def test_equalise_amplifies_only_the_bands_with_gain():
     time = np.arange(RATE) / RATE
     low, high = np.sin(2 * np.pi * 500 * time), np.sin(2 * np.pi * 4000 * time)
     centres = LogMelFrontEnd(FRONT_END).mel.mel_scale.fb.argmax(0) * RATE / 1024
@@ -83,7 +89,7 @@ def test_every_second_is_as_likely_to_be_inside_a_piece(seconds):
     np.testing.assert_allclose(share, share.mean(), atol=4.5 * 0.5 / np.sqrt(800))
 
 
-def test_no_normal_clip_serves_twice(refused):
+def test_pools_of_normal_clips_are_disjoint(data_error):
     pools = draw_pools(range(11), 2, np.random.default_rng(0))
     assert [len(pool) for pool in (pools.normal, pools.hosts, pools.control_hosts, pools.control_donors)] == [
         4,
@@ -93,11 +99,11 @@ def test_no_normal_clip_serves_twice(refused):
     ]
     dealt = [*pools.normal, *pools.hosts, *pools.control_hosts, *pools.control_donors]
     assert sorted(dealt) == list(range(11))
-    with refused("--clips 3", "12 normal test clips", "there are 11", "2 at most"):
+    with data_error("clips=3", "12 normal test clips", "there are 11", "at most 2"):
         draw_pools(range(11), 3, np.random.default_rng(0))
 
 
-def test_donors_are_dealt_out_so_that_all_hosts_together_fare_best():
+def test_donors_minimise_the_sum_of_distances():
     distance = np.float32([[1, 2, 9], [1, 5, 9]])
     assert pair(distance, np.ones((2, 3), dtype=bool)) == [1, 0]
     assert pair(distance, np.array([[True, True, True], [False, True, False]])) == [0, 1]

@@ -43,12 +43,12 @@ def test_draw_is_random_not_the_first_ones(clips):
     assert max(clips.index(clip) for clip in held_out) > 150
 
 
-def test_one_training_clip_cannot_be_split(clips, refused):
-    with refused("--data.val_fraction 0.1", "1 in all"):
+def test_one_training_clip_cannot_be_split(clips, data_error):
+    with data_error("val_fraction=0.1", "1 in all"):
         hold_out(clips[:1], 0.1, seed=0)
 
 
-def test_every_kind_keeps_its_share(clips):
+def test_every_stratum_keeps_its_share(clips):
     staying, held_out = hold_out_stratified(clips, 0.1, seed=0)
     assert kinds(held_out) == {("", False): 20, ("stuck", False): 4, ("stuck", True): 2, ("broken", True): 1}
     assert kinds(staying) + kinds(held_out) == kinds(clips)
@@ -61,7 +61,7 @@ def test_large_share_leaves_one_of_each_kind(clips):
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_both_parts_need_both_labels(clips, refused, label):
+def test_both_parts_need_both_labels(clips, data_error, label):
     one_kind = [clip for clip in clips if clip.label == label]
-    with refused("--data.labelled_validation 0.5"):
+    with data_error("labelled_validation=0.5"):
         hold_out_stratified(one_kind, 0.5, seed=0)

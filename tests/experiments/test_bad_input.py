@@ -61,9 +61,9 @@ def one_training_clip(root):
 
 
 def test_missing_and_empty_roots(fit, tmp_path):
-    fit(tmp_path / "nowhere", r"--data\.root .*nowhere .*not a folder")
+    fit(tmp_path / "nowhere", r"nowhere .*not a folder")
     (tmp_path / "planer_empty").mkdir()
-    fit(tmp_path / "planer_empty", r"looked for training/, evaluation/normal/, evaluation/anomalies/")
+    fit(tmp_path / "planer_empty", r"expected training/, evaluation/normal/, evaluation/anomalies/")
 
 
 def test_folder_without_clips(fit, planer_copy):
@@ -111,7 +111,7 @@ def test_pickle_is_not_executed(fit, planer_copy, tmp_path):
 def test_short_clips(fit, planer_copy):
     clip = one_training_clip(planer_copy)
     soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(100_000), 20_000)
-    fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*--data\.n_frames 201")
+    fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*n_frames=201")
     soundfile.write(clip, np.zeros(100), 20_000)
     fit(planer_copy, re.escape(clip.name))
 
@@ -145,7 +145,7 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         (["--data", "Planer"], "--data Planer does not exist; choose one of PlanerDataModule, DCASEDataModule"),
         (["--fscore.percentiles", "[101]"], "101"),
         (["--trainer.max_epoch", "1"], "max_epoch"),
-        (["--data.annotations", "nowhere.csv"], r"--data\.annotations nowhere\.csv is not a file"),
+        (["--data.annotations", "nowhere.csv"], r"annotations=nowhere\.csv is not a file"),
         (["--init_from", "nowhere.ckpt"], r"--init_from 'nowhere\.ckpt' does not exist; name"),
         (["--init_from", ""], "--init_from '' does not exist; name a checkpoint"),
         (
@@ -167,13 +167,10 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         *((["--model." + name, "-1"], rf"{name}=-1(\.0)? is not valid; it must be ") for name in MODEL_NUMBERS),
         (["--model.learning_rate", "0"], r"learning_rate=0\.0 is not valid; it must be above 0"),
         (["--model.restart_epochs", "0"], "restart_epochs=0 is not valid; it must be at least 1"),
-        (["--data.batch_size", "1" + 20 * "0"], r"--data\.batch_size is 10*; it must be from 1 to"),
-        (["--data.num_workers", "5000"], r"--data\.num_workers is 5000; it must be from 0 to 256"),
-        (["--data.reference_level", "1e38"], r"--data\.reference_level is 1e\+38; it must be from -200 to 200 dB"),
-        *(
-            ([f"--data.{name}", ""], rf"--data\.{name} is empty")
-            for name in ("annotations", "cache_dir", "predict_path")
-        ),
+        (["--data.batch_size", "1" + 20 * "0"], r"batch_size is 10*; it must be from 1 to"),
+        (["--data.num_workers", "5000"], r"num_workers is 5000; it must be from 0 to 256"),
+        (["--data.reference_level", "1e38"], r"reference_level is 1e\+38; it must be from -200 to 200 dB"),
+        *(([f"--data.{name}", ""], rf"{name} is empty") for name in ("annotations", "cache_dir", "predict_path")),
         (["--trainer.accumulate_grad_batches", "0"], "--trainer.accumulate_grad_batches is 0; it must be at least 1"),
         (["--trainer.check_val_every_n_epoch", "0"], "--trainer.check_val_every_n_epoch is 0; it must be at least 1"),
         (["--trainer.val_check_interval", "0"], "--trainer.val_check_interval is 0; it must be above 0"),
@@ -295,7 +292,7 @@ def test_incomplete_run(rejects, fitted_run, tmp_path):
 def test_rejected_stage_keeps_earlier_results(rejects, fitted_run):
     rejects(["test", "--run", fitted_run, "--faithfulness.shifts", "80"], "shifts: 80 of 80 frames can't be drawn")
     rejects(["test", "--run", fitted_run, "--ckpt_path", ""], "--ckpt_path is empty")
-    rejects(["predict", "--run", fitted_run, "--data.predict_path", ""], r"--data\.predict_path is empty")
+    rejects(["predict", "--run", fitted_run, "--data.predict_path", ""], r"predict_path is empty")
     message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
     rejects(["test", "--run", fitted_run, "--model", "Autoencoder"], message)
 
@@ -330,12 +327,12 @@ def test_limits_that_leave_nothing_to_do(rejects, fitted_run, simulated, limit):
 
 def test_recordings_longer_than_a_clip(rejects, fitted_run, simulated):
     path = simulated / "evaluation" / "normal"
-    message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; cut them .*data slice, or .*crop true"
+    message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; slice them .*, or .*crop=true"
     rejects(["predict", "--run", fitted_run, "--data.predict_path", path], message)
 
 
 def test_prediction_without_recordings(rejects, fitted_run, tmp_path):
-    rejects(["predict", "--run", fitted_run], r"--data\.predict_path")
+    rejects(["predict", "--run", fitted_run], "predict needs predict_path")
     rejects(["predict", "--run", fitted_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
 
 
@@ -348,7 +345,7 @@ def test_unknown_command_and_missing_options(rejects):
 
 def test_invalid_folders(rejects, simulated, tmp_path):
     rejects(["simulate", simulated], "planer")
-    rejects(["simulate", tmp_path / "new", "--train", "-1"], "--train")
+    rejects(["simulate", tmp_path / "new", "--train", "-1"], "train is -1")
     rejects(["report", tmp_path / "nowhere"], "nowhere")
     for command in (["report", ""], ["simulate", ""], ["data", "describe", ""], ["study", ""]):
         rejects(command, "[A-Z]+ is empty; give a name")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import datamodules.base
-from datamodules.shuffle import EpochShuffle
+from datamodules.batch import EpochShuffle
 from experiments.cli.main import main
 
 # Cheap, but with everything that draws random numbers, pads or gathers.

@@ -24,12 +24,12 @@ def run(capsys):
         ([], "choose one of planer, annotations, dcase2020, dcase2022"),
         (["imagenet"], "choose one of planer"),
         (["dcase2020"], "machine"),
-        (["dcase2020", "--machine", "gearbox"], "--machine gearbox is not in DCASE 2020 Task 2; choose one of fan"),
+        (["dcase2020", "--machine", "gearbox"], "machine=gearbox is not in DCASE 2020 Task 2; choose one of fan"),
         (["planer", "--machine", "fan"], "--machine"),
-        (["planer", "{}/set", "--archive", "{}/gone.zip"], "--archive {}/gone.zip is not a file"),
+        (["planer", "{}/set", "--archive", "{}/gone.zip"], "archive={}/gone.zip is not a file"),
         (["planer", "{}/set", "--annotations", "{}/gone.csv"], "{}/gone.csv cannot be read"),
-        (["planer", "{}/set", "--mirror", "data.zip"], "--mirror data.zip is no address"),
-        (["annotations", "{}/set", "--mirror", "gopher://host"], "--mirror gopher://host is no address"),
+        (["planer", "{}/set", "--mirror", "data.zip"], "mirror=data.zip is not a valid address"),
+        (["annotations", "{}/set", "--mirror", "gopher://host"], "mirror=gopher://host is not a valid address"),
     ],
 )
 def test_rejects_invalid_arguments(tmp_path, run, arguments, message):

@@ -52,14 +52,14 @@ def test_slices_and_resumes(status, tmp_path, recording):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--seconds", "7"], "--seconds is 7"),
-        (["--seconds", "30"], "no recording is as long as a clip of --seconds 30; the longest has 25.00 s"),
+        (["--seconds", "7"], "clips of 7 s do not divide a minute"),
+        (["--seconds", "30"], "no recording is as long as a clip of 30 s; the longest has 25.00 s"),
         (["--start", "noon"], "--start noon is not a valid time"),
         (["--start", "2019-12-04 08:48:30"], "--start 2019-12-04 08:48:30 is not a whole minute"),
         (["--start", "2019-12-04T08:48+01:00"], "without time zone"),
         (["--start", "9999-12-31 23:59"], "of the years 1969 to 2068"),
         (["--format", "mp3"], '"format"'),
-        (["--output", "press.wav/clips"], "--output press.wav/clips cannot be written"),
+        (["--output", "press.wav/clips"], "press.wav/clips cannot be written"),
     ],
 )
 def test_rejects_invalid_options_of_slice(status, tmp_path, recording, monkeypatch, options, message):
@@ -80,18 +80,18 @@ def test_slicing_warns_of_unreadable_files_and_cancelled_channels(status, tmp_pa
     code, _, error = status("data", "slice", folder, "--output", tmp_path / "clips")
     assert code == 0
     assert [line for line in error if line] == [
-        f"warning: left out 1 file that cannot be read (1 .m4a), as {folder / 'b.m4a'}; convert recordings to WAV or "
-        "FLAC",
+        f"warning: left out 1 file that cannot be read (1 .m4a), such as {folder / 'b.m4a'}; convert recordings to WAV "
+        "or FLAC",
         f"warning: channels cancel each other or average away in 1 of 1 recordings: in {folder / 'a.wav'} the mix of 2 "
-        "channels is silent; --channel 0, in training as in later stages, takes the loudest channel there alone (there "
-        "are 0 to 1)",
+        "channels is silent; channel=0, in training and all later stages, takes only the loudest channel (there are 0 "
+        "to 1)",
     ]
     code, _, error = status("data", "slice", folder, "--output", tmp_path / "left", "--channel", "0")
     assert (code, len([line for line in error if line])) == (0, 1)
     assert soundfile.read(tmp_path / "left/a_00001_1.wav", dtype="int16")[0].tolist() == tone.tolist()
     code, _, error = status("data", "slice", folder, "--output", tmp_path / "third", "--channel", "2")
     assert (code, len(error)) == (2, 1)
-    assert "2 channels, so --channel 2 does not exist; choose 0 to 1, or mix" in error[0]
+    assert "2 channels, so channel=2 does not exist; choose 0 to 1, or mix" in error[0]
 
 
 def test_evaluation_data_can_be_predicted_but_not_tested(status, tmp_path):
@@ -112,11 +112,11 @@ def test_evaluation_data_can_be_predicted_but_not_tested(status, tmp_path):
     code, _, error = status("test", *run)
     assert (code, len(error)) == (2, 1)
     assert "1 of 1 test clips have no label in their names" in error[0]
-    assert f"predict and --data.predict_path {tmp_path / 'data/fan/test'}" in error[0]
+    assert f"predict and predict_path={tmp_path / 'data/fan/test'}" in error[0]
     assert status("predict", *run, "--data.predict_path", tmp_path / "data/fan/test")[0] == 0
     code, _, error = status("fit", "--run", tmp_path / "other", *options, "--data.channel", "1")
     assert (code, len(error)) == (2, 1)
-    assert "1 channel, so --data.channel 1 does not exist" in error[0]
+    assert "1 channel, so channel=1 does not exist" in error[0]
 
 
 def test_own_warnings_are_one_line(monkeypatch):

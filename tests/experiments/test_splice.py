@@ -103,5 +103,5 @@ def test_recordings_as_they_are_carry_no_mark(ae_and_mae):
 def test_a_mistake_is_told_in_a_line(spliced, tmp_path, capsys):
     assert main(["splice", str(spliced / "spliced"), str(tmp_path / "out"), "--clips", "1"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("faithful-aad splice: error: --clips 1 takes 4 normal test clips")
+    assert line.startswith("faithful-aad splice: error: clips=1 needs 4 normal test clips")
     assert list(tmp_path.iterdir()) == []

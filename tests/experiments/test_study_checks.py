@@ -63,7 +63,7 @@ def rejects(tmp_path, capsys):
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
-        ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
+        ("fit: {data.root: nope}", "variants.MAE, fit --data.root=nope: nope is not a folder"),
         (
             "fit: {model.learning_rate: -1}",
             "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid; it must",
@@ -74,7 +74,7 @@ def rejects(tmp_path, capsys):
             "variants.MAE, test --faithfulness.shifts=80: shifts: 80 of 80 frames can't",
         ),
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
-        ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit: --data.root nope is"),
+        ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit --data.root=nope: nope is"),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
         ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model svm does not exist; choose"),
     ],
@@ -84,7 +84,9 @@ def test_rejects_options_of_any_step(rejects, options, message):
 
 
 def test_rejects_invalid_configurations_and_overrides(rejects, tmp_path):
-    assert rejects("", "--", "--data.batch_size=0").startswith("variants.MAE, fit: --data.batch_size is 0;")
+    assert rejects("", "--", "--data.batch_size=0").startswith(
+        "variants.MAE, fit --data.batch_size=0: batch_size is 0;"
+    )
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
     message = rejects("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")

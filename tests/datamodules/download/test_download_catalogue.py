@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from datamodules.dcase import DCASEDataModule
+from datamodules.data_modules import DCASEDataModule
 from datamodules.download.catalogue import ANNOTATIONS, dcase_2020, dcase_2022
 from datamodules.download.install import install_file
 
@@ -24,7 +24,7 @@ def test_dcase(tmp_path, data_set, clip, make_zip, published, server, installs, 
     installed = installs(known)
     assert installed.counts == (3, 3, 0)
     other = replace(known, folder="fan", parts=("fan/train", "fan/test"))
-    with pytest.raises(ValueError, match="it has not the folders fan/train/, fan/test/"):
+    with pytest.raises(ValueError, match="it does not contain the folders fan/train/, fan/test/"):
         installs(other)
     assert installs(known).checked is None
     datamodule = DCASEDataModule(str(tmp_path / "data/set"), "slider", n_frames=4, cache_dir=str(tmp_path / "cache"))
@@ -32,18 +32,18 @@ def test_dcase(tmp_path, data_set, clip, make_zip, published, server, installs, 
     assert len(datamodule.train_clips) + len(datamodule.val_clips) == 3
 
 
-def test_unknown_machine(refused):
-    with refused("--machine teapot", "fan, pump, slider"):
+def test_unknown_machine(data_error):
+    with data_error("machine=teapot", "fan, pump, slider"):
         dcase_2020("teapot")
-    with refused("--machine pump", "bearing, fan"):
+    with data_error("machine=pump", "bearing, fan"):
         dcase_2022("pump")
 
 
-def test_catalogue_knows_the_annotations(shared, tmp_path, progress, refused):
+def test_catalogue_knows_the_annotations(shared, tmp_path, progress, data_error):
     (tmp_path / "annotations.csv").write_bytes((shared / "planer/annotations.csv").read_bytes())
     assert install_file(ANNOTATIONS, tmp_path, progress).checked is None
     (tmp_path / "annotations.csv").write_text("mine")
-    with refused("annotations.csv", "remove it"):
+    with data_error("annotations.csv", "remove it"):
         install_file(ANNOTATIONS, tmp_path, progress)
 
 

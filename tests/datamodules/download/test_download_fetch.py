@@ -1,4 +1,4 @@
-"""Fetching from a real server that breaks off, lies, stalls and refuses: the file, whole, or one line and no file."""
+"""Downloads from a real server that breaks off, lies, stalls and fails: a whole file, or one line and no file."""
 
 import hashlib
 import json
@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from datamodules.download.checksum import check_file
-from datamodules.download.fetch import fetch
+from datamodules.download.fetch import check_file, fetch
 from datamodules.errors import DataError
 
 CONTENT = random.Random(0).randbytes(400_000)
@@ -36,11 +35,11 @@ def fetches(tmp_path, progress, patience):
 
 
 @pytest.fixture
-def fails(tmp_path, progress, patience, refused):
+def fails(tmp_path, progress, patience, data_error):
     """Fetch in vain: one line, and no file that looks complete."""
 
     def check(file, *texts):
-        with refused(*texts):
+        with data_error(*texts):
             fetch(file, tmp_path, progress, patience)
         assert not (tmp_path / file.name).exists()
 
@@ -59,14 +58,14 @@ def test_whole_file(server, file, fetches):
 
 
 @pytest.mark.parametrize("how", ["answer", "reset", "stall"])
-def test_goes_on_after_a_broken_connection(server, file, fetches, how):
+def test_resumes_after_a_broken_connection(server, file, fetches, how):
     server.script = [(how, HALF)]
     fetches(file)
     assert len(server.ranges) == 2
     assert 0 < int(server.ranges[1].removeprefix("bytes=").removesuffix("-")) <= HALF
 
 
-def test_goes_on_in_a_later_call(server, file, fetches, fails, tmp_path):
+def test_resumes_in_a_later_call(server, file, fetches, fails, tmp_path):
     server.script = [("answer", HALF), ("silence",), ("status", 500)]
     fails(file, server.url, "500", "3 times in a row", "bytes are kept in", "data.zip.part")
     begun = kept(tmp_path)
@@ -75,7 +74,7 @@ def test_goes_on_in_a_later_call(server, file, fetches, fails, tmp_path):
     assert server.ranges[-1] == f"bytes={len(begun)}-"
 
 
-def test_passing_errors_are_passed_over(server, file, fetches):
+def test_temporary_errors_are_retried(server, file, fetches):
     server.script = [("status", 500), ("silence",)]
     fetches(file)
     assert len(server.requests) == 3
@@ -85,20 +84,20 @@ def test_passing_errors_are_passed_over(server, file, fetches):
     ("behaviour", "text"),
     [(("status", 502), "502"), (("silence",), "Timeout"), (("status", 429), "429"), (("answer", 0), "connection")],
 )
-def test_attempts_are_bounded(server, file, fails, behaviour, text):
+def test_attempts_are_limited(server, file, fails, behaviour, text):
     server.script = [behaviour] * 10
     fails(file, server.url, text, "3 times in a row")
     assert len(server.requests) == 3
 
 
-def test_a_server_that_asks_for_a_long_pause_gets_the_longest(server, file, tmp_path, progress, patience):
+def test_pauses_requested_by_a_server_are_limited(server, file, tmp_path, progress, patience):
     server.script = [("status", 503, {"Retry-After": "3600"})]
     begin = time.monotonic()
     fetch(file, tmp_path, progress, replace(patience, longest_pause=0.3))
     assert 0.3 <= time.monotonic() - begin < 5
 
 
-def test_an_attempt_that_brings_much_is_no_failure(server, published, tmp_path, progress, patience):
+def test_attempt_that_receives_much_does_not_count_as_failed(server, published, tmp_path, progress, patience):
     server.content = bytes(10 * 2**20)
     file, once = published(server.content, server.url), replace(patience, attempts=1)
     server.script = [("answer", 9 * 2**20)]
@@ -109,20 +108,20 @@ def test_an_attempt_that_brings_much_is_no_failure(server, published, tmp_path, 
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_a_refusal_is_final(server, file, fails, code):
+def test_client_errors_are_not_retried(server, file, fails, code):
     server.script = [("status", code)]
     fails(file, server.url, str(code))
     assert len(server.requests) == 1
 
 
-def test_nobody_listens(server, file, fails):
+def test_no_server(server, file, fails):
     fails(replace(file, url="http://127.0.0.1:9/data.zip"), "http://127.0.0.1:9/data.zip", "connection failed")
     assert not server.requests
 
 
 @pytest.mark.parametrize("url", ["data.zip", "file:///etc/passwd", "https://", "http://[", "ftp://host/file"])
-def test_no_address(file, fails, url):
-    fails(replace(file, url=url), "is no address of a file")
+def test_rejects_invalid_addresses(file, fails, url):
+    fails(replace(file, url=url), "is not a valid address")
 
 
 def test_server_that_ignores_ranges_is_read_from_the_start(server, file, fetches):
@@ -147,13 +146,13 @@ def test_changed_file_is_read_from_the_start(server, file, fetches, fails):
     assert server.requests[-1]["If-Range"] == '"first"'
 
 
-def test_without_checksum_and_tag_nothing_is_gone_on_from(server, file, fetches):
+def test_no_resumption_without_checksum_and_tag(server, file, fetches):
     server.script = [("answer", HALF)]
     assert "nothing" in fetches(replace(file, size=None, checksum=None)).checked
     assert server.ranges == [None, None]
 
 
-def test_weak_tag_is_no_condition(server, file, fetches, tmp_path):
+def test_weak_tag_is_not_a_condition(server, file, fetches, tmp_path):
     server.etag = 'W/"1"'
     server.script = [("answer", HALF)]
     fetched = fetches(file)
@@ -210,7 +209,7 @@ def test_more_bytes_than_there_should_be(server, file, fails, tmp_path):
     assert kept(tmp_path) is None
 
 
-def test_fewer_bytes_without_a_length_are_gone_on_from(server, file, fetches):
+def test_shorter_file_without_a_length_is_resumed(server, file, fetches):
     server.script = [("unsized", CONTENT[:HALF])]
     fetches(file)
     assert server.ranges == [None, f"bytes={HALF}-"]
@@ -227,19 +226,19 @@ def test_encoded_answer(server, file, fails):
     fails(file, "encoding")
 
 
-def test_md5_that_zenodo_sends_along(server, file, fetches, fails):
+def test_md5_in_the_answer(server, file, fetches, fails):
     unknown = replace(file, size=None, checksum=None)
     server.etag = f'"md5:{hashlib.md5(CONTENT).hexdigest()}"'
     assert fetches(unknown).checked == "its MD5 as the server gives it"
 
 
-def test_wrong_md5_that_zenodo_sends_along(server, file, fails, tmp_path):
+def test_wrong_md5_in_the_answer(server, file, fails, tmp_path):
     server.etag = f'"md5:{"0" * 32}"'
     fails(replace(file, size=None, checksum=None), "MD5", "0" * 32)
     assert kept(tmp_path) is None
 
 
-def test_complete_file_is_not_fetched_again_and_a_damaged_one_is(server, file, fetches, tmp_path):
+def test_complete_file_is_kept_and_a_damaged_one_replaced(server, file, fetches, tmp_path):
     (tmp_path / "data.zip").write_bytes(CONTENT)
     fetches(file)
     assert not server.requests
@@ -253,8 +252,8 @@ def test_full_disk(server, file, fails):
     fails(replace(file, size=None), "bytes free", f"{10**18:,}")
 
 
-def test_pointer_of_git_lfs(tmp_path, file, progress, refused):
+def test_pointer_of_git_lfs(tmp_path, file, progress, data_error):
     pointer = tmp_path / "data.zip"
     pointer.write_text(f"version https://git-lfs.github.com/spec/v1\noid {file.checksum}\nsize {file.size}\n")
-    with refused("pointer that Git LFS leaves", "git lfs pull"):
+    with data_error("is a Git LFS pointer file", "git lfs pull"):
         check_file(pointer, file, progress)

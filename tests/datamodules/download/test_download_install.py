@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from datamodules.annotations import read_annotations
+from datamodules.data_modules import PlanerDataModule
 from datamodules.download.catalogue import PLANER, ClipCounts
 from datamodules.download.install import Source, install
-from datamodules.planer import PlanerDataModule
 
 BOARDS = ("2x3", "2x4", "2x6", "machine_start_stop")
 TYPES = ("Uneven_thick_wood", "board_stuck", "broken_board")
@@ -66,11 +66,11 @@ def entry(archive, annotations, published, server):
 
 
 @pytest.fixture
-def fails(tmp_path, installs, refused):
+def fails(tmp_path, installs, data_error):
     """Install in vain: one line, and no data set."""
 
     def check(data_set, *texts, **source):
-        with refused(*texts):
+        with data_error(*texts):
             installs(data_set, **source)
         assert not (tmp_path / "data" / "set").exists()
 
@@ -94,7 +94,7 @@ def test_from_a_server(tmp_path, entry, annotations, server, installs):
     assert len(server.requests) == 1
 
 
-def test_again_does_nothing(entry, annotations, server, installs):
+def test_second_call_changes_nothing(entry, annotations, server, installs):
     installs(entry, annotations=annotations)
     again = installs(entry)
     assert (again.checked, again.counts, len(server.requests)) == (None, SMALL, 1)
@@ -102,7 +102,7 @@ def test_again_does_nothing(entry, annotations, server, installs):
 
 def test_interrupted_and_called_again(tmp_path, entry, annotations, server, installs, fails):
     server.script = [("answer", len(server.content) // 2), ("status", 500), ("status", 500)]
-    fails(entry, "500", "--mirror", "--archive", annotations=annotations)
+    fails(entry, "500", "as mirror", "as archive", annotations=annotations)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["set.download"]
     installs(entry, annotations=annotations)
     assert server.ranges[0] is None and all(server.ranges[1:])
@@ -110,7 +110,7 @@ def test_interrupted_and_called_again(tmp_path, entry, annotations, server, inst
 
 
 @pytest.mark.parametrize("top", ["", "data/", "PlaningItByEar 1.0/"])
-def test_with_and_without_a_folder_around(tmp_path, entry, annotations, make_zip, published, installs, top):
+def test_archives_with_and_without_a_common_folder(tmp_path, entry, annotations, make_zip, published, installs, top):
     members = planer_members(SMALL, SMALL_ANOMALIES, top) | {"__MACOSX/._data": b"x", f"{top}README.md": b"x"}
     path = make_zip(tmp_path / "other.zip", members)
     local = replace(entry, archive=published(path.read_bytes()))
@@ -121,20 +121,20 @@ def test_with_and_without_a_folder_around(tmp_path, entry, annotations, make_zip
 def test_mirror(entry, annotations, server, installs, fails):
     moved = replace(entry, archive=replace(entry.archive, url=server.url + "&old"))
     server.script = [("status", 404)]
-    fails(moved, "404", "--mirror", annotations=annotations)
+    fails(moved, "404", "as mirror", annotations=annotations)
     installs(moved, mirror=server.url, annotations=annotations)
 
 
 def test_annotations_come_from_their_address_and_come_first(entry, annotations, server, installs, fails):
     here = replace(entry, annotations=replace(entry.annotations, url=server.url))
     server.script = [("status", 404)]
-    fails(here, "404", "--annotations FILE")
+    fails(here, "404", "as annotations")
     server.script = [("whole", annotations.read_bytes())]
     assert (installs(here).path / "annotations.csv").read_bytes() == annotations.read_bytes()
     assert len(server.requests) == 3
 
 
-def test_annotations_that_were_there_first_stay(tmp_path, entry, annotations, installs):
+def test_existing_annotations_are_kept(tmp_path, entry, annotations, installs):
     (tmp_path / "data" / "set").mkdir(parents=True)
     annotations.rename(tmp_path / "data" / "set" / "annotations.csv")
     assert (installs(entry).path / "annotations.csv").is_file()
@@ -165,45 +165,44 @@ def test_another_archive(tmp_path, entry, annotations, make_zip, published, fail
     fails(entry, "other.zip", "bytes", "as published", archive=path, annotations=annotations)
     same = replace(entry, archive=published(path.read_bytes()))
     fails(same, "is not the planer set", "evaluation/normal/", archive=path, annotations=annotations)
-    fails(entry, "--archive", "is not a file", archive=tmp_path / "gone.zip", annotations=annotations)
+    fails(entry, "archive=", "is not a file", archive=tmp_path / "gone.zip", annotations=annotations)
 
 
-def test_hostile_archive(tmp_path, entry, annotations, make_zip, published, server, fails):
+def test_archive_member_that_leads_out_of_the_folder(tmp_path, entry, annotations, make_zip, published, installs):
     path = make_zip(tmp_path / "bad.zip", planer_members(SMALL, SMALL_ANOMALIES) | {"../../../escaped.pt": b"x"})
-    server.content = path.read_bytes()
-    fails(replace(entry, archive=published(server.content, server.url)), "escaped.pt", annotations=annotations)
+    installs(replace(entry, archive=published(path.read_bytes())), archive=path, annotations=annotations)
     assert not list(tmp_path.rglob("escaped.pt"))
 
 
-def test_folder_with_something_else(tmp_path, entry, annotations, installs, refused, server):
+def test_folder_with_something_else(tmp_path, entry, annotations, installs, data_error, server):
     root = tmp_path / "data" / "set"
     root.mkdir(parents=True)
     (root / "thesis.doc").write_text("x")
-    with refused(str(root), "something else", "choose a new folder"):
+    with data_error(str(root), "is not the planer set", "choose a new folder"):
         installs(entry, annotations=annotations)
     assert [path.name for path in root.iterdir()] == ["thesis.doc"]
     assert not server.requests
 
 
-def test_incomplete_set_is_not_taken_for_complete(entry, annotations, installs, refused):
+def test_rejects_an_incomplete_set(entry, annotations, installs, data_error):
     root = installs(entry, annotations=annotations).path
     min((root / "training").rglob("*.pt")).unlink()
-    with refused("11 training", "12 training", "choose a new folder"):
+    with data_error("11 training", "12 training", "choose a new folder"):
         installs(entry, annotations=annotations)
 
 
-def test_root_that_cannot_be_made(tmp_path, entry, installs, refused):
+def test_root_that_cannot_be_made(tmp_path, entry, installs, data_error):
     (tmp_path / "data").write_text("a file")
-    with refused(str(tmp_path / "data")):
+    with data_error(str(tmp_path / "data")):
         installs(entry)
 
 
-def test_archive_without_checksum_that_does_not_unpack_is_fetched_anew(
+def test_archive_without_checksum_that_does_not_unpack_is_downloaded_again(
     tmp_path, entry, annotations, archive, server, installs, fails
 ):
     unknown = replace(entry, archive=replace(entry.archive, size=None, checksum=None))
     server.content = b"<html>down for maintenance</html>"
-    fails(unknown, "no ZIP archive", annotations=annotations)
+    fails(unknown, "is not a ZIP archive", annotations=annotations)
     server.content = archive.read_bytes()
     assert installs(unknown, annotations=annotations).checked.startswith("nothing")
 
@@ -218,7 +217,7 @@ def test_root_that_is_a_link(tmp_path, entry, annotations, installs):
     assert (tmp_path / "large_disk" / "set" / "training").is_dir()
 
 
-def test_nothing_stays_behind_a_refusal(tmp_path, entry, annotations, server, fails):
+def test_failure_leaves_no_folders(tmp_path, entry, annotations, server, fails):
     server.script = [("status", 404)]
     fails(entry, "404", annotations=annotations)
     assert not (tmp_path / "data").exists()
