@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @contextmanager
@@ -41,3 +46,34 @@ def write_atomically(path: Path, contents: bytes) -> None:
     """
     with whole_file(path) as temporary:
         temporary.write_bytes(contents)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file as a whole or not at all; numbers read back the same.
+
+    Args:
+        path: The file; its folder is made where missing, an older file is replaced.
+        columns: The header.
+        rows: One sequence of values per line, as many as there are columns.
+    """
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """Read the lines that `write_rows` wrote as text, without the header."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a compressed npz file as a whole or not at all.
+
+    Args:
+        path: The file; its folder is made where missing, an older file is replaced.
+        arrays: Its arrays by name.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -1,10 +1,9 @@
-"""Measures of detection and of explanations: pure functions, metrics that keep state, and callbacks."""
+"""Measures of detection and of explanations: the list of them, pure functions, metrics that keep state, callbacks."""
 
 from metrics.chance import ClipNull, ReferenceValues
-from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric
+from metrics.clip_metric import ClipMetric
 from metrics.detection import AnomalyAUROC
-from metrics.faithfulness import FaithfulnessScore
-from metrics.fscore import SegmentFScore
+from metrics.explanations import DeletionInsertionScore, FaithfulnessScore, SegmentFScore
 from metrics.functional import (
     anomaly_auroc,
     anomaly_roc,
@@ -22,13 +21,17 @@ from metrics.functional import (
     segment_scores,
     select_peaks,
 )
+from metrics.measures import DEFAULT_PERCENTILES, MEASURES, Measure
 
 __all__ = [
     "DEFAULT_PERCENTILES",
+    "MEASURES",
     "AnomalyAUROC",
     "ClipMetric",
     "ClipNull",
+    "DeletionInsertionScore",
     "FaithfulnessScore",
+    "Measure",
     "ReferenceValues",
     "SegmentFScore",
     "anomaly_auroc",

@@ -1,4 +1,4 @@
-"""State that every metric here keeps: one small row a clip, each clip once."""
+"""State that every metric here keeps: one small row per clip, each clip once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from metrics.distributed import gather_rows, is_distributed
-
-DEFAULT_PERCENTILES: tuple[int, ...] = tuple(range(90, 100))
+from lightning_modules.distributed import gather_rows, is_distributed
 
 
 class ClipMetric(Metric):

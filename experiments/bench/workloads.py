@@ -14,7 +14,7 @@ from experiments.bench.timing import seconds_of
 from experiments.bench.training import TimedTraining
 from explainers import EXPLAINERS
 from lightning_modules import ReconstructionModule
-from metrics.clip_metric import DEFAULT_PERCENTILES
+from metrics.measures import DEFAULT_PERCENTILES
 from metrics.functional import frame_curve, segment_f1, select_peaks
 from metrics.functional.replacement import peak_faithfulness
 

@@ -13,7 +13,7 @@ from datamodules.errors import DataError
 from experiments.report.tables import Cell, Table
 from experiments.report.terminal import print_table
 from lightning_modules.wording import counted
-from metrics.clip_metric import DEFAULT_PERCENTILES
+from metrics.measures import DEFAULT_PERCENTILES
 from metrics.functional.chance import chance_levels
 
 _COLUMNS = {"random_frames": "Random frames", "random_run": "One run", "all_frames": "All frames", "oracle": "Oracle"}

@@ -15,7 +15,7 @@ from experiments.report.groups import Group, ScoreKind
 from experiments.runs.results import Floats
 from metrics.functional import oriented
 from metrics.functional.chance import best_of_several_p_value, chance_corrected
-from metrics.functional.detection_uncertainty import bootstrap_auroc
+from metrics.functional.detection import bootstrap_auroc
 from metrics.functional.references import REFERENCES
 from metrics.functional.uncertainty import (
     bootstrap_mean,

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from experiments.runs.folder import DAMAGED
 from experiments.runs.scalars import read_scalars
 from lightning_modules.wording import counted
-from metrics.callbacks.rows import write_rows
+from lightning_modules.files import write_rows
 
 _DUE = "scalars_due"
 

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_modules.base import squared_error
-from metrics.callbacks.rows import read_rows, write_rows
+from lightning_modules.files import read_rows, write_rows
 from metrics.clip_metric import check_percentiles
 from metrics.functional import frame_curve, select_peaks
 from metrics.functional.segments import hit_segments

@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from metrics.callbacks.rows import write_rows
-from metrics.distributed import gather_objects
+from lightning_modules.distributed import gather_objects
+from lightning_modules.files import write_rows
 
 LABELLED_DATALOADER = {"val": 1, "test": 0, "predict": 0}
 """Position of the dataloader with the clips to score; validation's first has normal clips for the loss."""

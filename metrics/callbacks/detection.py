@@ -7,14 +7,13 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_modules.distributed import gather_objects
 from metrics.callbacks.base import Clip, EvaluationCallback, positions_by_type
 from metrics.detection import AnomalyAUROC
-from metrics.distributed import gather_objects
 from metrics.functional.detection import anomaly_auroc, oriented
+from metrics.measures import MAX_FPR, SCORES, Score
 
-LEVEL = "level"
-SCORES = {"score": "", "masked_score": "_masked_error", LEVEL: "_level"}
-"""What clips are ranked by, in the order of the columns, and what its scalars have appended."""
+_LEVEL = "level"
 
 
 class DetectionAUC(EvaluationCallback):
@@ -22,8 +21,8 @@ class DetectionAUC(EvaluationCallback):
 
     Scalars: ``{val|test}/auc`` and ``/pauc`` of all anomalous clips against all normal ones, and with the
     type appended (``test/auc/broken_board``) of one type's clips against all normal ones. Where a class is
-    missing, or a score is NaN, nothing is logged. Where the steps return a masked score as well, ``/auc_masked_error``
-    and ``/pauc_masked_error`` are the same of that score, and the file has a column for it. Where the batches hold the
+    missing, or a score is NaN, nothing is logged. Where the steps return a masked score as well, ``/auc_masked_score``
+    and ``/pauc_masked_score`` are the same of that score, and the file has a column for it. Where the batches hold the
     level of the clips, ``/auc_level`` and ``/pauc_level`` are those of the level alone, a baseline for any detector;
     its sign is chosen so that the AUC over all types is at least 0.5 (``metrics.functional.oriented``).
 
@@ -36,7 +35,7 @@ class DetectionAUC(EvaluationCallback):
 
     filename = "clips.csv"
 
-    def __init__(self, max_fpr: float = 0.1) -> None:
+    def __init__(self, max_fpr: float = MAX_FPR) -> None:
         super().__init__()
         if not 0 < max_fpr < 1:
             raise ValueError(f"max_fpr: {max_fpr} is not between 0 and 1")
@@ -61,7 +60,7 @@ class DetectionAUC(EvaluationCallback):
     ) -> None:
         """Take in the scores of a batch."""
         self.remember(batch, range(len(batch["name"])))
-        ranked_by = {**outputs, LEVEL: batch[LEVEL]} if LEVEL in batch else outputs
+        ranked_by = {**outputs, _LEVEL: batch[_LEVEL]} if _LEVEL in batch else outputs
         for score in SCORES:
             if score in ranked_by:
                 self._metric(score).update(ranked_by[score], batch["label"], batch["index"])
@@ -72,10 +71,10 @@ class DetectionAUC(EvaluationCallback):
         # A process may have met no clip, but has to take part in gathering each metric.
         seen = {score for part in gather_objects(list(self._metrics)) for score in part}
         columns = []
-        for score, suffix in SCORES.items():
-            if score in seen:
-                index, values = self._metric(score).per_clip()
-                self._log_areas(pl_module, stage, suffix, index, values, clips)
+        for key, score in SCORES.items():
+            if key in seen:
+                index, values = self._metric(key).per_clip()
+                self._log_areas(pl_module, stage, score, index, values, clips)
                 columns.append(values[:, 0].tolist())
         return [
             (i, clip.name, clip.label, clip.anomaly_type, int(clip.annotated), *scores)
@@ -92,7 +91,7 @@ class DetectionAUC(EvaluationCallback):
         self,
         pl_module: LightningModule,
         stage: str,
-        suffix: str,
+        score: Score,
         index: Tensor,
         values: Tensor,
         clips: Mapping[int, Clip],
@@ -101,14 +100,14 @@ class DetectionAUC(EvaluationCallback):
         scores, labels = values.unbind(dim=1)
         if len(torch.unique(labels)) < 2 or scores.isnan().any():
             return
-        if suffix == SCORES[LEVEL]:
+        if score.key == _LEVEL:
             scores = oriented(scores, labels)
-        self._log(pl_module, stage, suffix, scores, labels)
+        self._log(pl_module, stage, score.suffix, scores, labels)
         normal = labels == 0
         for anomaly_type, positions in positions_by_type(index, clips).items():
             of_type = normal.clone()
             of_type[positions] = True
-            self._log(pl_module, stage, f"{suffix}/{anomaly_type}", scores[of_type], labels[of_type])
+            self._log(pl_module, stage, f"{score.suffix}/{anomaly_type}", scores[of_type], labels[of_type])
 
     def _log(self, pl_module: LightningModule, stage: str, suffix: str, scores: Tensor, labels: Tensor) -> None:
         pl_module.log(f"{stage}/auc{suffix}", float(anomaly_auroc(scores, labels)))

@@ -1,54 +1,81 @@
-"""What the callbacks that judge explanations share."""
+"""What the callbacks that measure explanations share: values per clip, chance levels, and ``explanations.csv``."""
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from metrics.callbacks.base import Clip, EvaluationCallback, positions_by_type
-from metrics.clip_metric import DEFAULT_PERCENTILES, ClipMetric, check_frame_rate, check_percentiles
-from metrics.distributed import gather_objects
+from lightning_modules.distributed import gather_objects
+from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import read_rows, write_arrays, write_rows
+from metrics.callbacks.base import Clip, EvaluationCallback, positions_by_type, writes_files
+from metrics.chance import ClipNull, ReferenceValues
+from metrics.clip_metric import check_percentiles
+from metrics.explanations import ExplanationMetric
+from metrics.functional.chance import chance_corrected
 from metrics.functional.peaks import frame_curve
+from metrics.measures import MEASURES, REFERENCES, Measure
+
+EXPLANATIONS_FILE = "explanations.csv"
+COLUMNS = ("index", "name", "anomaly_type", "explainer", "measure", "percentile", "value", "chance")
+
+
+def null_file(measure: str) -> str:
+    """File of a measure's values under circular shifts.
+
+    It holds ``names`` (N,), ``percentiles`` (P,) and an array per explainer, (N, P, S) float32, with the observed value
+    at position 0.
+    """
+    return f"{measure}_null.npz"
 
 
 class ExplanationCallback(EvaluationCallback):
-    """One clip metric for each explainer, with a value of each kind at each percentile.
+    """Values of some measures for each explainer, with their chance levels in ``validate`` and ``test``.
 
-    Scalars: ``{val|test}/{kind}/{explainer}/p{percentile}``, mean over clips, and with the type appended
-    (``test/f1/error_map/p98/broken_board``) over the clips of an anomaly type.
+    Scalars: ``{val|test}/{measure}/{explainer}/p{percentile}``, mean over clips, and with the type appended
+    (``test/f1/error_map/p98/broken_board``) over the clips of an anomaly type. For measures with a chance level, except
+    inside ``fit``, three more: ``{measure}_chance/...``, the mean under circular shifts of the clips' curves;
+    ``{measure}_corrected/...``, the share of the way from there to an oracle that knows the annotation; and
+    ``{measure}_pvalue/...``, the probability that chance alone reaches the observed mean.
 
-    Reads ``outputs["attributions"]``, {explainer: (B, F, T)}, and ``outputs["explained"]`` (B,), which says
-    whose maps are there. Without them, or where no clip counts, nothing is logged or written.
+    Rows: one per clip, explainer, measure and percentile in ``explanations.csv``, with random frames, all frames and
+    the oracle as further explainers; `null_file` holds the values under the shifts.
+
+    Reads ``outputs["reconstruction"]`` (B, F, T), ``outputs["attributions"]``, {explainer: (B, F, T)}, and
+    ``outputs["explained"]`` (B,), which says whose maps are there. A model that reconstructs nothing has nothing to
+    explain and is passed over.
 
     Args:
-        percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.
-        frames_per_second: Frame rate of the spectrograms; segments are seconds.
+        percentiles: Percentiles of the frame curve, whole numbers from 0 to 100.
+
+    Raises:
+        ConfigurationError: While running, if no callback before this one has added attributions.
     """
 
-    kinds: ClassVar[tuple[str, ...]]
-    """What the metric's rows hold, in their order: columns of the per-clip file."""
-    scalars: ClassVar[tuple[str, ...]]
-    """The same, as the logged scalars are called."""
+    filename = EXPLANATIONS_FILE
+    columns = COLUMNS
+    measures: ClassVar[tuple[Measure, ...]]
 
-    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_second: float = 40.0) -> None:
+    def __init__(self, percentiles: Sequence[int]) -> None:
         super().__init__()
         self.percentiles = check_percentiles(percentiles)
-        self.frames_per_second = check_frame_rate(frames_per_second)
-        self._metrics: dict[str, ClipMetric] = {}
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Header of the per-clip rows."""
-        return ("index", "name", "anomaly_type", "explainer", "percentile", *self.kinds)
+        self.with_chance = tuple(measure for measure in self.measures if measure.has_chance)
+        self.references = ReferenceValues(len(self.with_chance), len(self.percentiles))
+        self._metrics: dict[str, ExplanationMetric] = {}
+        self._nulls: dict[str, ClipNull] = {}
+        # What every process has gathered and the first one writes.
+        self._null_values: dict[str, Tensor] = {}
+        self._reference_rows: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
 
     @abstractmethod
-    def new_metric(self) -> ClipMetric:
-        """Make an empty metric for one explainer, with rows (kinds, percentiles)."""
+    def new_metric(self) -> ExplanationMetric:
+        """Make an empty metric for one explainer."""
 
     @abstractmethod
     def counted(self, batch: Mapping[str, Any]) -> Tensor:
@@ -64,7 +91,7 @@ class ExplanationCallback(EvaluationCallback):
         batch: Mapping[str, Any],
         rows: Tensor,
     ) -> None:
-        """Update the metrics of all explainers with some clips of a batch.
+        """Update `metric` of each explainer and, where files are written, its `null` and `references`.
 
         Args:
             trainer: The trainer.
@@ -77,13 +104,19 @@ class ExplanationCallback(EvaluationCallback):
 
     def metric(self, explainer: str) -> Any:
         """Look up an explainer's metric, made at the first call."""
-        if explainer not in self._metrics:
-            self._metrics[explainer] = self.new_metric()
-        return self._metrics[explainer]
+        return self._metrics.setdefault(explainer, self.new_metric())
+
+    def null(self, explainer: str) -> ClipNull:
+        """Look up an explainer's values under circular shifts, made at the first call."""
+        all_shifts = all(measure.null == "all shifts" for measure in self.with_chance)
+        return self._nulls.setdefault(
+            explainer, ClipNull(len(self.with_chance), len(self.percentiles), all_shifts=all_shifts)
+        )
 
     def reset(self) -> None:
         """Forget the clips of the last epoch."""
-        self._metrics = {}
+        self._metrics, self._nulls, self._null_values = {}, {}, {}
+        self.references.reset()
 
     def update(
         self,
@@ -93,8 +126,12 @@ class ExplanationCallback(EvaluationCallback):
         batch: Mapping[str, Any],
     ) -> None:
         """Take in the explained clips of a batch that count."""
-        if "attributions" not in outputs:
+        if "reconstruction" not in outputs:
             return
+        if "attributions" not in outputs:
+            raise ConfigurationError(
+                f"{type(self).__name__} found no attribution maps; put AttributionMaps before it in the callbacks"
+            )
         rows = (outputs["explained"] & self.counted(batch)).nonzero().squeeze(1)
         if len(rows) == 0:
             return
@@ -103,80 +140,117 @@ class ExplanationCallback(EvaluationCallback):
         self.score(trainer, pl_module, curves, outputs, batch, rows)
 
     def finish(self, pl_module: LightningModule, stage: str) -> list[tuple[Any, ...]]:
-        """Log the means and return rows of explainer, percentile and values."""
+        """Log means and chance levels, and return a row per clip, explainer, measure and percentile."""
         clips = self.gather_clips()
+        if writes_files(pl_module.trainer):
+            self._reference_rows = self.references.per_clip()
         rows: list[tuple[Any, ...]] = []
         # A process may have met no explained clip, but has to take part in gathering each metric.
-        names = (name for part in gather_objects(list(self._metrics)) for name in part)
-        for explainer in dict.fromkeys(names):
-            index, values = self.metric(explainer).per_clip()
-            log_means = partial(self._log_means, pl_module, stage, explainer)
-            log_means(values)
-            for anomaly_type, positions in positions_by_type(index, clips).items():
-                log_means(values[positions], f"/{anomaly_type}")
-            further = self.judge(pl_module, stage, explainer, index, values)
-            rows.extend(self._rows(explainer, index, torch.cat([values, further], dim=1), clips))
+        explainers = dict.fromkeys(name for part in gather_objects(list(self._metrics)) for name in part)
+        explained = torch.empty(0, dtype=torch.int64)
+        for explainer in explainers:
+            explained, values = self.metric(explainer).per_clip()
+            self.log_values(pl_module, stage, explainer, values)
+            for anomaly_type, positions in positions_by_type(explained, clips).items():
+                self.log_values(pl_module, stage, explainer, values[positions], f"/{anomaly_type}")
+            chance = self._compare_with_chance(pl_module, stage, explainer, explained, values)
+            rows += self._rows(clips, explained, explainer, self.measures, values, chance)
+        if explainers and writes_files(pl_module.trainer) and self.with_chance:
+            references = _of_clips(self._reference_rows, explained)
+            for position, reference in enumerate(REFERENCES):
+                rows += self._rows(clips, explained, reference, self.with_chance, references[:, position])
         return rows
 
-    def judge(self, pl_module: LightningModule, stage: str, explainer: str, index: Tensor, values: Tensor) -> Tensor:
-        """Say and log more about an explainer than the means of its values; nothing here.
-
-        Runs on every process.
+    def log_values(
+        self, pl_module: LightningModule, stage: str, explainer: str, values: Tensor, suffix: str = ""
+    ) -> None:
+        """Log the means of an explainer's values over clips.
 
         Args:
             pl_module: The model.
             stage: "val" or "test".
             explainer: The explainer.
-            index: Indices of its clips in rising order, (N,).
-            values: Its values, (N, kinds, percentiles).
-
-        Returns:
-            Values of further columns of the per-clip file, (N, columns, percentiles).
+            values: (N, measures, percentiles).
+            suffix: An anomaly type after a slash, "" for all clips.
         """
-        return values.new_empty(len(values), 0, len(self.percentiles))
+        for measure, means in zip(self.measures, values.mean(0), strict=True):
+            self._log_percentiles(pl_module, f"{stage}/{measure.key}/{explainer}", means, suffix)
 
-    def _log_means(
-        self, pl_module: LightningModule, stage: str, explainer: str, values: Tensor, suffix: str = ""
-    ) -> None:
-        """Log the mean of rows (N, kinds, percentiles)."""
-        for name, means in zip(self.scalars, values.mean(0), strict=True):
-            self.log_percentiles(pl_module, f"{stage}/{name}/{explainer}", means, suffix)
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write the rows in place of older ones of the same measures, and the values under the shifts."""
+        path, own = folder / self.filename, {measure.key for measure in self.measures}
+        column = COLUMNS.index("measure")
+        others = [row for row in read_rows(path) if row[column] not in own] if path.is_file() else []
+        order = {key: position for position, key in enumerate(MEASURES)}
+        write_rows(path, COLUMNS, sorted([*others, *rows], key=lambda row: order[row[column]]))
+        names = np.array(list(dict.fromkeys(row[1] for row in rows)))
+        for position, measure in enumerate(self.with_chance):
+            arrays = {
+                explainer: values[:, position].numpy()
+                for explainer, values in self._null_values.items()
+                if values.shape[-1] > 1
+            }
+            if arrays:
+                shared = {"names": names, "percentiles": np.array(self.percentiles)}
+                write_arrays(folder / null_file(measure.key), {**shared, **arrays})
 
-    def log_percentiles(self, pl_module: LightningModule, name: str, values: Tensor, suffix: str = "") -> None:
-        """Log a value of each percentile (P,) under ``{name}/p{percentile}{suffix}``, undefined ones left out."""
+    def _compare_with_chance(
+        self, pl_module: LightningModule, stage: str, explainer: str, index: Tensor, values: Tensor
+    ) -> Tensor:
+        """Log chance levels and p-values; returns the chance level of each value, NaN where there is none."""
+        levels = torch.full_like(values, torch.nan)
+        if not writes_files(pl_module.trainer) or not self.with_chance:
+            return levels
+        null = self.null(explainer)
+        shifted = _of_clips(null.per_clip(), index)
+        result = null.reduce(shifted)
+        oracle = self.references.reduce(_of_clips(self._reference_rows, index))["oracle"]
+        for i, measure in enumerate(self.with_chance):
+            position = self.measures.index(measure)
+            levels[:, position] = null.chance(shifted)[:, i]
+            chance = result["chance"][i]
+            for name, of_percentiles in (
+                ("chance", chance),
+                ("corrected", chance_corrected(values[:, position].mean(0), chance, oracle[i])),
+                ("pvalue", result["p_value"][i]),
+            ):
+                self._log_percentiles(pl_module, f"{stage}/{measure.key}_{name}/{explainer}", of_percentiles)
+        self._null_values[explainer] = shifted
+        return levels
+
+    def _log_percentiles(self, pl_module: LightningModule, name: str, values: Tensor, suffix: str = "") -> None:
+        """Log a value per percentile (P,) as ``{name}/p{percentile}{suffix}``, undefined ones left out."""
         for percentile, value in zip(self.percentiles, values.tolist(), strict=True):
             if not math.isnan(value):
                 pl_module.log(f"{name}/p{percentile}{suffix}", value)
 
-    def _rows(self, explainer: str, index: Tensor, values: Tensor, clips: Mapping[int, Clip]) -> list[tuple[Any, ...]]:
-        """One row for each clip and percentile, from values (N, columns, percentiles)."""
-        rows: list[tuple[Any, ...]] = []
-        for i, of_clip in zip(index.tolist(), values, strict=True):
-            leading = (i, clips[i].name, clips[i].anomaly_type)
-            rows.extend(percentile_rows(leading, explainer, self.percentiles, of_clip))
-        return rows
+    def _rows(
+        self,
+        clips: Mapping[int, Clip],
+        index: Tensor,
+        explainer: str,
+        measures: Iterable[Measure],
+        values: Tensor,
+        chance: Tensor | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of an explainer from values (N, measures, percentiles); undefined values are empty cells."""
+        chance = torch.full_like(values, torch.nan) if chance is None else chance
+        for i, of_clip, chance_of_clip in zip(index.tolist(), values.tolist(), chance.tolist(), strict=True):
+            for measure, of_measure, levels in zip(measures, of_clip, chance_of_clip, strict=True):
+                for percentile, value, level in zip(self.percentiles, of_measure, levels, strict=True):
+                    cells = ("" if math.isnan(number) else number for number in (value, level))
+                    yield (i, clips[i].name, clips[i].anomaly_type, explainer, measure.key, percentile, *cells)
 
 
-def percentile_rows(
-    leading: tuple[Any, ...], explainer: str, percentiles: Sequence[int], values: Tensor
-) -> list[tuple[Any, ...]]:
-    """Rows of one clip and explainer; undefined values are empty cells.
+def _of_clips(rows: tuple[Tensor, Tensor], index: Tensor) -> Tensor:
+    """Some clips' rows of a metric.
 
     Args:
-        leading: Index, name and anomaly type of the clip.
-        explainer: The explainer, or what stands in for one.
-        percentiles: P percentiles.
-        values: (columns, P).
+        rows: What its ``per_clip`` returned: indices in increasing order (M,), and rows (M, ...).
+        index: Indices of clips among them, in increasing order, (N,).
 
     Returns:
-        P rows of the leading cells, explainer, percentile and a cell for each column.
-
-    Example:
-        >>> import torch
-        >>> percentile_rows((4, "a.wav", "stuck"), "error_map", [98], torch.tensor([[0.5], [torch.nan]]))
-        [(4, 'a.wav', 'stuck', 'error_map', 98, 0.5, '')]
+        (N, ...).
     """
-    return [
-        (*leading, explainer, percentile, *("" if math.isnan(value) else value for value in of_percentile))
-        for percentile, of_percentile in zip(percentiles, values.T.tolist(), strict=True)
-    ]
+    known, values = rows
+    return values[torch.isin(known, index)]

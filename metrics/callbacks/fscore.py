@@ -1,45 +1,43 @@
 """Agreement of explanations with the annotation."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from metrics.callbacks.base import writes_files
-from metrics.callbacks.chance import ChanceCallback
-from metrics.chance import ClipNull
-from metrics.fscore import SegmentFScore
+from metrics.callbacks.explanation import ExplanationCallback
+from metrics.clip_metric import check_frame_rate
+from metrics.explanations import SegmentFScore
 from metrics.functional.peaks import select_peaks
-from metrics.functional.references import reference_f1
-from metrics.functional.shifts import circular_shift_f1
+from metrics.functional.references import reference_frames
+from metrics.functional.shifts import values_under_shifts
+from metrics.measures import DEFAULT_PERCENTILES, Measure, measures_of
 
 
-class AnnotationFScore(ChanceCallback):
-    """Logs segment-based F1, precision and recall of explanations, writes ``f1.csv``.
+class AnnotationFScore(ExplanationCallback):
+    """Logs the agreement of explanations with the annotation: segment-based F1, precision, recall and others.
 
-    Over the explained clips that have an annotation. See ``metrics.SegmentFScore`` for the measure and
-    ``ExplanationCallback`` for the scalars' names and the arguments.
+    Over the explained clips that have an annotation. See ``metrics.SegmentFScore`` for the measures and
+    ``ExplanationCallback`` for scalars and files. The null distribution is exact, all T circular shifts of each curve;
+    so is F1's value of random frames. No forward pass is needed.
 
-    Beside F1 stands its chance level: ``f1_chance``, ``f1_corrected``, ``f1_pvalue``, ``f1_references.csv`` and
-    ``f1_null.npz`` (see ``ChanceCallback``). The null distribution is exact, all T circular shifts of each curve; so
-    is the value of random frames, and no forward pass is needed.
+    Args:
+        percentiles: Percentiles of the frame curve that make a frame a peak, whole numbers from 0 to 100.
+        frames_per_second: Frame rate of the spectrograms; segments are seconds.
     """
 
-    filename = "f1.csv"
-    references_filename = "f1_references.csv"
-    null_filename = "f1_null.npz"
-    kinds = scalars = SegmentFScore.kinds
-    chance_columns = MappingProxyType({"f1": "chance"})
+    measures = measures_of("annotation")
+
+    def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_second: float = 40.0) -> None:
+        super().__init__(percentiles)
+        self.frames_per_second = check_frame_rate(frames_per_second)
 
     def new_metric(self) -> SegmentFScore:
         """Make an empty metric for one explainer."""
         return SegmentFScore(self.percentiles, self.frames_per_second)
-
-    def new_null(self) -> ClipNull:
-        """Make an empty null distribution for one explainer."""
-        return ClipNull(len(self.chance_columns), len(self.percentiles), all_shifts=True)
 
     def counted(self, batch: Mapping[str, Any]) -> Tensor:
         """Clips with an annotation count."""
@@ -55,14 +53,29 @@ class AnnotationFScore(ChanceCallback):
         rows: Tensor,
     ) -> None:
         """Compare the curves of each explainer with the annotation."""
-        annotation, index = batch["annotation"][rows].cpu(), batch["index"][rows]
-        for name, curve in curves.items():
-            self.metric(name).update(curve, annotation, index)
+        annotation, index = batch["annotation"][rows].cpu(), batch["index"][rows].cpu()
+        for explainer, curve in curves.items():
+            self.metric(explainer).update(curve, annotation, index)
         if not writes_files(trainer):
             return
-        for name, curve in curves.items():
+        for explainer, curve in curves.items():
             peaks = select_peaks(curve.cpu(), self.percentiles)
-            null = circular_shift_f1(peaks, annotation, self.frames_per_second)
-            self.null(name).update(null.unsqueeze(1), index)
-        references = reference_f1(annotation, self.percentiles, self.frames_per_second)
-        self.references.update(references.unsqueeze(2), index)
+            null = [self._shifted(measure, peaks, annotation) for measure in self.with_chance]
+            self.null(explainer).update(torch.stack(null, dim=1), index)
+        references = [self._references(measure, annotation, index) for measure in self.with_chance]
+        self.references.update(torch.stack(references, dim=2), index)
+
+    def _shifted(self, measure: Measure, peaks: Tensor, annotation: Tensor) -> Tensor:
+        """Values of a measure under all shifts, (N, P, T)."""
+        if measure.exact_null is not None:
+            return measure.exact_null(peaks, annotation, self.frames_per_second)
+        assert measure.compute is not None
+        return values_under_shifts(measure.compute, peaks, annotation, self.frames_per_second)
+
+    def _references(self, measure: Measure, annotation: Tensor, index: Tensor) -> Tensor:
+        """Values of a measure for the references, (N, 3, P); random frames are drawn once per clip."""
+        if measure.exact_references is not None:
+            return measure.exact_references(annotation, self.percentiles, self.frames_per_second)
+        assert measure.compute is not None
+        frames = reference_frames(annotation, self.percentiles, index)
+        return measure.compute(frames, annotation[:, None, None], self.frames_per_second)

@@ -1,18 +1,17 @@
 """Pure functions on tensors: clips first, then (where there are several) percentiles, then frames."""
 
 from metrics.functional.chance import chance_corrected, chance_level, chance_levels, permutation_p_value
-from metrics.functional.deletion import curve_area, deletion_insertion
 from metrics.functional.detection import anomaly_auroc, anomaly_roc, oriented
 from metrics.functional.peaks import frame_curve, n_peaks, select_peaks
 from metrics.functional.references import (
-    REFERENCES,
+    REFERENCE_NAMES,
     oracle_f1,
     random_frames_f1,
     reference_f1,
     reference_frames,
     spread_frames,
 )
-from metrics.functional.replacement import faithfulness, peak_faithfulness
+from metrics.functional.replacement import curve_area, deletion_insertion, faithfulness, peak_faithfulness
 from metrics.functional.segments import (
     hit_segments,
     segment_counts,
@@ -25,7 +24,7 @@ from metrics.functional.segments import (
 from metrics.functional.shifts import circular_shift_f1, draw_shifts, shift_frames
 
 __all__ = [
-    "REFERENCES",
+    "REFERENCE_NAMES",
     "anomaly_auroc",
     "anomaly_roc",
     "chance_corrected",

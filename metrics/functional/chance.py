@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from metrics.functional.peaks import n_peaks
-from metrics.functional.references import REFERENCES, reference_f1
+from metrics.functional.references import REFERENCE_NAMES, reference_f1
 from metrics.functional.shifts import circular_shift_f1
 
 _SAME = 1e-6
@@ -155,5 +155,5 @@ def chance_levels(
     of_clips = circular_shift_f1(
         run.to(annotation.device).expand(len(annotation), -1, -1), annotation, frames_per_second
     )
-    means = dict(zip(REFERENCES, reference_f1(annotation, percentiles, frames_per_second).mean(0), strict=True))
+    means = dict(zip(REFERENCE_NAMES, reference_f1(annotation, percentiles, frames_per_second).mean(0), strict=True))
     return {"random_frames": means["random_frames"], "random_run": of_clips.mean((0, 2)), **means}

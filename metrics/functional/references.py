@@ -16,7 +16,7 @@ from metrics.functional.peaks import n_peaks, select_peaks
 from metrics.functional.segments import hit_segments, segment_edges, segment_f1
 from metrics.functional.shifts import draw_curves
 
-REFERENCES = ("random_frames", "all_frames", "oracle")
+REFERENCE_NAMES = ("random_frames", "all_frames", "oracle")
 """Names of the references, in the order in which functions return them."""
 
 
@@ -29,7 +29,7 @@ def reference_f1(annotation: Tensor, percentiles: Sequence[float], frames_per_se
         frames_per_second: Frame rate.
 
     Returns:
-        float64 (B, 3, P) in the order of ``REFERENCES``.
+        float64 (B, 3, P) in the order of ``REFERENCE_NAMES``.
 
     Raises:
         ValueError: If a percentile is out of range or the frame rate is not a positive number.
@@ -56,7 +56,7 @@ def reference_frames(annotation: Tensor, percentiles: Sequence[float], index: Te
         seed: Seed of the random frames, not negative; they depend on it and on the index only.
 
     Returns:
-        bool (B, 3, P, T) in the order of ``REFERENCES``. The oracle's frames are spread evenly over the annotated
+        bool (B, 3, P, T) in the order of ``REFERENCE_NAMES``. The oracle's frames are spread evenly over the annotated
         ones (``spread_frames``).
 
     Raises:

@@ -6,6 +6,8 @@ depend on the order of frames, so a shift of a curve shifts its peaks, and nothi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -42,6 +44,32 @@ def circular_shift_f1(peaks: Tensor, annotation: Tensor, frames_per_second: floa
     # A clip at a time: all clips at once would hold (B, P, T, S) values.
     of_clips = [_shifted_f1(one, of_one, frames_per_second) for one, of_one in zip(peaks, positive, strict=True)]
     return torch.stack(of_clips) if of_clips else peaks.new_zeros(peaks.shape, dtype=torch.float64)
+
+
+def values_under_shifts(
+    compute: Callable[[Tensor, Tensor, float], Tensor],
+    peaks: Tensor,
+    annotation: Tensor,
+    frames_per_second: float = 40.0,
+) -> Tensor:
+    """Any measure of peaks under every circular shift of them: the exact null distribution of a clip.
+
+    Args:
+        compute: From peaks (..., T), an annotation that broadcasts against them and the frame rate to values (...).
+        peaks: Peak frames, bool, (B, P, T).
+        annotation: Annotated frames, bool, (B, T).
+        frames_per_second: Frame rate.
+
+    Returns:
+        (B, P, T): value s belongs to the peaks moved s frames later, value 0 to the peaks as they are.
+    """
+    every = torch.arange(peaks.shape[-1], device=peaks.device).unsqueeze(0)
+    # One clip at a time: all clips at once would hold (B, T, P, T) frames.
+    clips = [
+        compute(shift_frames(one.unsqueeze(0), every), of_one, frames_per_second).squeeze(0).movedim(0, -1)
+        for one, of_one in zip(peaks, annotation, strict=True)
+    ]
+    return torch.stack(clips) if clips else peaks.new_zeros(peaks.shape, dtype=torch.float64)
 
 
 def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_second: float) -> Tensor:

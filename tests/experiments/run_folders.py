@@ -8,7 +8,7 @@ import pytest
 
 from explainers.examples import Example
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
-from metrics.callbacks.rows import write_rows
+from lightning_modules.files import write_rows
 
 PERCENTILES = (97, 98, 99)
 CLASSES = {"AE": "Autoencoder", "MAE": "MaskedAutoencoder"}

@@ -18,7 +18,7 @@ from experiments.report.evidence import (
 from experiments.report.pairing import explainer_tests, paired_tests, pairs
 from lightning_modules import ConfigurationError
 from metrics.callbacks import AnnotationFScore, Faithfulness
-from metrics.callbacks.rows import write_rows
+from lightning_modules.files import write_rows
 from metrics.functional.chance import permutation_p_value
 
 N_CLIPS, SHIFTS = 12, 40

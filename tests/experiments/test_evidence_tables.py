@@ -15,7 +15,7 @@ from experiments.report.tables.checks import deletion_table, sanity_table
 from experiments.report.tables.detection import ablation_table
 from experiments.report.tables.paired import masked_error_table, paired_tables
 from experiments.report.tables.table import estimate_cells, without_empty_columns
-from metrics.callbacks.rows import write_rows
+from lightning_modules.files import write_rows
 
 
 def by_column(table, row=0):

@@ -1,5 +1,8 @@
 """A small labelled set, a model and explanations."""
 
+import csv
+
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
@@ -10,7 +13,7 @@ from metrics import AnomalyAUROC, FaithfulnessScore, SegmentFScore
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 
 N_CLIPS, N_BANDS, N_FRAMES = 11, 3, 22
-PERCENTILES, FRAMES_PER_SEGMENT = (50, 90), 4
+PERCENTILES, FRAMES_PER_SECOND = (50, 90), 4
 
 
 def toy_clips(annotate=True):
@@ -101,8 +104,8 @@ class ToyMaps(Callback):
 def metric_callbacks():
     return [
         DetectionAUC(max_fpr=0.4),
-        AnnotationFScore(PERCENTILES, FRAMES_PER_SEGMENT),
-        Faithfulness(PERCENTILES, FRAMES_PER_SEGMENT, batch_size=7),
+        AnnotationFScore(PERCENTILES, FRAMES_PER_SECOND),
+        Faithfulness(PERCENTILES, FRAMES_PER_SECOND, batch_size=7),
     ]
 
 
@@ -124,8 +127,8 @@ def update_metrics(positions):
     """Metrics fed with some toy clips, one batch for every two."""
     clips, module = toy_clips(), ToyModule()
     auroc = AnomalyAUROC()
-    fscore = SegmentFScore(PERCENTILES, FRAMES_PER_SEGMENT)
-    faithfulness = FaithfulnessScore(PERCENTILES, FRAMES_PER_SEGMENT)
+    fscore = SegmentFScore(PERCENTILES, FRAMES_PER_SECOND)
+    faithfulness = FaithfulnessScore(PERCENTILES, FRAMES_PER_SECOND)
     for start in range(0, len(positions), 2):
         batch = collate([clips[i] for i in positions[start : start + 2]])
         x, annotation, index = batch["spectrogram"], batch["annotation"], batch["index"]
@@ -133,3 +136,15 @@ def update_metrics(positions):
         fscore.update(x.sum(1), annotation, index)
         faithfulness.update(module, x, x.sum(1), annotation, index)
     return {"auroc": auroc, "fscore": fscore, "faithfulness": faithfulness}
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def explanations(folder, measure, explainer, column="value"):
+    """A column of ``explanations.csv``, clips by percentiles; NaN where a cell is empty."""
+    rows = [r for r in read_csv(folder / "explanations.csv") if (r["measure"], r["explainer"]) == (measure, explainer)]
+    percentiles = {row["percentile"] for row in rows}
+    return np.reshape([float(row[column] or "nan") for row in rows], (-1, len(percentiles)))

@@ -72,13 +72,13 @@ def test_all_scores_tied_is_chance(max_fpr):
         ([1.0, 2.0], [0, 1, 0], "must both be"),
     ],
 )
-def test_refuses_what_cannot_be_ranked(scores, labels, message):
+def test_rejects_scores_that_cannot_be_ranked(scores, labels, message):
     with pytest.raises(ValueError, match=message):
         anomaly_auroc(torch.tensor(scores), torch.tensor(labels))
 
 
 @pytest.mark.parametrize("max_fpr", [0, 1.5, -0.1])
-def test_refuses_a_bad_bound(max_fpr):
+def test_rejects_a_false_positive_rate_out_of_range(max_fpr):
     with pytest.raises(ValueError, match="max_fpr"):
         AnomalyAUROC(max_fpr)
     with pytest.raises(ValueError, match="max_fpr"):

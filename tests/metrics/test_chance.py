@@ -246,7 +246,7 @@ def test_chance_levels_by_hand():
     assert levels["oracle"].tolist() == pytest.approx([2 / 3, 1, 1])
 
 
-def test_refuses_what_does_not_fit():
+def test_rejects_shapes_that_do_not_match():
     with pytest.raises(ValueError, match="do not fit together"):
         circular_shift_f1(torch.ones(2, 3, 10, dtype=torch.bool), torch.ones(2, 9, dtype=torch.bool))
     with pytest.raises(ValueError, match="frames_per_second: 0"):

@@ -1,18 +1,18 @@
 """What the callbacks say of chance, in real tests of a toy model, against brute force."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
 from metrics_reference import f1_precision_recall, faithfulness, frame_and_segment_faithfulness
 from metrics_toy import (
-    FRAMES_PER_SEGMENT,
+    FRAMES_PER_SECOND,
     N_FRAMES,
     PERCENTILES,
     ToyMaps,
     ToyModule,
+    explanations,
     loader,
+    read_csv,
     toy_clips,
     toy_trainer,
 )
@@ -45,23 +45,12 @@ def evaluate(folder, clips, *callbacks, module=None):
     return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
-def read(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def table(path, column, explainer):
-    """A column of a per-clip file, (N, P)."""
-    cells = [float(row[column]) for row in read(path) if row["explainer"] == explainer]
-    return np.reshape(cells, (-1, len(PERCENTILES)))
-
-
 @pytest.fixture(scope="module")
 def tested(tmp_path_factory):
     """Folder and scalars of a test."""
     folder = tmp_path_factory.mktemp("tested")
-    fscore = AnnotationFScore(PERCENTILES, FRAMES_PER_SEGMENT)
-    return folder, evaluate(folder, toy_clips(), fscore, Faithfulness(PERCENTILES, FRAMES_PER_SEGMENT, batch_size=50))
+    fscore = AnnotationFScore(PERCENTILES, FRAMES_PER_SECOND)
+    return folder, evaluate(folder, toy_clips(), fscore, Faithfulness(PERCENTILES, FRAMES_PER_SECOND, batch_size=50))
 
 
 @pytest.mark.parametrize("explainer", EXPLAINERS)
@@ -81,12 +70,12 @@ def test_f1_under_all_shifts(tested, explainer):
     with np.load(folder / "f1_null.npz") as null:
         assert null["names"].tolist() == [clip["name"] for clip in explained(toy_clips())]
         assert null["percentiles"].tolist() == list(PERCENTILES)
-        assert set(null) == {"names", "percentiles", "f1/error_map", "f1/level"}
-        assert null[f"f1/{explainer}"].dtype == np.float32
-        np.testing.assert_allclose(null[f"f1/{explainer}"], expected, atol=1e-7)
-    chance = table(folder / "f1.csv", "chance", explainer)
+        assert set(null) == {"names", "percentiles", "error_map", "level"}
+        assert null[explainer].dtype == np.float32
+        np.testing.assert_allclose(null[explainer], expected, atol=1e-7)
+    chance = explanations(folder, "f1", explainer, "chance")
     np.testing.assert_allclose(chance, np.mean(expected, axis=-1), atol=1e-7)
-    np.testing.assert_allclose(table(folder / "f1.csv", "f1", explainer), np.array(expected)[..., 0])
+    np.testing.assert_allclose(explanations(folder, "f1", explainer), np.array(expected)[..., 0])
 
 
 @pytest.mark.parametrize("explainer", EXPLAINERS)
@@ -103,7 +92,7 @@ def test_faithfulness_under_the_drawn_shifts(tested, explainer):
                     np.roll(curves_of(clip)[explainer], shift),
                     clip["annotation"].numpy(),
                     percentile,
-                    FRAMES_PER_SEGMENT,
+                    FRAMES_PER_SECOND,
                 )
                 for shift in (0, *of_clip)
             ]
@@ -111,34 +100,28 @@ def test_faithfulness_under_the_drawn_shifts(tested, explainer):
             for percentile in PERCENTILES
         ]
     ).reshape(len(clips), len(PERCENTILES), 5, 2)
-    with np.load(folder / "faithfulness_null.npz") as null:
-        assert len(null) == 2 + 2 * len(EXPLAINERS)
-        for k, kind in enumerate(("frame", "segment")):
-            np.testing.assert_allclose(null[f"{kind}/{explainer}"], expected[..., k], atol=1e-6)
-            chance = table(folder / "faithfulness.csv", f"{kind}_chance", explainer)
-            np.testing.assert_allclose(chance, expected[..., 1:, k].mean(-1), atol=1e-6)
+    for k, measure in enumerate(("faithfulness_frame", "faithfulness_segment")):
+        with np.load(folder / f"{measure}_null.npz") as null:
+            assert len(null) == 2 + len(EXPLAINERS)
+            np.testing.assert_allclose(null[explainer], expected[..., k], atol=1e-6)
+        chance = explanations(folder, measure, explainer, "chance")
+        np.testing.assert_allclose(chance, expected[..., 1:, k].mean(-1), atol=1e-6)
 
 
 def test_references_of_f1(tested):
     folder, _ = tested
     annotation = torch.stack([clip["annotation"] for clip in explained(toy_clips())])
-    path = folder / "f1_references.csv"
-    assert list(read(path)[0]) == ["index", "name", "anomaly_type", "explainer", "percentile", "f1"]
-    assert [row["explainer"] for row in read(path)][:6:2] == ["random_frames", "all_frames", "oracle"]
     random, oracle = random_frames_f1(annotation, COUNTS, 4), oracle_f1(annotation, COUNTS, 4)
-    np.testing.assert_allclose(table(path, "f1", "random_frames"), random)
-    np.testing.assert_allclose(table(path, "f1", "oracle"), oracle)
+    np.testing.assert_allclose(explanations(folder, "f1", "random_frames"), random)
+    np.testing.assert_allclose(explanations(folder, "f1", "oracle"), oracle)
     everything = [f1_precision_recall(np.zeros(N_FRAMES), of_clip.numpy(), 50, 4)[0] for of_clip in annotation]
-    np.testing.assert_allclose(table(path, "f1", "all_frames"), np.repeat(everything, 2).reshape(-1, 2))
+    np.testing.assert_allclose(explanations(folder, "f1", "all_frames"), np.repeat(everything, 2).reshape(-1, 2))
+    assert np.isnan(explanations(folder, "f1", "oracle", "chance")).all()
 
 
 def test_references_of_faithfulness(tested):
     folder, _ = tested
-    path = folder / "faithfulness_references.csv"
     clips = explained(toy_clips())
-    columns = ["index", "name", "anomaly_type", "explainer", "percentile", "frame", "segment"]
-    assert list(read(path)[0]) == columns
-    assert [(int(row["index"]), row["name"]) for row in read(path)[::6]] == [(c["index"], c["name"]) for c in clips]
     everything = np.ones(N_FRAMES, dtype=bool)
     for i, clip in enumerate(clips):
         x, annotation = clip["spectrogram"].numpy(), clip["annotation"].numpy()
@@ -150,63 +133,56 @@ def test_references_of_faithfulness(tested):
                 ("oracle", frames[2, j]),
             ):
                 expected = faithfulness(smoothing, x, of_frames)
-                assert table(path, "frame", name)[i, j] == pytest.approx(expected, abs=1e-6)
+                assert explanations(folder, "faithfulness_frame", name)[i, j] == pytest.approx(expected, abs=1e-6)
             whole = faithfulness(smoothing, x, annotation)
-            assert table(path, "segment", "all_frames")[i, j] == pytest.approx(whole, abs=1e-6)
-            assert table(path, "segment", "oracle")[i, j] == pytest.approx(whole, abs=1e-6)
+            assert explanations(folder, "faithfulness_segment", "all_frames")[i, j] == pytest.approx(whole, abs=1e-6)
+            assert explanations(folder, "faithfulness_segment", "oracle")[i, j] == pytest.approx(whole, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("file", "kind", "chance", "scalar"),
-    [
-        ("f1", "f1", "chance", "f1"),
-        ("faithfulness", "frame", "frame_chance", "faithfulness_frame"),
-        ("faithfulness", "segment", "segment_chance", "faithfulness_segment"),
-    ],
-)
-def test_scalars_are_those_of_the_files(tested, file, kind, chance, scalar):
+@pytest.mark.parametrize("measure", ["f1", "faithfulness_frame", "faithfulness_segment"])
+def test_scalars_follow_from_the_files(tested, measure):
     folder, logged = tested
-    oracle = table(folder / f"{file}_references.csv", kind, "oracle").mean(0)
+    oracle = explanations(folder, measure, "oracle").mean(0)
     for explainer in EXPLAINERS:
-        value = table(folder / f"{file}.csv", kind, explainer).mean(0)
-        level = table(folder / f"{file}.csv", chance, explainer).mean(0)
+        value = explanations(folder, measure, explainer).mean(0)
+        level = explanations(folder, measure, explainer, "chance").mean(0)
         for j, percentile in enumerate(PERCENTILES):
             end = f"{explainer}/p{percentile}"
-            assert logged[f"test/{scalar}_chance/{end}"] == pytest.approx(level[j], abs=1e-6)
-            corrected = logged.get(f"test/{scalar}_corrected/{end}", np.nan)
+            assert logged[f"test/{measure}_chance/{end}"] == pytest.approx(level[j], abs=1e-6)
+            corrected = logged.get(f"test/{measure}_corrected/{end}", np.nan)
             way = oracle[j] - level[j]
             expected = (value[j] - level[j]) / way if way > 0 else np.nan
             assert corrected == pytest.approx(expected, abs=1e-4, nan_ok=True)
-            with np.load(folder / f"{file}_null.npz") as null:
-                p_value = permutation_p_value(torch.tensor(null[f"{kind}/{explainer}"][:, j]))
-            assert logged[f"test/{scalar}_pvalue/{end}"] == pytest.approx(p_value)
+            with np.load(folder / f"{measure}_null.npz") as null:
+                p_value = permutation_p_value(torch.tensor(null[explainer][:, j]))
+            assert logged[f"test/{measure}_pvalue/{end}"] == pytest.approx(p_value)
 
 
-def test_no_shifts_no_null(tmp_path):
-    logged = evaluate(tmp_path, toy_clips(), Faithfulness(PERCENTILES, FRAMES_PER_SEGMENT, shifts=0))
+def test_without_shifts_there_is_no_chance_level(tmp_path):
+    logged = evaluate(tmp_path, toy_clips(), Faithfulness(PERCENTILES, FRAMES_PER_SECOND, shifts=0))
     assert not any(word in name for name in logged for word in ("_chance", "_corrected", "_pvalue"))
-    assert not (tmp_path / "faithfulness_null.npz").exists()
-    assert {row["frame_chance"] + row["segment_chance"] for row in read(tmp_path / "faithfulness.csv")} == {""}
-    assert len(read(tmp_path / "faithfulness_references.csv")) == 4 * 3 * len(PERCENTILES)
+    assert not list(tmp_path.glob("*.npz"))
+    assert {row["chance"] for row in read_csv(tmp_path / "explanations.csv")} == {""}
+    assert explanations(tmp_path, "faithfulness_frame", "all_frames").shape == (4, len(PERCENTILES))
 
 
 def test_the_oracle_misses_no_annotated_segment(tmp_path):
     """One frame is in one segment only, and the annotations overlap two or more."""
-    evaluate(tmp_path, toy_clips(), Faithfulness([100], FRAMES_PER_SEGMENT, shifts=0))
-    rows = read(tmp_path / "faithfulness_references.csv")
-    oracle, everything = ([row["segment"] for row in rows if row["explainer"] == n] for n in ("oracle", "all_frames"))
-    assert oracle == everything
-    assert {row["frame"] for row in rows if row["explainer"] == "oracle"}.isdisjoint(everything)
+    evaluate(tmp_path, toy_clips(), Faithfulness([100], FRAMES_PER_SECOND, shifts=0))
+    oracle, everything = (explanations(tmp_path, "faithfulness_segment", name) for name in ("oracle", "all_frames"))
+    np.testing.assert_array_equal(oracle, everything)
+    oracle, everything = (explanations(tmp_path, "faithfulness_frame", name) for name in ("oracle", "all_frames"))
+    assert (oracle != everything).all()
 
 
-def test_without_annotation_chance_is_frame_based_and_nobody_is_an_oracle(tmp_path):
-    logged = evaluate(tmp_path, toy_clips(annotate=False), Faithfulness(PERCENTILES, FRAMES_PER_SEGMENT))
+def test_without_annotation_chance_is_frame_based_and_there_is_no_oracle(tmp_path):
+    logged = evaluate(tmp_path, toy_clips(annotate=False), Faithfulness(PERCENTILES, FRAMES_PER_SECOND))
     assert "test/faithfulness_frame_pvalue/level/p90" in logged
     assert not any("segment" in name or "corrected" in name for name in logged)
-    rows = read(tmp_path / "faithfulness_references.csv")
-    assert {row["frame"] == "" for row in rows if row["explainer"] == "oracle"} == {True}
-    assert {row["frame"] == "" for row in rows if row["explainer"] != "oracle"} == {False}
-    assert {row["segment"] for row in rows} == {""}
+    assert np.isnan(explanations(tmp_path, "faithfulness_frame", "oracle")).all()
+    for name in ("random_frames", "all_frames"):
+        assert np.isfinite(explanations(tmp_path, "faithfulness_frame", name)).all()
+        assert np.isnan(explanations(tmp_path, "faithfulness_segment", name)).all()
 
 
 class _Counting(ToyModule):
@@ -232,7 +208,7 @@ class _SameMaps(ToyMaps):
 def test_explainers_share_the_passes_of_equal_masks(tmp_path):
     def runs(maps):
         module = _Counting()
-        trainer = toy_trainer(tmp_path, [maps, Faithfulness(PERCENTILES, FRAMES_PER_SEGMENT)])
+        trainer = toy_trainer(tmp_path, [maps, Faithfulness(PERCENTILES, FRAMES_PER_SECOND)])
         trainer.test(module, loader(toy_clips()), verbose=False)
         return module.runs - len(toy_clips())
 
@@ -246,7 +222,7 @@ def test_explainers_share_the_passes_of_equal_masks(tmp_path):
 def test_validation_inside_fit_costs_no_more_than_the_explanations(tmp_path):
     module = _Counting()
     clips = toy_clips()
-    callbacks = [AnnotationFScore(PERCENTILES, FRAMES_PER_SEGMENT), Faithfulness(PERCENTILES, FRAMES_PER_SEGMENT)]
+    callbacks = [AnnotationFScore(PERCENTILES, FRAMES_PER_SECOND), Faithfulness(PERCENTILES, FRAMES_PER_SECOND)]
     trainer = toy_trainer(tmp_path, [ToyMaps(), *callbacks], num_sanity_val_steps=0)
     trainer.fit(module, loader(clips), [loader(clips), loader(clips)])
     own = 2 * 3 * len(clips)  # training and two loaders in two epochs

@@ -1,4 +1,4 @@
-"""Metrics that keep a row a clip: means, repeats, several processes."""
+"""Metrics that keep a row per clip: means, repeats, several processes."""
 
 import pickle
 
@@ -40,7 +40,7 @@ def test_a_repeated_clip_counts_once():
     assert all(torch.equal(value, once[name]) for name, value in metric.compute().items())
     index, values = metric.per_clip()
     assert index.tolist() == [1, 3, 4, 7, 9]
-    assert values.shape == (5, 3, 10)
+    assert values.shape == (5, len(metric.measures), 10)
 
 
 def test_the_order_of_clips_changes_no_digit():
@@ -83,8 +83,8 @@ def test_both_kinds_of_faithfulness_count_the_annotated_clips_where_there_are_an
     annotation = torch.tensor([[True, True], [False, True], [False, False]])
     metric.update(_Half(), x, x[:, 0], annotation)
     result = metric.compute()
-    assert result["frame"].item() == pytest.approx(0.675)
-    assert result["segment"].item() == pytest.approx((0.75 + 0.075) / 2)
+    assert result["faithfulness_frame"].item() == pytest.approx(0.675)
+    assert result["faithfulness_segment"].item() == pytest.approx((0.75 + 0.075) / 2)
     assert metric.per_clip()[0].tolist() == [0, 1]
 
 
@@ -92,19 +92,19 @@ def test_faithfulness_without_any_annotation_is_frame_based():
     metric = FaithfulnessScore([100], frames_per_second=2)
     x = torch.tensor([[[1.0, 3.0]], [[1.0, 0.0]]])
     metric.update(_Half(), x, x[:, 0], torch.zeros(2, 2, dtype=torch.bool))
-    assert metric.compute()["frame"].item() == pytest.approx((0.675 + 0.75) / 2)
-    assert metric.compute()["segment"].isnan().all()
+    assert metric.compute()["faithfulness_frame"].item() == pytest.approx((0.675 + 0.75) / 2)
+    assert metric.compute()["faithfulness_segment"].isnan().all()
 
 
 @pytest.mark.parametrize("metric", [SegmentFScore, FaithfulnessScore])
 @pytest.mark.parametrize("percentiles", [[], [101], [-1], [97.5], [98, 98]])
-def test_refuses_bad_percentiles(metric, percentiles):
+def test_rejects_bad_percentiles(metric, percentiles):
     with pytest.raises(ValueError, match=r"^percentiles: .*$"):
         metric(percentiles)
 
 
 @pytest.mark.parametrize("metric", [SegmentFScore, FaithfulnessScore])
-def test_refuses_bad_segments(metric):
+def test_rejects_bad_segments(metric):
     with pytest.raises(ValueError, match="frames_per_second: 0"):
         metric(frames_per_second=0)
 

@@ -1,17 +1,15 @@
 """Deletion and insertion curves by hand, against brute force, and from the callback in real trainer runs."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
-from metrics_toy import ToyMaps, ToyModule, loader, toy_clips, toy_trainer
+from metrics_toy import ToyMaps, ToyModule, explanations, loader, read_csv, toy_clips, toy_trainer
 from scipy.integrate import trapezoid
 from torch import nn
 
 from metrics.callbacks.deletion import DeletionInsertion
-from metrics.deletion import DeletionInsertionScore
-from metrics.functional.deletion import curve_area, deletion_insertion
+from metrics.explanations import DeletionInsertionScore
+from metrics.functional.replacement import curve_area, deletion_insertion
 
 PERCENTILES = (0, 50, 90, 100)
 
@@ -96,61 +94,40 @@ def test_area_is_trapezoidal_and_normalised():
     assert curve_area(values[:, [1, 2, 0]], [50, 0, 80]).tolist() == pytest.approx([area, 3])
 
 
-def read(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.mark.parametrize(("stage", "prefix"), [("test", "test"), ("validate", "val")])
 def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
     trainer = toy_trainer(tmp_path, [ToyMaps(), DeletionInsertion(PERCENTILES, batch_size=7)])
     clips = toy_clips()
     loaders = loader(clips) if stage == "test" else [loader(clips[:2]), loader(clips)]
     getattr(trainer, stage)(ToyModule(), loaders, verbose=False)
-    rows = read(tmp_path / "deletion.csv")
-    assert list(rows[0]) == ["index", "name", "anomaly_type", "explainer", "percentile", "deletion", "insertion"]
-    anomalous = [clip for clip in reversed(clips) if clip["label"] == 1]  # by rising index
-    assert len(rows) == len(anomalous) * 2 * len(PERCENTILES)
-    areas = {"error_map": [], "level": []}
-    found = iter(rows)
-    for clip in anomalous:
-        x = clip["spectrogram"].numpy()
-        for explainer, curve in {"error_map": ((x - smoothing(x)) ** 2).sum(0), "level": x.sum(0)}.items():
-            expected = curves_by_hand(x, curve, PERCENTILES)
-            areas[explainer].append([trapezoid(values[::-1], [0, 0.1, 0.5, 1]) for values in expected])
-            for percentile, deletion, insertion in zip(PERCENTILES, *expected, strict=True):
-                row = next(found)
-                assert (int(row["index"]), row["name"], row["anomaly_type"]) == (
-                    clip["index"],
-                    clip["name"],
-                    clip["anomaly_type"],
-                )
-                assert (row["explainer"], int(row["percentile"])) == (explainer, percentile)
-                assert float(row["deletion"]) == pytest.approx(deletion, rel=1e-5)
-                assert float(row["insertion"]) == pytest.approx(insertion, rel=1e-5)
+    anomalous = [clip for clip in reversed(clips) if clip["label"] == 1]  # by increasing index
+    areas = {}
+    for explainer in ("error_map", "level"):
+        expected = []
+        for clip in anomalous:
+            x = clip["spectrogram"].numpy()
+            curve = ((x - smoothing(x)) ** 2).sum(0) if explainer == "error_map" else x.sum(0)
+            expected.append(curves_by_hand(x, curve, PERCENTILES))
+        for position, measure in enumerate(("deletion", "insertion")):
+            of_clips = np.array([pair[position] for pair in expected])
+            np.testing.assert_allclose(explanations(tmp_path, measure, explainer), of_clips, rtol=1e-5)
+            areas[measure, explainer] = np.mean([trapezoid(values[::-1], [0, 0.1, 0.5, 1]) for values in of_clips])
+    rows = read_csv(tmp_path / "explanations.csv")
+    assert len(rows) == 2 * 2 * len(anomalous) * len(PERCENTILES), "there are no references"
+    assert {row["chance"] for row in rows} == {""}
     logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
-    assert logged == pytest.approx(
-        {
-            f"{prefix}/{kind}_area/{explainer}": np.mean(of_clips, axis=0)[position]
-            for explainer, of_clips in areas.items()
-            for position, kind in enumerate(("deletion", "insertion"))
-        },
-        rel=1e-5,
-    )
+    assert logged == pytest.approx({f"{prefix}/{'/'.join(key)}": area for key, area in areas.items()}, rel=1e-5)
 
 
-def test_validation_inside_fit_and_runs_without_maps_are_passed_over(tmp_path):
+def test_validation_inside_fit_is_passed_over(tmp_path):
     clips = toy_clips()
     trainer = toy_trainer(tmp_path, [ToyMaps(), DeletionInsertion()])
     trainer.fit(ToyModule(), loader(clips), [loader(clips), loader(clips)])
-    assert not any("area" in name for name in trainer.callback_metrics)
-    trainer = toy_trainer(tmp_path, [DeletionInsertion()])
-    trainer.test(ToyModule(), loader(clips), verbose=False)
-    assert trainer.callback_metrics == {}
-    assert not (tmp_path / "deletion.csv").exists()
+    assert not any("deletion" in name for name in trainer.callback_metrics)
+    assert not (tmp_path / "explanations.csv").exists()
 
 
-def test_refuses_bad_options():
+def test_rejects_bad_options():
     with pytest.raises(ValueError, match=r"percentiles: \[98\] span no area"):
         DeletionInsertionScore([98])
     with pytest.raises(ValueError, match="percentiles: 101"):

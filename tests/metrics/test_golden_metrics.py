@@ -101,5 +101,5 @@ def test_faithfulness_of_the_reference_clips(reference, backbone, explainer):
     metric = FaithfulnessScore()
     metric.update(backbone, reference["x"], reference[f"curve_{explainer}"], reference["annotation"])
     values = metric.per_clip()[1]
-    for kind, ours in zip(metric.kinds, values.unbind(1), strict=True):
-        np.testing.assert_allclose(ours, reference[f"faithfulness_{kind}_{explainer}"], rtol=0, atol=1e-4)
+    for measure, ours in zip(metric.measures, values.unbind(1), strict=True):
+        np.testing.assert_allclose(ours, reference[f"{measure.key}_{explainer}"], rtol=0, atol=1e-4)

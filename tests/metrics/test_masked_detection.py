@@ -32,9 +32,9 @@ def test_masked_score_is_measured_like_the_score(tmp_path):
     for suffix, kept in (("", {"", "broken", "stuck"}), ("/broken", {"", "broken"}), ("/stuck", {"", "stuck"})):
         of_type = [index for index, clip in clips.items() if clip["anomaly_type"] in kept]
         labels, scores = [clips[index]["label"] for index in of_type], [masked[index] for index in of_type]
-        assert logged[f"test/auc_masked_error{suffix}"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+        assert logged[f"test/auc_masked_score{suffix}"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
         partial = roc_auc_score(labels, scores, max_fpr=0.4)
-        assert logged[f"test/pauc_masked_error{suffix}"] == pytest.approx(partial, abs=1e-6)
+        assert logged[f"test/pauc_masked_score{suffix}"] == pytest.approx(partial, abs=1e-6)
 
 
 def test_second_score_leaves_the_first_alone(tmp_path):

@@ -16,12 +16,12 @@ from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
         ({"frames_per_second": 0}, "frames_per_second: 0"),
     ],
 )
-def test_refuses_bad_options(callback, options, message):
+def test_rejects_bad_options(callback, options, message):
     with pytest.raises(ValueError, match=message):
         callback(**options)
 
 
-def test_refuses_other_bad_options():
+def test_rejects_other_bad_options():
     with pytest.raises(ValueError, match="batch_size: 0"):
         Faithfulness(batch_size=0)
     with pytest.raises(ValueError, match="max_fpr: 1"):

@@ -1,32 +1,28 @@
 """Callbacks in real validations, tests and fits of a toy model, against brute force."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
 from metrics_reference import f1_precision_recall, frame_and_segment_faithfulness
 from metrics_toy import (
-    FRAMES_PER_SEGMENT,
+    FRAMES_PER_SECOND,
     PERCENTILES,
     ToyMaps,
     ToyModule,
     loader,
     metric_callbacks,
+    read_csv,
     toy_clips,
     toy_trainer,
 )
 from sklearn.metrics import roc_auc_score
 
-FILES = ("clips.csv", "f1.csv", "f1_references.csv", "faithfulness.csv", "faithfulness_references.csv")
-NULLS = ("f1_null.npz", "faithfulness_null.npz")
-LEADING = ("index", "name", "anomaly_type", "explainer", "percentile")
+from lightning_modules.errors import ConfigurationError
+
+FILES = ("clips.csv", "explanations.csv")
+MEASURES = ("f1", "precision", "recall", "faithfulness_frame", "faithfulness_segment")
+NULLS = tuple(f"{measure}_null.npz" for measure in MEASURES if measure not in ("precision", "recall"))
 CHANCE = ("_chance", "_corrected", "_pvalue")
-
-
-def read(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def smoothing(x):
@@ -35,7 +31,7 @@ def smoothing(x):
 
 
 def explained_by_hand(clips):
-    """{(index, explainer, percentile): f1, precision, recall, frame, segment}, and the same clips' types."""
+    """{(index, explainer, percentile): values of MEASURES}."""
     values = {}
     for clip in clips:
         x, annotation = clip["spectrogram"].numpy(), clip["annotation"].numpy()
@@ -43,8 +39,8 @@ def explained_by_hand(clips):
         for explainer, curve in curves.items():
             for percentile in PERCENTILES:
                 values[clip["index"], explainer, percentile] = (
-                    *f1_precision_recall(curve, annotation, percentile, FRAMES_PER_SEGMENT),
-                    *frame_and_segment_faithfulness(smoothing, x, curve, annotation, percentile, FRAMES_PER_SEGMENT),
+                    *f1_precision_recall(curve, annotation, percentile, FRAMES_PER_SECOND),
+                    *frame_and_segment_faithfulness(smoothing, x, curve, annotation, percentile, FRAMES_PER_SECOND),
                 )
     return values
 
@@ -52,7 +48,7 @@ def explained_by_hand(clips):
 def evaluate(folder, stage="test", clips=None, maps=True):
     """The scalars that a validation or test of the toy set logs."""
     clips = toy_clips() if clips is None else clips
-    trainer = toy_trainer(folder, [*([ToyMaps()] if maps else []), *metric_callbacks()])
+    trainer = toy_trainer(folder, [ToyMaps(), *metric_callbacks()] if maps else metric_callbacks()[:1])
     if stage == "test":
         trainer.test(ToyModule(), loader(clips), verbose=False)
     else:
@@ -75,8 +71,7 @@ def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
     types = {clip["index"]: clip["anomaly_type"] for clip in clips}
     names = {clip["index"]: clip["name"] for clip in clips}
 
-    scalars = ("f1", "precision", "recall", "faithfulness_frame", "faithfulness_segment")
-    for kind, scalar in enumerate(scalars):
+    for kind, scalar in enumerate(MEASURES):
         for explainer in ("error_map", "level"):
             for percentile in PERCENTILES:
                 for suffix in ("", "/broken", "/stuck"):
@@ -91,28 +86,29 @@ def test_scalars_and_rows_agree_with_brute_force(tmp_path, stage, prefix):
         f"{prefix}/{area}{suffix}" for area in ("auc", "pauc") for suffix in ("", "/broken", "/stuck")
     )
 
+    rows = read_csv(tmp_path / "explanations.csv")
+    assert list(rows[0]) == [
+        "index", "name", "anomaly_type", "explainer", "measure", "percentile", "value", "chance",
+    ]  # fmt: skip
     keys = [
-        (index, explainer, percentile)
+        (measure, index, explainer, percentile)
+        for measure in MEASURES
         for index in sorted(clip["index"] for clip in annotated)
         for explainer in ("error_map", "level")
         for percentile in PERCENTILES
     ]
-    for file, columns, kinds in (
-        ("f1.csv", ("f1", "precision", "recall"), slice(0, 3)),
-        ("faithfulness.csv", ("frame", "segment"), slice(3, 5)),
-    ):
-        rows = read(tmp_path / file)
-        assert list(rows[0])[: 5 + len(columns)] == [*LEADING, *columns]
-        assert [(int(row["index"]), row["explainer"], int(row["percentile"])) for row in rows] == keys
-        for row, key in zip(rows, keys, strict=True):
-            assert (row["name"], row["anomaly_type"]) == (names[key[0]], types[key[0]])
-            assert [float(row[column]) for column in columns] == pytest.approx(expected[key][kinds], abs=1e-6)
+    found = [row for row in rows if row["explainer"] in ("error_map", "level")]
+    assert [(r["measure"], int(r["index"]), r["explainer"], int(r["percentile"])) for r in found] == keys
+    for row, (measure, *key) in zip(found, keys, strict=True):
+        assert (row["name"], row["anomaly_type"]) == (names[key[0]], types[key[0]])
+        assert float(row["value"]) == pytest.approx(expected[tuple(key)][MEASURES.index(measure)], abs=1e-6)
+    assert {row["explainer"] for row in rows} - {"error_map", "level"} == {"random_frames", "all_frames", "oracle"}
 
 
 def test_detection_agrees_with_scikit_learn(tmp_path):
     logged = evaluate(tmp_path, maps=False)
     clips = {clip["index"]: clip for clip in toy_clips()}
-    rows = read(tmp_path / "clips.csv")
+    rows = read_csv(tmp_path / "clips.csv")
     assert list(rows[0]) == ["index", "name", "label", "anomaly_type", "annotated", "score"]
     assert [int(row["index"]) for row in rows] == sorted(clips)
     for row in rows:
@@ -135,11 +131,32 @@ def test_without_maps_only_detection_is_measured(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips.csv", "metrics.csv"]
 
 
+@pytest.mark.parametrize("position", [1, 2])
+def test_measures_without_maps_are_an_error_that_says_what_is_missing(tmp_path, position):
+    callback = metric_callbacks()[position]
+    trainer = toy_trainer(tmp_path, [callback, ToyMaps()])
+    with pytest.raises(ConfigurationError, match=f"{type(callback).__name__} found no attribution maps"):
+        trainer.test(ToyModule(), loader(toy_clips()), verbose=False)
+
+
+class _ScoresOnly(ToyModule):
+    """A detector that reconstructs nothing."""
+
+    def evaluate(self, batch):
+        return {"score": super().evaluate(batch)["score"]}
+
+
+def test_a_model_that_reconstructs_nothing_is_measured_by_its_scores(tmp_path):
+    trainer = toy_trainer(tmp_path, metric_callbacks())
+    trainer.test(_ScoresOnly(), loader(toy_clips()), verbose=False)
+    assert {name.split("/")[1] for name in trainer.callback_metrics} == {"auc", "pauc"}
+
+
 def test_one_class_has_rows_but_no_area(tmp_path):
     logged = evaluate(tmp_path, clips=[clip for clip in toy_clips() if clip["label"] == 0])
     assert logged == {}
-    assert len(read(tmp_path / "clips.csv")) == 6
-    assert not (tmp_path / "f1.csv").exists()
+    assert len(read_csv(tmp_path / "clips.csv")) == 6
+    assert not (tmp_path / "explanations.csv").exists()
 
 
 def test_without_annotation_faithfulness_is_frame_based(tmp_path):
@@ -147,12 +164,14 @@ def test_without_annotation_faithfulness_is_frame_based(tmp_path):
     logged = evaluate(tmp_path, clips=clips)
     assert not any("faithfulness_segment" in name or "f1" in name for name in logged)
     expected = explained_by_hand([clip for clip in clips if clip["label"] == 1])
-    rows = read(tmp_path / "faithfulness.csv")
-    assert len(rows) == len(expected) == 20
+    rows = [row for row in read_csv(tmp_path / "explanations.csv") if row["explainer"] in ("error_map", "level")]
+    assert len(rows) == 2 * len(expected) == 40
     for row in rows:
         key = (int(row["index"]), row["explainer"], int(row["percentile"]))
-        assert float(row["frame"]) == pytest.approx(expected[key][3], abs=1e-6)
-        assert row["segment"] == ""
+        if row["measure"] == "faithfulness_frame":
+            assert float(row["value"]) == pytest.approx(expected[key][3], abs=1e-6)
+        else:
+            assert (row["measure"], row["value"]) == ("faithfulness_segment", "")
     mean = np.mean([values[3] for key, values in expected.items() if key[1:] == ("level", 90)])
     assert logged["test/faithfulness_frame/level/p90"] == pytest.approx(mean, abs=1e-6)
 
@@ -162,7 +181,7 @@ def test_validation_inside_fit_logs_anew_each_epoch_and_writes_nothing(tmp_path)
     clips = toy_clips()
     normal = [clip for clip in clips if clip["label"] == 0]
     trainer.fit(ToyModule(), loader(normal), [loader(normal), loader(clips)])
-    rows = [row for row in read(tmp_path / "metrics.csv") if row["val/auc"]]
+    rows = [row for row in read_csv(tmp_path / "metrics.csv") if row["val/auc"]]
     assert len(rows) == 2
     assert {key: value for key, value in rows[0].items() if key.startswith("val/")} == {
         key: value for key, value in rows[1].items() if key.startswith("val/")
@@ -218,13 +237,12 @@ def test_two_processes_write_what_one_writes(tmp_path, distributed_run):
     logged = torch.load(distributed_run / "logged.pt", weights_only=True)
     assert logged == pytest.approx(evaluate(tmp_path), abs=1e-6)
     two, one = distributed_run / "test", tmp_path
-    for file in ("clips.csv", "f1.csv", "f1_references.csv"):
-        assert (two / file).read_text() == (one / file).read_text()
-    for file in ("faithfulness.csv", "faithfulness_references.csv"):
-        for ours, theirs in zip(read(two / file), read(one / file), strict=True):
-            for kind in set(ours) - set(LEADING):
-                assert float(ours.pop(kind)) == pytest.approx(float(theirs.pop(kind)), abs=1e-6)
-            assert ours == theirs
+    assert (two / "clips.csv").read_text() == (one / "clips.csv").read_text()
+    for ours, theirs in zip(*(read_csv(folder / "explanations.csv") for folder in (two, one)), strict=True):
+        for column in ("value", "chance"):
+            values = [float(row.pop(column) or "nan") for row in (ours, theirs)]
+            assert values[0] == pytest.approx(values[1], abs=1e-6, nan_ok=True)
+        assert ours == theirs
     for file in NULLS:
         with np.load(two / file) as ours, np.load(one / file) as theirs:
             assert set(ours) == set(theirs)

@@ -53,7 +53,7 @@ def test_every_frame_of_a_constant_curve_is_a_peak():
     assert select_peaks(torch.zeros(1, 7), 98).all()
 
 
-def test_refuses_what_has_no_percentile():
+def test_rejects_curves_without_percentiles():
     with pytest.raises(ValueError, match="NaN"):
         select_peaks(torch.tensor([[0.0, torch.nan]]), 98)
     with pytest.raises(ValueError, match="no frame"):

@@ -135,7 +135,7 @@ def test_works_in_inference_mode(clips):
     torch.testing.assert_close(values.clone(), faithfulness(_Smoothing(), x, masks))
 
 
-def test_refuses_what_does_not_fit(clips):
+def test_rejects_shapes_that_do_not_match(clips):
     with pytest.raises(ValueError, match="do not mark"):
         faithfulness(_Smoothing(), clips[0], torch.ones(5, 19, dtype=torch.bool))
     with pytest.raises(ValueError, match="batch_size: 0"):

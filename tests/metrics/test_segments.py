@@ -105,7 +105,7 @@ def test_agrees_with_brute_force(n_frames, rate):
             assert tuple(scores[:, i, j].tolist()) == expected
 
 
-def test_refuses_what_does_not_fit():
+def test_rejects_shapes_that_do_not_match():
     with pytest.raises(ValueError, match="peaks have 10 frames but the annotation has 9"):
         segment_f1(frames(0), frames(0, length=9), 4)
     with pytest.raises(ValueError, match="peaks have 10 frames but the annotation has 1"):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from metrics.functional.chance import best_of_several_p_value
-from metrics.functional.detection_uncertainty import bootstrap_auroc
+from metrics.functional.detection import bootstrap_auroc
 from metrics.functional.uncertainty import (
     bootstrap_mean,
     compare_paired,

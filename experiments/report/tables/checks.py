@@ -21,7 +21,7 @@ from experiments.report.tables.table import (
     without_empty_columns,
 )
 from lightning_modules.wording import counted
-from metrics.functional.deletion import curve_area
+from metrics.functional.replacement import curve_area
 
 _RANDOMISATION = "randomisation"
 _OTHER_CHECKS = {"infidelity": "Infidelity", "max_sensitivity": "Max sensitivity"}
