@@ -7,14 +7,14 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "demo.ipynb"
 
-# Twelve clips of two seconds and one epoch, in the folder that the notebook runs in.
+# Twelve clips of four seconds and one epoch, in the folder that the notebook runs in.
 REDUCED = """
 from pathlib import Path
 import torch
 
 torch.set_num_threads(1)
 FOLDER = Path("notebook")
-TRAIN, NORMAL, ANOMALIES, SECONDS = 12, 4, 6, 2
+TRAIN, NORMAL, ANOMALIES, SECONDS = 12, 4, 6, 4
 EPOCHS = 1
 """
 
