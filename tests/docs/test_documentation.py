@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_folders import RunMaker
 
 from experiments.cli.main import main
+from experiments.study.definition import read_definition
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "docs").rglob("*.md"))
@@ -78,7 +80,7 @@ def test_shown_command_parses(command, monkeypatch):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_mentioned_commands_exist(document):
-    existing = re.findall(r"^  ([a-z]+)  ", run("--help")[1], re.MULTILINE)
+    existing = re.findall(r"^  ([a-z]+) ", run("--help")[1], re.MULTILINE)
     text = (REPOSITORY / document).read_text()
     if document == "CHANGELOG.md":
         text = re.sub(r"### Removed\n.*?(?=\n### )", "", text, flags=re.DOTALL)
@@ -99,12 +101,14 @@ def test_code_of_extend_runs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     code = blocks("docs/extend.md", "python")
     files = [(tmp_path / title, block) for title, block in code if title]
-    assert len(files) == 5
+    assert len(files) == 6
     for file, block in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(block)
         package = importlib.import_module(".".join(file.relative_to(tmp_path).parts[:-1]))
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(file.parent)])
+    RunMaker("AE").write(tmp_path / "runs" / "demo" / "ae")
+    RunMaker("MAE").write(tmp_path / "runs" / "demo" / "mae")
     for block in (block for title, block in code if not title):
         exec(block, {"__name__": "extend"})
 
@@ -127,3 +131,10 @@ def write_listed_clips(root):
         split = "train" if number < 4 else "test"
         lines.append(f"{number}.pt,{split},{int(anomalous)},{'knock' if anomalous else ''}")
     (root / "clips.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_study_on_clusters_page_is_valid(tmp_path):
+    ((_, study),) = blocks("docs/clusters.md", "yaml")
+    path = tmp_path / "study.yaml"
+    path.write_text(study)
+    assert len(read_definition(path, REPOSITORY / "experiments" / "configs" / "studies")) == 3
