@@ -46,9 +46,14 @@ def _explainers(_: str) -> Iterator[str]:
 def _modules(package: str) -> Iterator[str]:
     """Directives of mkdocstrings for all public modules of a package, each under its own heading."""
     for path in sorted((REPOSITORY / package).rglob("*.py")):
-        module = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
-        if not any(part.startswith("_") for part in module.split(".")):
-            yield f"## {module}\n\n::: {module}\n"
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        module = ".".join(parts[:-1] if is_package else parts)
+        if any(part.startswith("_") for part in module.split(".")):
+            continue
+        yield f"## {module}\n\n::: {module}"
+        # What a package imports is documented where it is defined.
+        yield "    options: {members: []}\n" if is_package else ""
 
 
 _CONTENTS: dict[str, Callable[[str], Iterator[str]]] = {
