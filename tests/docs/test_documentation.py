@@ -95,6 +95,13 @@ def test_relative_links_resolve(document):
     assert missing == []
 
 
+@pytest.mark.parametrize("document", sorted(set(DOCUMENTS) - {"CHANGELOG.md"}))
+def test_mentioned_files_exist(document):
+    folders = "datamodules|lightning_modules|explainers|metrics|experiments|tests|docs"
+    mentioned = re.findall(rf"`((?:{folders})/[\w/.]+)`", (REPOSITORY / document).read_text())
+    assert [path for path in mentioned if not (REPOSITORY / path).exists()] == []
+
+
 def test_code_of_extend_runs(tmp_path, monkeypatch):
     """Blocks with a title are files, written beside those of the package; the others use them."""
     monkeypatch.chdir(tmp_path)
