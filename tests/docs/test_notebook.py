@@ -31,7 +31,7 @@ def test_notebook_runs(tmp_path):
     notebook = read()
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     parameters.source = REDUCED
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = {output.output_type: output for cell in notebook.cells for output in cell.get("outputs", [])}
     assert "image/png" in shown["display_data"].data
     assert (tmp_path / "notebook" / "MAE" / "explanations.csv").is_file()
