@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 CONFIG := experiments/configs/demo.yaml
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test lint types docs bench likeness clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
@@ -22,12 +22,21 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
 docs: $(VENV)/installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# For example: make bench OPTIONS="--settings.clips 4 --settings.device cuda --output bench.json"
+bench: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.speed $(OPTIONS)
+
+# For example: make likeness REFERENCE=normal.wav OPTIONS="--broken_board broken.wav --output likeness.png"
+likeness: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.compare_simulator $(REFERENCE) $(OPTIONS)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,12 +1,13 @@
-"""What every explainer shares: the scalar it explains, a module held still, and passes that fit in memory."""
+"""What every explainer shares: the scalar it explains, frozen parameters, and passes that fit in memory."""
 
 from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +37,12 @@ class Explainer(ABC):
             fit.
     """
 
+    label: ClassVar[str]
+    """What tables and figures call the method."""
+
+    unit: ClassVar[str] = "dB²"
+    """Unit of a map, given a score in dB² of a spectrogram in dB."""
+
     def __init__(self, module: nn.Module, memory_budget: int = MEMORY_BUDGET) -> None:
         self.module = module
         self.memory_budget = memory_budget
@@ -56,16 +63,16 @@ class Explainer(ABC):
             Attribution maps (B, F, T), detached.
 
         Raises:
-            ValueError: If x is no batch of spectrograms.
+            ValueError: If x is not a batch of spectrograms.
         """
         if x.ndim != 3 or len(x) == 0:
             raise ValueError(f"x {tuple(x.shape)} is not a batch of spectrograms (B, F, T)")
-        with held_still(self.module):
+        with frozen_eval(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
             x = x.detach().clone()
-            return self.within_memory(x, lambda: self._attribute(x, reconstruction).detach())
+            return self.retry_on_oom(x, lambda: self._attribute(x, reconstruction).detach())
 
-    def within_memory(self, x: Tensor, compute: Callable[[], T]) -> T:
+    def retry_on_oom(self, x: Tensor, compute: Callable[[], T]) -> T:
         """Compute in passes of at most :meth:`rows_per_pass`, halved and begun again where memory is short.
 
         Args:
@@ -105,8 +112,19 @@ class Explainer(ABC):
         return self._rows_within_budget[shape]
 
 
+@runtime_checkable
+class HasConvergenceDelta(Protocol):
+    """An explainer that knows how far its maps are from summing to what they should.
+
+    Attributes:
+        convergence_delta: After `attribute`, (B,), dB²: the sum of each map less what it would be without error.
+    """
+
+    convergence_delta: Tensor
+
+
 def require_positive(**settings: Any) -> None:
-    """Refuse settings that are not positive whole numbers.
+    """Check that settings are positive whole numbers.
 
     Raises:
         ConfigurationError: The message names the first of them.
@@ -117,7 +135,7 @@ def require_positive(**settings: Any) -> None:
 
 
 @contextmanager
-def held_still(module: nn.Module) -> Iterator[None]:
+def frozen_eval(module: nn.Module) -> Iterator[None]:
     """Eval mode, frozen parameters and gradients enabled; half of a backward pass is the parameters' own."""
     training = [(child, child.training) for child in module.modules()]
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -176,3 +194,28 @@ def reproducible(clip: Tensor, seed: int) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(numpy_state)
+
+
+def map_clips(compute: Callable[[Tensor], T], clips: Sequence[Tensor], at_once: int) -> list[T]:
+    """Compute something for each clip: on a CPU one clip per core, each on a single thread; on a GPU in turn.
+
+    Passes of one clip are too small to share out: two threads take as long as one. A clip that has a thread to itself
+    also rounds alike whatever the cores of the machine and the other clips.
+
+    Args:
+        compute: Takes one of the clips. It must not draw from PyTorch's or NumPy's global random generators.
+        clips: Tensors on one device.
+        at_once: Most clips that there is memory for at a time.
+
+    Returns:
+        What was computed, in the order of the clips.
+    """
+    threads = torch.get_num_threads()
+    if clips[0].device.type != "cpu" or threads == 1:
+        return [compute(clip) for clip in clips]
+    try:
+        workers = min(threads, len(clips), at_once)
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(compute, clips))
+    finally:
+        torch.set_num_threads(threads)  # what a thread sets is the default of all threads to come

@@ -8,10 +8,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from explainers.base import Explainer
+from explainers.base import Explainer, HasConvergenceDelta
 from explainers.examples import ExampleKeeper
-from explainers.gradients import IntegratedGradientsMap
 from explainers.registry import EXPLAINERS, build_explainers, check_settings
+from lightning_modules.base import StepOutputs
 from lightning_modules.distributed import mean_over_clips
 from lightning_modules.errors import ConfigurationError
 
@@ -20,7 +20,8 @@ class AttributionMaps(Callback):
     """Adds attribution maps to the outputs of validation, test and prediction steps.
 
     ``outputs["attributions"]`` becomes {explainer: (B, F, T)} and ``outputs["explained"]`` (B,) bool; the maps of
-    clips that were not explained are NaN. Has to stand before the callbacks that read the maps.
+    clips that were not explained are NaN. Has to come before the callbacks that read the maps. Of modules that
+    reconstruct nothing, nothing is explained.
 
     Outside of `fit`, a few explained clips are written to ``examples/*.npz`` in the run's folder, so that figures
     can be drawn later.
@@ -30,7 +31,7 @@ class AttributionMaps(Callback):
         settings: Keyword arguments by explainer, for example {"smoothgrad": {"n_samples": 50}}.
         validation_explainers: The explainers of validation epochs inside `fit`, kept few to stay fast.
         clips: Which clips of a validation or test set are explained; of clips to predict, all are.
-        examples: Clips kept an anomaly type: the first of each in a test set, and the highest scores in prediction.
+        examples: Clips kept per anomaly type: the first of each in a test set, and the highest scores in prediction.
 
     Raises:
         ConfigurationError: If an explainer or one of its settings does not exist.
@@ -56,71 +57,48 @@ class AttributionMaps(Callback):
         self._examples = ExampleKeeper(examples)
         self.explainers: dict[str, Explainer] = {}
         """The explainers of the running evaluation, by name."""
-        self._deltas: list[tuple[Tensor, Tensor]] = []
+        self._deltas: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._log_dir: str | None = None
 
     def check(self, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what can't explain a module, before a stage (`fit`, `validate`, `test` or `predict`) begins.
+        """Check that a module can be explained, before a stage (`fit`, `validate`, `test` or `predict`) begins.
 
         Raises:
             ConfigurationError: From the explainer, for example Grad-CAM of a network without a convolution.
         """
-        build_explainers(self._names(stage == "fit"), pl_module, self.settings)
+        self._build(pl_module, stage == "fit")
 
-    def _names(self, fitting: bool) -> tuple[str, ...]:
-        return self.validation_names if fitting else self.names
+    def _build(self, pl_module: LightningModule, fitting: bool) -> dict[str, Explainer]:
+        if not getattr(pl_module, "reconstructs", True):
+            return {}
+        return build_explainers(self.validation_names if fitting else self.names, pl_module, self.settings)
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        names = self._names(trainer.state.fn == TrainerFn.FITTING)
-        self.explainers = build_explainers(names, pl_module, self.settings)
-        self._deltas = []
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the explainers anew, for the module's present weights."""
+        self.explainers = self._build(pl_module, trainer.state.fn == TrainerFn.FITTING)
+        self._deltas = {name: [] for name, each in self.explainers.items() if isinstance(each, HasConvergenceDelta)}
         self._examples.clear()
         # Read here, where every process passes: the trainer agrees on it with a broadcast.
         self._log_dir = None if trainer.state.fn == TrainerFn.FITTING else trainer.log_dir
         if self._log_dir is not None and trainer.is_global_zero:
             self._examples.delete(self._log_dir)
 
-    def _explain(self, trainer: Trainer, outputs: dict[str, Any], batch: dict[str, Any], chosen: Tensor) -> None:
-        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
-        outputs["explained"] = chosen
-        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self.explainers}
-        if not chosen.any():
-            return
-        for name, explainer in self.explainers.items():
-            outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
-            if isinstance(explainer, IntegratedGradientsMap):
-                self._deltas.append((batch["index"][chosen], explainer.convergence_delta.abs()))
-        if self._log_dir is not None:
-            self._examples.consider(outputs, batch, highest_score=trainer.state.fn == TrainerFn.PREDICTING)
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
-    def _choose(self, batch: dict[str, Any]) -> Tensor:
-        if self.clips == "annotated":
-            return batch["annotated"].bool()
-        anomalous = batch["label"] == 1
-        return anomalous if self.clips == "anomalous" else torch.ones_like(anomalous)
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Explain the chosen clips of a batch; of clips to predict, all."""
+        if "reconstruction" in outputs:
+            self._explain(outputs, batch, is_predicting=trainer.state.fn == TrainerFn.PREDICTING)
 
-    def _finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Asks all processes, of which one may have met no explained clip.
-        delta = mean_over_clips(self._deltas)
-        if not math.isnan(delta):
-            pl_module.log(f"{stage}/convergence_delta/integrated_gradients", delta)
-        self._write_examples()
-
-    def _write_examples(self) -> None:
-        if self._log_dir is not None:
-            self._examples.write(self._log_dir)
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the explainers anew, for the module's present weights."""
-        self._start(trainer, pl_module)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the explainers for the tested weights."""
-        self._start(trainer, pl_module)
-
-    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the explainers for the predicting weights."""
-        self._start(trainer, pl_module)
+    on_predict_batch_end = on_test_batch_end
 
     def on_validation_batch_end(
         self,
@@ -133,40 +111,35 @@ class AttributionMaps(Callback):
     ) -> None:
         """Explain the labelled clips; the first validation loader holds none."""
         if dataloader_idx == 1:
-            self._explain(trainer, outputs, batch, self._choose(batch))
+            self.on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Explain the chosen clips of a test batch."""
-        self._explain(trainer, outputs, batch, self._choose(batch))
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Explain every clip of a prediction batch."""
-        self._explain(trainer, outputs, batch, torch.ones_like(batch["label"], dtype=torch.bool))
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the quadrature error and keep the examples."""
-        self._finish(trainer, pl_module, "val")
+    def _explain(self, outputs: StepOutputs, batch: dict[str, Any], is_predicting: bool) -> None:
+        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
+        if is_predicting or self.clips == "all":
+            chosen = torch.ones_like(batch["label"], dtype=torch.bool)
+        else:
+            chosen = batch["annotated"].bool() if self.clips == "annotated" else batch["label"] == 1
+        outputs["explained"] = chosen
+        outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self.explainers}
+        if not chosen.any():
+            return
+        for name, explainer in self.explainers.items():
+            outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
+            if isinstance(explainer, HasConvergenceDelta):
+                self._deltas[name].append((batch["index"][chosen], explainer.convergence_delta.abs()))
+        if self._log_dir is not None:
+            self._examples.consider(outputs, batch, highest_score=is_predicting)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the quadrature error and keep the examples."""
-        self._finish(trainer, pl_module, "test")
+        """Keep the examples and log the quadrature errors, except in prediction, where Lightning logs nothing."""
+        if trainer.state.fn != TrainerFn.PREDICTING:
+            stage = "test" if trainer.state.fn == TrainerFn.TESTING else "val"
+            for name, deltas in self._deltas.items():
+                # Asks all processes, of which one may have met no explained clip.
+                delta = mean_over_clips(deltas)
+                if not math.isnan(delta):
+                    pl_module.log(f"{stage}/convergence_delta/{name}", delta)
+        if self._log_dir is not None:
+            self._examples.write(self._log_dir)
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the examples; Lightning logs nothing in prediction."""
-        self._write_examples()
+    on_validation_epoch_end = on_predict_epoch_end = on_test_epoch_end

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from lightning_modules.distributed import gather_objects
 from lightning_modules.files import whole_file
+
+if TYPE_CHECKING:  # reading examples does without Lightning
+    from lightning_modules.base import StepOutputs
 
 FOLDER = "examples"
 
@@ -67,7 +70,7 @@ class ExampleKeeper:
     """Keeps the best few clips of each anomaly type while batches stream by.
 
     Args:
-        per_type: Clips kept a type.
+        per_type: Clips kept per type.
     """
 
     def __init__(self, per_type: int) -> None:
@@ -84,7 +87,7 @@ class ExampleKeeper:
         for stale in (Path(log_dir) / FOLDER).glob("*.npz"):
             stale.unlink()
 
-    def consider(self, outputs: dict[str, Any], batch: dict[str, Any], highest_score: bool) -> None:
+    def consider(self, outputs: "StepOutputs", batch: dict[str, Any], highest_score: bool) -> None:
         """Keep a batch's explained clips that rank before those kept so far.
 
         Args:
@@ -122,7 +125,7 @@ class ExampleKeeper:
         return examples
 
 
-def _example(outputs: dict[str, Any], batch: dict[str, Any], row: int) -> Example:
+def _example(outputs: "StepOutputs", batch: dict[str, Any], row: int) -> Example:
     return Example(
         name=batch["name"][row],
         anomaly_type=batch["anomaly_type"][row],

@@ -1,15 +1,18 @@
-"""Methods that follow the score's gradient to the input: saliency, SmoothGrad, integrated gradients, GradSHAP."""
+"""Methods that follow the score's gradient: to the input, or to the activations of a layer (Grad-CAM)."""
 
 import torch
-from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+from captum.attr import GradientShap, IntegratedGradients, LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-from explainers.base import MEMORY_BUDGET, Explainer, reproducible, require_positive
-from explainers.side_by_side import side_by_side
+from explainers.base import MEMORY_BUDGET, Explainer, map_clips, reproducible, require_positive
+from lightning_modules.errors import ConfigurationError
 
 
 class SaliencyMap(Explainer):
     """Absolute gradient of the score (Simonyan et al., 2013)."""
+
+    label = "Saliency"
+    unit = "dB"
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         saliency = Saliency(self.score)
@@ -29,6 +32,9 @@ class SmoothGrad(Explainer):
     Raises:
         ConfigurationError: If a number of samples is not positive.
     """
+
+    label = "SmoothGrad"
+    unit = "dB"
 
     def __init__(
         self,
@@ -84,6 +90,8 @@ class IntegratedGradientsMap(Explainer):
             clip and baseline; 0 if the quadrature were exact.
     """
 
+    label = "Integrated gradients"
+
     def __init__(
         self,
         module: nn.Module,
@@ -116,7 +124,7 @@ class IntegratedGradientsMap(Explainer):
             )
             return attribution, delta
 
-        maps, deltas = zip(*side_by_side(attribute_clip, x.split(1), most // rows), strict=True)
+        maps, deltas = zip(*map_clips(attribute_clip, x.split(1), most // rows), strict=True)
         self.convergence_delta = torch.cat(deltas).detach()
         return torch.cat(maps)
 
@@ -126,7 +134,7 @@ class GradientSHAPMap(Explainer):
 
     Args:
         module: See `Explainer`.
-        n_samples: Random points a clip.
+        n_samples: Random points per clip.
         noise_std: Standard deviation of the Gaussian noise, dB.
         baseline: Level of the baseline's cells, dB.
         seed: Another seed, other points; a clip's points do not depend on its batch.
@@ -135,6 +143,8 @@ class GradientSHAPMap(Explainer):
     Raises:
         ConfigurationError: If a number of samples is not positive.
     """
+
+    label = "GradSHAP"
 
     def __init__(
         self,
@@ -168,3 +178,42 @@ class GradientSHAPMap(Explainer):
                     clip, baselines, n_samples=n_samples, stdevs=float(self.noise_std)
                 )
         return total / self.n_samples
+
+
+class GradCAM(Explainer):
+    """Activations of a layer weighed by their mean gradients, signed, resized bilinearly (Selvaraju et al., 2017).
+
+    Args:
+        module: See `Explainer`.
+        layer: Dotted name of a layer with (B, C, F', T') activations; the module's `cam_layer` by default.
+        memory_budget: See `Explainer`.
+
+    Raises:
+        ConfigurationError: If the module has no such layer, or none is given and it has no `cam_layer`.
+    """
+
+    label = "Grad-CAM"
+
+    def __init__(self, module: nn.Module, layer: str | None = None, memory_budget: int = MEMORY_BUDGET) -> None:
+        super().__init__(module, memory_budget)
+        self.layer = _find_layer(module, layer)
+
+    def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
+        grad_cam = LayerGradCam(self.score, self.layer)
+        maps = [
+            grad_cam.attribute(rows.requires_grad_(), relu_attributions=False)
+            for rows in x.split(self.rows_per_pass(x))
+        ]
+        return LayerAttribution.interpolate(torch.cat(maps), tuple(x.shape[1:]), "bilinear").squeeze(1)
+
+
+def _find_layer(module: nn.Module, name: str | None) -> nn.Module:
+    layer = getattr(module, "cam_layer", None) if name is None else dict(module.named_modules()).get(name)
+    if layer is not None:
+        return layer
+    convolutions = [name for name, child in module.named_modules() if isinstance(child, nn.Conv2d)]
+    network = type(getattr(module, "backbone", module)).__name__
+    if not convolutions:
+        raise ConfigurationError(f"grad_cam needs a convolution, and {network} has none; choose the other explainers")
+    wrong = f"{network} has no cam_layer" if name is None else f"layer={name!r} is not in {network}"
+    raise ConfigurationError(f"grad_cam: {wrong}; set its layer to one of {', '.join(convolutions)}")

@@ -8,11 +8,8 @@ from typing import Any
 from torch import nn
 
 from explainers.base import Explainer
-from explainers.error_map import ErrorMap
-from explainers.grad_cam import GradCAM
-from explainers.gradients import GradientSHAPMap, IntegratedGradientsMap, SaliencyMap, SmoothGrad
-from explainers.masked_error_map import MaskedErrorMap
-from explainers.random_map import RandomMap
+from explainers.gradients import GradCAM, GradientSHAPMap, IntegratedGradientsMap, SaliencyMap, SmoothGrad
+from explainers.maps import ErrorMap, MaskedErrorMap, RandomMap
 from lightning_modules.errors import ConfigurationError
 
 EXPLAINERS: dict[str, type[Explainer]] = {
@@ -28,7 +25,7 @@ EXPLAINERS: dict[str, type[Explainer]] = {
 
 
 def check_settings(names: Collection[str], settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse explainers, and settings of explainers, that do not exist, and explainers that are named twice.
+    """Check that explainers and their settings exist, and that no explainer is named twice.
 
     Args:
         names: Explainers that are wanted.
@@ -55,3 +52,23 @@ def build_explainers(
 ) -> dict[str, Explainer]:
     """Build the named explainers for a module, each with its settings, defaults elsewhere."""
     return {name: EXPLAINERS[name](module, **settings.get(name, {})) for name in names}
+
+
+def explainer_label(name: str) -> str:
+    """What tables and figures call an explainer, its name as words where it is not in `EXPLAINERS`.
+
+    Example:
+        >>> explainer_label("gradient_shap"), explainer_label("my_map")
+        ('GradSHAP', 'My map')
+    """
+    return EXPLAINERS[name].label if name in EXPLAINERS else name.replace("_", " ").capitalize()
+
+
+def explainer_unit(name: str) -> str:
+    """Unit of an explainer's maps, dB² where it is not in `EXPLAINERS`.
+
+    Example:
+        >>> explainer_unit("saliency"), explainer_unit("error_map")
+        ('dB', 'dB²')
+    """
+    return EXPLAINERS[name].unit if name in EXPLAINERS else Explainer.unit

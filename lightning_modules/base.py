@@ -1,42 +1,44 @@
-"""What both objectives share: the backbone, the optimiser, and the evaluation steps."""
+"""What every detector shares: the outputs of its steps, and checkpoints that say what they belong to."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
-import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_modules.backbones import build_backbone
-from lightning_modules.distributed import mean_over_clips
-from lightning_modules.errors import ConfigurationError, TrainingError
-from lightning_modules.masked_prediction import complementary_masks, masked_prediction, patch_size_of
+from lightning_modules.backbones import describe_backbone
+from lightning_modules.errors import ConfigurationError
 
-_SHAPING_SETTINGS = ("backbone", "n_mels", "n_frames", "num_heads")
 # Keys of a checkpoint: the class's name, what the DataModule says of its spectrograms, and the package's version.
 _OBJECTIVE, _SIGNAL, _VERSION = "objective", "signal_settings", "package_version"
 
 
-class EvaluationOutputs(TypedDict):
-    """What a validation, test or prediction step hands to the callbacks."""
-
-    score: Tensor  # (B,) mean squared error, dB²
-    reconstruction: Tensor  # (B, F, T), dB
+class _Scores(TypedDict):
+    score: Tensor
 
 
-class ScoringOutputs(EvaluationOutputs, total=False):
-    """What a test or prediction step hands to the callbacks."""
+class StepOutputs(_Scores, total=False):
+    """What a validation, test or prediction step hands to the callbacks, each of which may add to it.
 
-    masked_score: Tensor  # (B,) mean squared error of masked predictions, dB²
+    Only `score` is always there.
+
+    Attributes:
+        score: Anomaly scores (B,), higher is more anomalous; of a reconstruction its mean squared error, dB².
+        reconstruction: Reconstructions (B, F, T), dB, of modules that `reconstructs`.
+        masked_score: Mean squared error of masked predictions (B,), dB², in test and prediction.
+        attributions: Attribution maps (B, F, T) by explainer, NaN for clips that are not explained.
+        explained: Which clips are explained, (B,) bool.
+    """
+
+    reconstruction: Tensor
+    masked_score: Tensor
+    attributions: dict[str, Tensor]
+    explained: Tensor
 
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -44,16 +46,56 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     return (reconstruction - x).square()
 
 
-def is_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether no tensor holds NaN or infinity; reads one number from the device where they lie."""
-    found = [tensor.detach().isfinite().all() for tensor in tensors if tensor.is_floating_point()]
-    return not found or bool(torch.stack(found).all())
+def require(condition: bool, option: str, value: float, expected: str) -> None:
+    """Check an argument.
+
+    Raises:
+        ConfigurationError: If the condition does not hold.
+    """
+    if not condition:
+        raise ConfigurationError(f"{option}={value} is not valid; it must be {expected}")
+
+
+def is_finite(values: Iterable[Any]) -> bool:
+    """Whether no tensor among some values holds NaN or infinity; reads one number from the device where they lie."""
+    tensors = [value.detach() for value in values if isinstance(value, Tensor) and value.is_floating_point()]
+    return not tensors or bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
+class AnomalyDetector(LightningModule):
+    """Base of everything that scores clips; its checkpoints are only loaded where they belong."""
+
+    reconstructs: ClassVar[bool] = False
+    """Whether the outputs of steps have a `reconstruction`, which explainers and their measures need."""
+
+    monitor: ClassVar[str | None] = None
+    """The metric whose minimum tells the best epoch; None where the last one is the best."""
+
+    architecture_hparams: ClassVar[tuple[str, ...]] = ("n_mels", "n_frames")
+    """Hyperparameters that have to be those of a checkpoint."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what the weights belong to: the class, since the networks of several are the same, and the data."""
+        checkpoint[_OBJECTIVE] = type(self).__name__
+        checkpoint[_VERSION] = _version()
+        signal = self._signal_settings()
+        if signal is not None:
+            checkpoint[_SIGNAL] = dict(signal)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Reject a checkpoint that does not fit in one line instead of a list of tensor shapes."""
+        check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
+
+    def _signal_settings(self) -> Mapping[str, Any] | None:
+        """What the trainer's DataModule says of its spectrograms, None without one that says it."""
+        trainer = self._trainer
+        return None if trainer is None else getattr(trainer.datamodule, "signal_settings", None)  # type: ignore[attr-defined]
 
 
 def check_checkpoint(
-    checkpoint: Mapping[str, Any], module: LightningModule, source: str, signal: Mapping[str, Any] | None = None
+    checkpoint: Mapping[str, Any], module: AnomalyDetector, source: str, signal: Mapping[str, Any] | None = None
 ) -> None:
-    """Reject weights of another objective, of a network of other dimensions, or trained on other spectrograms.
+    """Reject weights of another class, of a network of other dimensions, or trained on other spectrograms.
 
     Warns where the checkpoint is of another version of the package, or doesn't say what it was trained on.
 
@@ -64,15 +106,15 @@ def check_checkpoint(
         signal: What the DataModule says of the spectrograms, by the names of its options; None if nothing is known.
 
     Raises:
-        ConfigurationError: If the objective, a setting that shapes the network or one of the spectrograms differs.
+        ConfigurationError: If the class, the network's architecture or a setting of the spectrograms differs.
     """
     objective = type(module).__name__
     trained = str(checkpoint.get(_OBJECTIVE, objective))
     if trained != objective:
         article = "an" if trained.startswith(tuple("AEIOU")) else "a"
         raise ConfigurationError(f"{source} is of {article} {trained}, but the configuration says {objective}")
-    saved = checkpoint.get("hyper_parameters", {})
-    _require_same(source, {key: saved[key] for key in _SHAPING_SETTINGS if key in saved}, module.hparams)
+    saved = _architecture(checkpoint.get("hyper_parameters", {}), module.architecture_hparams)
+    _require_same(source, saved, _architecture(module.hparams, module.architecture_hparams))
     if signal is not None and _SIGNAL in checkpoint:
         _require_same(
             source,
@@ -88,6 +130,16 @@ def check_checkpoint(
         rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {_version()}")
 
 
+def _architecture(hparams: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    found = {name: hparams[name] for name in names if name in hparams}
+    if "backbone" in found:
+        backbone = found["backbone"]
+        if "num_heads" in hparams and backbone == "skip_cae_transformer":  # as versions before 0.2 saved it
+            backbone = {"num_heads": hparams["num_heads"]}
+        found["backbone"] = describe_backbone(backbone)
+    return found
+
+
 def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
     differing = [key for key in saved if saved[key] != current[key]]
     if differing:
@@ -96,243 +148,9 @@ def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, A
         raise ConfigurationError(f"{source} was trained with {was}, but the configuration says {now}")
 
 
-def _require(condition: bool, option: str, value: float, expected: str) -> None:
-    if not condition:
-        raise ConfigurationError(f"--model.{option} is {value}; it must be {expected}")
-
-
 def _version() -> str:
     """The package's version, "unknown" of a checkout that is not installed."""
     try:
         return version("faithful-aad")
     except PackageNotFoundError:
         return "unknown"
-
-
-class ReconstructionModule(LightningModule):
-    """Base of the objectives: a backbone that reconstructs spectrograms, trained with the paper's recipe.
-
-    A subclass says what its loss is. AdamW, a cosine schedule with warm restarts stepped once an epoch, early
-    stopping and a checkpoint of the best validation loss follow paper section 4; the last two give way to an
-    EarlyStopping or a monitoring ModelCheckpoint of the trainer's own.
-
-    Args:
-        n_mels: Mel bands F of the spectrograms.
-        n_frames: Frames T of the spectrograms.
-        num_heads: Attention heads of the backbone.
-        backbone: Name in `BACKBONES`.
-        learning_rate: Learning rate at each restart.
-        min_learning_rate: Learning rate at the end of each cosine cycle.
-        restart_epochs: Epochs of a cosine cycle.
-        weight_decay: AdamW's decoupled weight decay.
-        patience: Epochs without a better validation loss after which training stops.
-        min_delta: What counts as better, dB².
-        score_masks: Complementary masks of the masked score, the second anomaly score of test and prediction.
-            Each costs a forward pass a clip, so 3 make scoring four times as long; 0 leaves the score out.
-
-    Raises:
-        ConfigurationError: If the backbone is unknown or does not fit the input, or another option is out of its range.
-    """
-
-    def __init__(
-        self,
-        n_mels: int = 80,
-        n_frames: int = 400,
-        num_heads: int = 10,
-        backbone: str = "skip_cae_transformer",
-        learning_rate: float = 1e-3,
-        min_learning_rate: float = 1e-5,
-        restart_epochs: int = 5,
-        weight_decay: float = 0.01,
-        patience: int = 30,
-        min_delta: float = 1e-5,
-        score_masks: int = 3,
-    ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        if score_masks < 0 or score_masks == 1:
-            raise ConfigurationError(
-                f"score_masks={score_masks} masks don't cover a clip; set 0 for none, or at least 2"
-            )
-        _require(0 < learning_rate < math.inf, "learning_rate", learning_rate, "above 0")
-        _require(0 <= min_learning_rate < math.inf, "min_learning_rate", min_learning_rate, "at least 0")
-        _require(restart_epochs >= 1, "restart_epochs", restart_epochs, "at least 1")
-        _require(0 <= weight_decay < math.inf, "weight_decay", weight_decay, "at least 0")
-        _require(patience >= 0, "patience", patience, "at least 0")
-        _require(0 <= min_delta < math.inf, "min_delta", min_delta, "at least 0")
-        self.backbone = build_backbone(backbone, n_mels, n_frames, num_heads)
-        self._seed = 0
-        self._bad_step: Tensor | None = None  # the first step of the epoch whose loss is not finite, -1 for none
-        self._val_losses: list[tuple[Tensor, Tensor]] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct spectrograms (B, F, T) in dB."""
-        return self.backbone(x)
-
-    @property  # type: ignore[misc]  # nothing sets it
-    def example_input_array(self) -> Tensor:
-        """What Lightning's summary runs the network on, (1, F, T), in the precision of the weights."""
-        return torch.zeros(1, self.hparams["n_mels"], self.hparams["n_frames"], dtype=self.dtype)  # type: ignore[arg-type]
-
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The layer that Grad-CAM explains."""
-        return self.backbone.cam_layer  # type: ignore[return-value]
-
-    def training_loss(self, x: Tensor) -> Tensor:
-        """The objective on a training batch (B, F, T), a scalar in dB²."""
-        raise NotImplementedError
-
-    def validation_loss(self, x: Tensor, index: Tensor, reconstruction: Tensor) -> Tensor:
-        """The objective on each of the held-out clips (B, F, T) numbered `index` (B,): (B,), dB²."""
-        raise NotImplementedError
-
-    def evaluate(self, x: Tensor) -> EvaluationOutputs:
-        """Score and reconstruct clips (B, F, T) in one forward pass of the whole, unmasked input."""
-        reconstruction = self(x)
-        return {"score": squared_error(x, reconstruction).mean(dim=(1, 2)), "reconstruction": reconstruction}
-
-    def evaluate_twice(self, x: Tensor) -> ScoringOutputs:
-        """As `evaluate`, with the masked score: the error of every patch predicted from its context only."""
-        outputs = ScoringOutputs(**self.evaluate(x))
-        n_masks = self.hparams["score_masks"]
-        if n_masks:
-            masks = complementary_masks(x.shape[1], x.shape[2], patch_size_of(self), n_masks, x.device)
-            predictions = masked_prediction(self, x, masks, batch_size=len(x))
-            outputs["masked_score"] = squared_error(x, predictions).mean(dim=(1, 2))
-        return outputs
-
-    def on_fit_start(self) -> None:
-        """Note the run's seed, from which each epoch's random numbers follow."""
-        self._seed = torch.initial_seed()
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Begin each epoch with random numbers of its own, which a resumed training draws again."""
-        if batch_idx == 0:
-            self._bad_step = torch.tensor(-1, device=self.device)
-            entropy = (self._seed, self.current_epoch, self.global_rank)
-            torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Log and return the loss of a batch of normal clips."""
-        x = batch["spectrogram"]
-        loss = self.training_loss(x)
-        if self._bad_step is not None:
-            # Noted on the device and read when the epoch is over: to look at every loss would hold the device up.
-            is_first = ~loss.detach().isfinite() & (self._bad_step < 0)
-            self._bad_step = torch.where(is_first, self.global_step, self._bad_step)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x), sync_dist=True)
-        return loss
-
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutputs:
-        """Evaluate a batch; the first loader holds the normal clips that give the validation loss."""
-        x = batch["spectrogram"]
-        outputs = self.evaluate(x)
-        if dataloader_idx == 0:
-            index = batch["index"]
-            self._val_losses.append((index, self.validation_loss(x, index, outputs["reconstruction"])))
-        return outputs
-
-    def on_validation_epoch_start(self) -> None:
-        """Start with no clip."""
-        self._val_losses.clear()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the mean loss over the held-out clips of all processes."""
-        loss = mean_over_clips(self._val_losses)
-        if not math.isnan(loss) or self._val_losses:
-            self.log("val/loss", loss, prog_bar=True)
-            if self.trainer.state.fn == TrainerFn.FITTING:
-                self._require_training(math.isfinite(loss), f"the validation loss is {loss}")
-
-    def on_train_epoch_end(self) -> None:
-        """Stop a training whose loss is not finite, before a checkpoint is written."""
-        loss = self.trainer.callback_metrics.get("train/loss")
-        if loss is not None:
-            self._require_training(bool(loss.isfinite()), f"the training loss is {loss.item()}")
-
-    def _require_training(self, holds: bool, otherwise: str) -> None:
-        """Stop the training on all processes if a condition does not hold on one.
-
-        Raises:
-            TrainingError: If it does not.
-        """
-        if self.trainer.strategy.reduce_boolean_decision(holds, all=True):
-            return
-        bad = -1 if self._bad_step is None else int(self._bad_step)
-        since = f" (the training loss is not finite since step {bad + 1})" if bad >= 0 else ""
-        rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
-        advice = [f"a lower learning_rate (now {rate:g})"]
-        if rate * decay >= 1:  # a step takes more off a weight than there is
-            advice.append(f"a lower weight_decay (now {decay:g})")
-        if self.trainer.precision not in ("32-true", "64-true"):
-            advice.append(f"precision 32 (now {self.trainer.precision})")
-        if self.trainer.gradient_clip_val is None:
-            advice.append("gradient_clip_val 1")
-        raise TrainingError(
-            f"{otherwise} in epoch {self.current_epoch + 1}, after {self.global_step} steps{since}; try "
-            f"{', '.join(advice)}, or a reference_level that makes the mean of the spectrograms 0"
-        )
-
-    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> ScoringOutputs:
-        """Evaluate a batch of test clips, with both anomaly scores."""
-        return self.evaluate_twice(batch["spectrogram"])
-
-    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> ScoringOutputs:
-        """Evaluate a batch of unlabelled clips, with both anomaly scores."""
-        return self.evaluate_twice(batch["spectrogram"])
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with cosine warm restarts, stepped once an epoch."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=self.hparams["learning_rate"],
-            weight_decay=self.hparams["weight_decay"],
-            fused=True,
-        )
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
-            optimizer, T_0=self.hparams["restart_epochs"], eta_min=self.hparams["min_learning_rate"]
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
-
-    def configure_callbacks(self) -> list[Callback]:
-        """Early stopping and the best checkpoint, unless the trainer was given its own."""
-        own = self.trainer.callbacks  # type: ignore[attr-defined]
-        callbacks: list[Callback] = []
-        if not any(isinstance(callback, EarlyStopping) for callback in own):
-            callbacks.append(
-                # Not strict, as an epoch may pass without a validation.
-                EarlyStopping(
-                    "val/loss", patience=self.hparams["patience"], min_delta=self.hparams["min_delta"], strict=False
-                )
-            )
-        checkpoints = [callback for callback in own if isinstance(callback, ModelCheckpoint)]
-        # The trainer's default checkpoint monitors nothing; without one, checkpointing was switched off.
-        if checkpoints and all(callback.monitor is None for callback in checkpoints):
-            # Saved when the epoch is over, so that a resumed training begins with the next one.
-            callbacks.append(
-                ModelCheckpoint(filename="best", monitor="val/loss", save_last=True, save_on_train_epoch_end=True)
-            )
-        return callbacks
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note what the weights belong to: the objective, whose networks are the same, and the spectrograms.
-
-        Raises:
-            TrainingError: If a weight is not finite; an earlier checkpoint stays.
-        """
-        self._require_training(is_finite(checkpoint["state_dict"].values()), "weights are NaN or infinite")
-        checkpoint[_OBJECTIVE] = type(self).__name__
-        checkpoint[_VERSION] = _version()
-        signal = self._signal_settings()
-        if signal is not None:
-            checkpoint[_SIGNAL] = dict(signal)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Reject a checkpoint that does not fit in one line instead of a list of tensor shapes."""
-        check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
-
-    def _signal_settings(self) -> Mapping[str, Any] | None:
-        """What the trainer's DataModule says of its spectrograms, None without one that says it."""
-        trainer = self._trainer
-        return None if trainer is None else getattr(trainer.datamodule, "signal_settings", None)  # type: ignore[attr-defined]

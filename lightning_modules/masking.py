@@ -1,11 +1,15 @@
-"""Patch masks of masked training, drawn for a whole batch at once on the batch's device."""
+"""Patch masks: those of masked training, and complementary ones with which every patch is predicted once."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_modules.errors import ConfigurationError
+
+DEFAULT_PATCH_SIZE = 4
+"""Side of a patch, in bands and frames, for modules that were not trained with masks (paper section 3.2.2)."""
+
 
 # SplitMix64's increment and multipliers (Steele, Lea & Flood, OOPSLA 2014), as signed 64-bit integers.
 _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
@@ -73,6 +77,81 @@ class PatchMasker:
         hidden.scatter_(1, priority.argsort(dim=1)[:, : self.n_masked], True)
         patches = hidden.view(-1, *self.grid)
         return patches.repeat_interleave(self.patch_size, 1).repeat_interleave(self.patch_size, 2)
+
+
+def patch_size_of(module: nn.Module) -> int:
+    """The patch size that a module was trained with, or the paper's where it never saw a mask."""
+    masker = getattr(module, "masker", None)
+    return masker.patch_size if isinstance(masker, PatchMasker) else DEFAULT_PATCH_SIZE
+
+
+def complementary_masks(
+    n_mels: int, n_frames: int, patch_size: int, n_masks: int, device: torch.device | None = None
+) -> Tensor:
+    """Masks of square patches that hide every cell of a spectrogram exactly once.
+
+    Patches are dealt to the masks in an order that looks random, so each mask hides about 1 / n_masks of them,
+    spread over the clip. The order depends on the number of patches alone. All clips share one partition, so
+    that their scores and maps compare, and a clip's masks don't change with its content: a prediction could
+    otherwise depend on what it hides.
+
+    Where the patch size does not divide the spectrogram, the last patches are cut at its edge.
+
+    Args:
+        n_mels: Mel bands F.
+        n_frames: Frames T.
+        patch_size: Side of a patch, in bands and frames.
+        n_masks: Number of masks K, from 2 to the number of patches; 3 comes near the 30 % of training.
+        device: Where the masks are made.
+
+    Returns:
+        Masks (K, F, T), bool, True where the input is hidden.
+
+    Raises:
+        ConfigurationError: If the patch size is not positive or the number of masks is out of range.
+
+    Example:
+        >>> masks = complementary_masks(n_mels=8, n_frames=12, patch_size=4, n_masks=3)
+        >>> masks.sum(dim=0).unique(), masks.sum(dim=(1, 2))
+        (tensor([1]), tensor([32, 32, 32]))
+    """
+    if patch_size < 1:
+        raise ConfigurationError(f"patch_size={patch_size} is not a positive number of bands and frames")
+    grid = (-(-n_mels // patch_size), -(-n_frames // patch_size))
+    n_patches = grid[0] * grid[1]
+    if not 2 <= n_masks <= n_patches:
+        raise ConfigurationError(
+            f"{n_masks} complementary masks can't share the {n_patches} patches of {n_mels} mel bands × {n_frames} "
+            f"frames; choose from 2 to {n_patches}"
+        )
+    order = hash_int64(torch.arange(n_patches, device=device)).argsort()
+    dealt = torch.empty_like(order)
+    dealt[order] = torch.arange(n_patches, device=device) % n_masks
+    owner = dealt.view(grid).repeat_interleave(patch_size, 0).repeat_interleave(patch_size, 1)[:n_mels, :n_frames]
+    return owner == torch.arange(n_masks, device=device)[:, None, None]
+
+
+def masked_prediction(module: nn.Module, x: Tensor, masks: Tensor, batch_size: int) -> Tensor:
+    """Predict every cell from the cells that its mask leaves visible, in K forward passes per clip.
+
+    Hidden cells are set to 0 dB, as in masked training.
+
+    Args:
+        module: Maps spectrograms (N, F, T) in dB to reconstructions of the same shape.
+        x: Spectrograms (B, F, T), dB.
+        masks: Complementary masks (K, F, T), bool, that hide every cell once.
+        batch_size: Most spectrograms that the module runs at once.
+
+    Returns:
+        Predictions (B, F, T), dB, each cell from the pass that hid it.
+    """
+    predictions = torch.zeros_like(x)
+    n_masks = len(masks)
+    for passes in torch.arange(len(x) * n_masks, device=x.device).split(batch_size):
+        clips, hidden = passes // n_masks, masks[passes % n_masks]
+        reconstruction = module(x[clips].masked_fill(hidden, 0.0)).to(x.dtype)
+        predictions.index_add_(0, clips, reconstruction.masked_fill(~hidden, 0.0))
+    return predictions
 
 
 def hash_int64(counter: Tensor) -> Tensor:

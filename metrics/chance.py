@@ -1,4 +1,4 @@
-"""Chance levels over the clips of a run: null distributions of an explainer, and values of references."""
+"""Chance levels over the clips of a run: null distributions of explainers, and values of references."""
 
 from __future__ import annotations
 

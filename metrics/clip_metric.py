@@ -23,8 +23,8 @@ class ClipMetric(Metric):
     the CPU whatever the device (a row is small, and some devices have no float64), and the result is computed
     from the rows sorted by index, without repeats.
 
-    Subclasses say which row a clip gets (``update`` ends with ``_add``), what rows amount to (``reduce``), and
-    where rows are large that they are kept in less than float64 (``row_dtype``).
+    Subclasses define the row of a clip (``update`` ends with ``_add``), the result of rows (``reduce``), and a smaller
+    ``row_dtype`` where rows are large.
 
     Args:
         row_shape: Shape of one clip's row.
@@ -58,7 +58,7 @@ class ClipMetric(Metric):
         """Rows of all clips on all processes, each clip once; every process must call it.
 
         Returns:
-            Indices in rising order, int64 (N,), and their rows, (N, *row_shape) of ``row_dtype``, on the CPU.
+            Indices in increasing order, int64 (N,), and their rows, (N, *row_shape) of ``row_dtype``, on the CPU.
         """
         with (
             nullcontext()  # compute() has synchronised already

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from datamodules.errors import DataError
 from datamodules.progress import progress_console
+from datamodules.provenance import Provenance, write_provenance
 from datamodules.simulator.anomalies import ANOMALIES
 from datamodules.simulator.courses import normal_course, start_stop_course
 from datamodules.simulator.machine import BOARD_SIZES, draw_setting, sound
@@ -70,6 +71,9 @@ def simulate(
             clips = plan(train, normal, anomalies, duration, _stream(seed, _PLAN))
             _write_clips(built, clips, duration, seed, workers or os.cpu_count() or 1)
             _write_annotations(built, [clip for clip in clips if clip.anomaly_type], duration)
+            counts = {"train": train, "normal": normal, "anomalies": anomalies}
+            settings = {**counts, "duration": duration, "seed": seed}
+            write_provenance(built, Provenance("by simulation", "Sounds and annotations are computed.", settings))
             built.replace(root)
     except OSError as error:
         raise DataError(f"{root} cannot be written: {error.strerror or error}") from None

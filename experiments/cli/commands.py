@@ -1,192 +1,217 @@
-"""The commands that train nothing, each a function whose signature is its command line."""
+"""The table of commands, and how a function's signature becomes a command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from argparse import ArgumentError
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NoReturn
 
-from experiments.cli.main import PROGRAM
-from experiments.cli.parser import OneLineErrors
+from jsonargparse import ArgumentParser
+
 from lightning_modules.errors import ConfigurationError
 
-Action = Callable[[str, list[str]], None]
-"""Runs a command, given its name and what follows it."""
-
-_POSITIONALS = {
-    "runs": "folders of tested runs, or of studies",
-    "root": "folder to write",
-    "reference": "recording or spectrogram of a planer in normal running: .wav, .flac, .pt or .npy",
-    "source": "folder of DCASE data (with --machine), or an audio folder",
-    "output": "folder to write",
-    "annotations": "CSV of annotations",
-    "sources": "recordings, and folders of recordings",
-    "files": "annotations, each file or folder of label tracks a set",
-    "file": "annotations to convert",
-    "folder": "folder of the data set",
-    "definition": "YAML of the study; options that follow -- are added to every training",
-}
+PROGRAM = "faithful-aad"
 
 
-def run_report(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad report RUN…`."""
-    from experiments.report import report  # noqa: PLC0415
+@dataclass(frozen=True)
+class Command:
+    """A command of `faithful-aad`.
 
-    _run(report, name, arguments, positional="runs", nargs="+")
+    Attributes:
+        target: "module:function". The module is imported when the command runs: torch and Lightning take seconds.
+        help: One line for the overview.
+        positionals: Arguments of the function that are given without a name, and their help.
+        nargs: How many values each of them takes; one by default.
+        after_dashes: Argument of the function that takes everything after ``--``, "" if none does.
+    """
 
+    target: str
+    help: str
+    positionals: Mapping[str, str] = field(default_factory=dict)
+    nargs: str | None = None
+    after_dashes: str = ""
 
-def run_dashboard(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad dashboard`."""
-    from experiments.tracking.dashboard import dashboard  # noqa: PLC0415
+    @property
+    def is_stage(self) -> bool:
+        """Whether the target parses its command line itself, as Lightning's stages do."""
+        return self.target == _STAGE
 
-    _run(dashboard, name, arguments)
+    def run(self, name: str, arguments: list[str]) -> None:
+        """Import the target and call it.
 
+        Args:
+            name: The command's name.
+            arguments: What follows the name.
 
-def run_download(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad download NAME [ROOT]`."""
-    from experiments.commands.download import DOWNLOADS  # noqa: PLC0415
+        Raises:
+            ConfigurationError: If the command line is wrong.
+        """
+        module, _, function = self.target.partition(":")
+        target = getattr(import_module(module), function)
+        if self.is_stage:
+            target(name, arguments)
+        else:
+            target(**self._parse(target, name, arguments))
 
-    def action(function: Callable[..., Any]) -> Action:
-        return lambda name, rest: _run(function, name, rest, positional="root", nargs="?")
-
-    _run_action(name, arguments, {data_set: action(function) for data_set, function in DOWNLOADS.items()})
-
-
-def run_simulate(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad simulate ROOT`."""
-    from datamodules.simulator import simulate  # noqa: PLC0415
-
-    _run(simulate, name, arguments, positional="root")
-
-
-def run_splice(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad splice SOURCE OUTPUT`."""
-    from datamodules.splicing import splice  # noqa: PLC0415
-
-    _run(splice, name, arguments, positional=("source", "output"))
-
-
-def run_chance(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad chance ANNOTATIONS`."""
-    from experiments.commands.chance import chance  # noqa: PLC0415
-
-    _run(chance, name, arguments, positional="annotations")
-
-
-def _compare(name: str, arguments: list[str]) -> None:
-    from experiments.commands.likeness import compare  # noqa: PLC0415
-
-    _run(compare, name, arguments, positional="reference")
-
-
-def run_bench(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad bench`."""
-    from experiments.bench.command import bench  # noqa: PLC0415
-
-    _run(bench, name, arguments)
-
-
-def run_study(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad study STUDY [options] [-- options of every training]`."""
-    from experiments.study.command import study  # noqa: PLC0415
-
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    hint = "; options of every training stand behind --, as in study.yaml -- --data.root=data"
-    _run(study, name, arguments[:end], positional="definition", given={"overrides": arguments[end + 1 :]}, hint=hint)
+    def _parse(self, function: Any, name: str, arguments: list[str]) -> dict[str, Any]:
+        """Values of a function's arguments. An empty string is not a valid name of a file or folder."""
+        after: dict[str, list[str]] = {}
+        hint = ""
+        if self.after_dashes:
+            end = arguments.index("--") if "--" in arguments else len(arguments)
+            arguments, after = arguments[:end], {self.after_dashes: arguments[end + 1 :]}
+            hint = f"; put options for all training runs after `--`, as in {PROGRAM} {name} FILE -- --data.root=data"
+        parser = OneLineParser(
+            prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0], hint=hint
+        )
+        for argument, what in self.positionals.items():
+            parser.add_argument(argument, nargs=self.nargs, help=what)
+        parser.add_function_arguments(function, skip={*after, *self.positionals})
+        values = vars(parser.instantiate(parser.parse_args(arguments)))
+        for argument, value in values.items():
+            if not all(str(part).strip() for part in (value if isinstance(value, list) else [value])):
+                option = argument.upper() if argument in self.positionals else f"--{argument}"
+                raise ConfigurationError(f"{option} is empty; give a name, or . for the current folder")
+        return values | after
 
 
-def run_data(name: str, arguments: list[str]) -> None:
-    """Run an action of `faithful-aad data`."""
-    _run_action(
-        name,
-        arguments,
-        {
-            "slice": _slice,
-            "describe": _describe,
-            "compare": _compare,
-        },
-    )
-
-
-def _slice(name: str, arguments: list[str]) -> None:
-    from experiments.commands.slice import data_slice  # noqa: PLC0415
-
-    _run(data_slice, name, arguments, positional="sources", nargs="+")
-
-
-def run_annotations(name: str, arguments: list[str]) -> None:
-    """Run an action of `faithful-aad annotations`."""
-    _run_action(
-        name,
-        arguments,
-        {
-            "check": _check_annotations,
-            "convert": _convert_annotations,
-        },
-    )
-
-
-def _check_annotations(name: str, arguments: list[str]) -> None:
-    from experiments.commands.annotations.check import check  # noqa: PLC0415
-
-    _run(check, name, arguments, positional="files", nargs="+")
-
-
-def _convert_annotations(name: str, arguments: list[str]) -> None:
-    from experiments.commands.annotations.convert import convert  # noqa: PLC0415
-
-    _run(convert, name, arguments, positional="file")
-
-
-def _describe(name: str, arguments: list[str]) -> None:
-    from experiments.commands.describe.command import describe  # noqa: PLC0415
-
-    _run(describe, name, arguments, positional="folder")
-
-
-def _run_action(name: str, arguments: list[str], actions: Mapping[str, Action]) -> None:
-    """Run the one of a command's actions that the first argument names, as in `faithful-aad data describe`."""
-    action, *rest = arguments or [""]
-    if action in actions:
-        actions[action](f"{name} {action}", rest)
-    elif action in ("-h", "--help"):
-        print(f"usage: {PROGRAM} {name} {{{','.join(actions)}}} …\n\nEach has a --help of its own.")
-    else:
-        given = f"{action!r} is not among its actions" if action else "it needs an action"
-        raise ConfigurationError(f"{given}; choose one of {', '.join(actions)}")
-
-
-def _run(
-    function: Callable[..., Any],
-    name: str,
-    arguments: list[str],
-    positional: str | tuple[str, ...] = (),
-    nargs: str | None = None,
-    given: Mapping[str, Any] | None = None,
-    hint: str = "",
-) -> None:
-    """Call a function with what its command line says.
+class OneLineParser(ArgumentParser):
+    """Raises what is wrong with the command line, for `main` to print, or a study to say whose option it is.
 
     Args:
-        function: Its arguments are options but for the positional and the given ones.
-        name: The command's name.
-        arguments: What follows it.
-        positional: The argument, or the arguments, that are given without a name.
-        nargs: How many values each takes, one by default.
-        given: Arguments with values that do not come from the command line.
-        hint: What is added to the message of an unknown option.
+        hint: Is added where an option is unknown.
+    """
+
+    def __init__(self, *args: Any, hint: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hint = hint
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message without the usage, which `--help` shows.
+
+        Raises:
+            ArgumentError: From a parser that jsonargparse uses inside of another one, which expects it.
+            ConfigurationError: From every other.
+        """
+        if not self.exit_on_error:
+            raise ArgumentError(None, message) from ex
+        hint = self._hint if message.startswith("unrecognized arguments") else ""
+        raise ConfigurationError(" ".join(message.split()) + hint) from ex
+
+
+_STAGE = "experiments.cli.stages:run_stage"
+
+
+def _download(function: str, help: str) -> Command:
+    return Command(f"experiments.commands.download:{function}", help, {"root": "folder to write"}, nargs="?")
+
+
+COMMANDS: dict[str, Command] = {
+    "fit": Command(_STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
+    "validate": Command(_STAGE, "evaluate a trained model on the validation clips"),
+    "test": Command(_STAGE, "detect, explain and measure the explanations on the test clips"),
+    "predict": Command(_STAGE, "score and explain recordings without labels"),
+    "study": Command(
+        "experiments.study.command:study",
+        "train and test variants over seeds, and report on them",
+        {"definition": "YAML of the study; options after -- are added to every training run"},
+        after_dashes="overrides",
+    ),
+    "report": Command(
+        "experiments.report.command:report",
+        "compare tested runs in a table and an HTML page",
+        {"runs": "folders of tested runs, or of studies"},
+        nargs="+",
+    ),
+    "dashboard": Command(
+        "experiments.tracking.dashboard:dashboard", "lay out a study's comparison on Weights & Biases"
+    ),
+    "chance": Command(
+        "experiments.commands.chance:chance",
+        "print the chance-level F1 of an annotation file",
+        {"annotations": "CSV of annotations"},
+    ),
+    "data slice": Command(
+        "experiments.commands.slice:data_slice",
+        "cut recordings into clips",
+        {"sources": "recordings, and folders of recordings"},
+        nargs="+",
+    ),
+    "data describe": Command(
+        "experiments.commands.describe.command:describe",
+        "describe a data set and check it for problems",
+        {"folder": "folder of the data set"},
+    ),
+    "annotations check": Command(
+        "experiments.commands.annotations:check",
+        "check annotations and count what they annotate",
+        {"files": "annotations, each file or folder of label tracks a set"},
+        nargs="+",
+    ),
+    "annotations convert": Command(
+        "experiments.commands.annotations:convert",
+        "convert annotations to another format",
+        {"file": "annotations to convert"},
+    ),
+    "splice": Command(
+        "datamodules.splicing:splice",
+        "make an annotated test set from clips without annotations",
+        {"source": "folder of DCASE data (with --machine), or an audio folder", "output": "folder to write"},
+    ),
+    "simulate": Command(
+        "datamodules.simulator:simulate", "write recordings of a simulated planer", {"root": "folder to write"}
+    ),
+    "download planer": _download("download_planer", "download the planer spectrograms"),
+    "download annotations": _download("download_annotations", "download the annotations of the planer set"),
+    "download dcase2020": _download("download_dcase2020", "download a machine of DCASE 2020 Task 2"),
+    "download dcase2022": _download("download_dcase2022", "download a machine of DCASE 2022 Task 2"),
+}
+"""Every command by its name, whose second word is an action, as in `faithful-aad data describe`."""
+
+
+def overview() -> str:
+    """The text of `faithful-aad --help`."""
+    return (
+        f"usage: {PROGRAM} COMMAND [options]\n\n"
+        f"Acoustic anomaly detection with explanations that are measured.\n\n"
+        f"{_listed(COMMANDS)}\n\n"
+        f"{PROGRAM} COMMAND --help lists the options of a command, {PROGRAM} --version the version."
+    )
+
+
+def find_command(arguments: list[str]) -> tuple[str, list[str]]:
+    """The name of the command that a command line begins with, and the arguments after it.
+
+    Returns:
+        The name, which is not in `COMMANDS` where the command line asks for the help of several actions.
 
     Raises:
-        ConfigurationError: If the command line is wrong; nothing is a name for a file or a folder.
+        ConfigurationError: If there is no such command or action.
     """
-    parser = OneLineErrors(prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0], hint=hint)
-    positionals = (positional,) if isinstance(positional, str) else positional
-    for argument in positionals:
-        parser.add_argument(argument, nargs=nargs, help=_POSITIONALS[argument])
-    given = dict(given or {})
-    parser.add_function_arguments(function, skip={*given, *positionals})
-    values = vars(parser.instantiate(parser.parse_args(arguments)))
-    for argument, value in values.items():
-        if not all(str(part).strip() for part in (value if isinstance(value, list) else [value])):
-            option = argument.upper() if argument in positionals else f"--{argument}"
-            raise ConfigurationError(f"{option} is empty; give a name, or . for the current folder")
-    function(**values, **given)
+    first, *rest = arguments
+    if first in COMMANDS:
+        return first, rest
+    actions = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{first} ")]
+    if not actions:
+        names = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
+        raise ConfigurationError(f"there is no command {first!r}; choose one of {', '.join(names)}")
+    action, *rest = rest or [""]
+    if action in actions:
+        return f"{first} {action}", rest
+    if action in ("-h", "--help"):
+        return first, rest
+    given = f"{action!r} is not an action of {first}" if action else f"{first} needs an action"
+    raise ConfigurationError(f"{given}; choose one of {', '.join(actions)}")
+
+
+def actions_overview(name: str) -> str:
+    """The text of, for example, `faithful-aad data --help`."""
+    actions = {key: command for key, command in COMMANDS.items() if key.startswith(f"{name} ")}
+    return f"usage: {PROGRAM} {name} ACTION [options]\n\n{_listed(actions)}\n\nEach has a --help of its own."
+
+
+def _listed(commands: Mapping[str, Command]) -> str:
+    width = max(map(len, commands))
+    return "\n".join(f"  {name:{width}}  {command.help}" for name, command in commands.items())

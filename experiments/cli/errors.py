@@ -1,13 +1,16 @@
-"""What exceptions of libraries say, for the messages of ours, and the exception that a signal raises."""
+"""What libraries raise and warn of as one line for the user, and the exception that a signal raises."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -33,7 +36,13 @@ SCHEDULER_NUMBERS = (
     *("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"),
     "JSM_NAMESPACE_RANK",
 )
-"""Variables from which Lightning takes which of a job's processes this one is."""
+"""Variables from which Lightning reads which of a job's processes this one is."""
+
+_ROOT = Path(__file__).resolve().parents[2]
+_OWN = tuple(
+    str(_ROOT / package) for package in ("datamodules", "explainers", "experiments", "lightning_modules", "metrics")
+)
+_format_warning = warnings.formatwarning
 
 # What libraries say, in a RuntimeError, about a machine that has too little of something.
 _SHORTAGES = (
@@ -47,8 +56,8 @@ _SHORTAGES = (
 
 
 @contextmanager
-def refusals_are_mistakes() -> Iterator[None]:
-    """Make a ConfigurationError of what the constructors refuse that a configuration names."""
+def configuration_errors() -> Iterator[None]:
+    """Make a ConfigurationError of the ValueError of a constructor that a configuration names."""
     try:
         yield
     except ValueError as error:
@@ -59,7 +68,7 @@ def refusals_are_mistakes() -> Iterator[None]:
 
 
 def machine_mistake(error: BaseException) -> str:
-    """What is wrong with the machine, its disks or its names, and what to do; "" where an error means something else.
+    """What is wrong with the machine, its disks or its file names, and what to do; "" for any other error.
 
     Example:
         >>> machine_mistake(FileNotFoundError(2, "No such file or directory", "clip.wav"))
@@ -71,7 +80,7 @@ def machine_mistake(error: BaseException) -> str:
         return f"{what}{error.strerror or error}" + (f"; {advice}" if advice else "")
     if isinstance(error, UnicodeEncodeError):
         return (
-            f"{error.object[:200]!a} can't be written in {error.encoding}; rename the file that is called so, or set "
+            f"{error.object[:200]!a} can't be written in {error.encoding}; rename the file of this name, or set "
             "PYTHONUTF8=1 if the name is right"
         )
     if isinstance(error, MemoryError):
@@ -81,10 +90,10 @@ def machine_mistake(error: BaseException) -> str:
 
 
 @contextmanager
-def scheduler_mistakes() -> Iterator[None]:
+def scheduler_errors() -> Iterator[None]:
     """Make a ConfigurationError of what Lightning finds wrong with the variables of a scheduler.
 
-    A shell inside a job inherits them, and a command that is given there is not one of the job's tasks.
+    A shell inside a job inherits them, but a command typed there is not one of the job's tasks.
     """
     try:
         yield
@@ -99,7 +108,7 @@ def scheduler_mistakes() -> Iterator[None]:
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal stops this process; the message says what was reached, and is empty where nothing is known of it.
+    """A signal stops this process; the message says how far it came, "" where that is unknown.
 
     A KeyboardInterrupt, so that whatever cleans up after Ctrl-C does so after SIGTERM too.
     """
@@ -107,9 +116,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[list[signal.Signals]]:
-    """Let SIGTERM and SIGINT raise `Stopped` in the block; gives the list that tells which have come.
+    """Let SIGTERM and SIGINT raise `Stopped` in the block; yields the list of those received so far.
 
-    A signal that is ignored, as by nohup, stays so. In a thread nothing changes, because signals come to the main one.
+    A signal that is ignored, as by nohup, stays ignored. In a thread nothing changes: signals reach the main thread.
     """
     received: list[signal.Signals] = []
 
@@ -129,3 +138,31 @@ def stopped_by_signals() -> Iterator[list[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _format_own(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Leave the line of code out of our own warnings, which are written for users."""
+    if filename.startswith(_OWN):
+        return f"warning: {message}\n"
+    return _format_warning(message, category, filename, lineno, line)
+
+
+def shorten_warnings() -> None:
+    """Print our own warnings in one line, and drop advice of libraries that does not apply here."""
+    warnings.formatwarning = _format_own
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Metrics are gathered before they are logged.
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True.*")
+    warnings.filterwarnings("ignore", "Using `DistributedSampler` with the dataloaders.*")
+    warnings.filterwarnings("ignore", "The `srun` command is available.*")
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
+    # Later stages do without some callbacks of the training; some epochs have no validation.
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+    warnings.filterwarnings("ignore", ".*ModelCheckpoint.monitor='val/loss'.. could not find.*")
+    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)

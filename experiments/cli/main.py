@@ -1,4 +1,4 @@
-"""The `faithful-aad` command: one entry, a subcommand for each thing to do."""
+"""The entry of the `faithful-aad` command: standard streams, signals, and an exit status for whatever ends it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,12 @@ import os
 import signal
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from importlib.metadata import version
 
-PROGRAM = "faithful-aad"
-
-# Subcommand: (module, function, what it does). Modules are imported when they are called for, since torch and
-# Lightning take seconds to import.
-_COMMANDS = {
-    "fit": ("experiments.cli.stages", "run_stage", "train an autoencoder (AE) or a masked autoencoder (MAE)"),
-    "validate": ("experiments.cli.stages", "run_stage", "evaluate a trained model on the validation clips"),
-    "test": ("experiments.cli.stages", "run_stage", "detect, explain and measure the explanations on the test clips"),
-    "predict": ("experiments.cli.stages", "run_stage", "score and explain recordings without labels"),
-    "detect": ("experiments.detectors.command", "run_detect", "fit and test a reference detector: SVM, forest or kNN"),
-    "study": ("experiments.cli.commands", "run_study", "train and test variants over seeds, and report on them"),
-    "report": ("experiments.cli.commands", "run_report", "compare tested runs in a table and an HTML page"),
-    "chance": ("experiments.cli.commands", "run_chance", "print the F1 that annotations give away to chance"),
-    "dashboard": ("experiments.cli.commands", "run_dashboard", "lay out a study's comparison on Weights & Biases"),
-    "download": ("experiments.cli.commands", "run_download", "download the planer set, its annotations or DCASE data"),
-    "data": (
-        "experiments.cli.commands",
-        "run_data",
-        "slice recordings into clips, describe a data set, compare recordings",
-    ),
-    "annotations": ("experiments.cli.commands", "run_annotations", "check annotations or convert them"),
-    "splice": ("experiments.cli.commands", "run_splice", "make an annotated test set of clips that nobody annotated"),
-    "bench": ("experiments.cli.commands", "run_bench", "measure speed beside a yardstick and the machine's limits"),
-    "simulate": ("experiments.cli.commands", "run_simulate", "write recordings of a simulated planer"),
-}
+from experiments.cli.commands import COMMANDS, PROGRAM, actions_overview, find_command, overview
+from experiments.cli.errors import SCHEDULER_NUMBERS, Stopped, machine_mistake, shorten_warnings, stopped_by_signals
+from lightning_modules.errors import ConfigurationError, TrainingError
 
 # What tables and sentences hold beyond ASCII, for terminals that can't show it.
 _TRANSLITERATED = str.maketrans(
@@ -44,56 +21,49 @@ _TRANSLITERATED = str.maketrans(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand.
+    """Run a command.
 
     Args:
         arguments: What follows the program's name; those of this process by default.
 
     Returns:
-        The exit status: 0, 1 where a training or runs of a study failed, 2 after a mistake of the user's, 143 after
-        SIGTERM and 130 after Ctrl-C; all but 0 are told in a line.
+        The exit status: 0, 1 if a training run or runs of a study failed, 2 after a mistake of the user's, 143 after
+        SIGTERM and 130 after Ctrl-C. One line on standard error explains all but 0.
     """
     _prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
+        print(overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
         print(f"{PROGRAM} {version(PROGRAM)}")
         return 0
-    name, *rest = arguments
-    if name not in _COMMANDS:
-        return _fail(f"there is no command {name!r}; choose one of {', '.join(_COMMANDS)}")
+    name = ""
     try:
-        os.getcwd()  # noqa: PTH109  libraries look it up while they are imported
-    except OSError:
-        return _fail("the current folder does not exist any more; change to one that does", name)
-    os.environ["MPLBACKEND"] = "Agg"  # Figures are files; what a shell names instead may not exist
-    wrong = _read_scheduler(is_stage=_COMMANDS[name][1] == "run_stage")
-    if wrong:
-        return _fail(wrong, name)
+        name, rest = find_command(arguments)
+        if name in COMMANDS:
+            _prepare_environment(is_stage=COMMANDS[name].is_stage)
+    except ConfigurationError as error:
+        return _fail(str(error), name)
+    if name not in COMMANDS:
+        print(actions_overview(name))
+        return 0
     return _run(name, rest)
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    from datamodules.errors import DataError  # noqa: PLC0415
-    from experiments.cli.errors import Stopped, machine_mistake, stopped_by_signals  # noqa: PLC0415
-    from experiments.cli.quiet import quieten  # noqa: PLC0415
-    from experiments.study.errors import RunsFailed  # noqa: PLC0415
-    from lightning_modules.errors import ConfigurationError, TrainingError  # noqa: PLC0415
+    from datamodules.errors import DataError  # noqa: PLC0415  takes seconds
 
-    module, function, _ = _COMMANDS[name]
-    quieten()
+    shorten_warnings()
     with stopped_by_signals() as received:
         try:
-            command: Callable[[str, list[str]], None] = getattr(import_module(module), function)
-            command(name, arguments)
+            COMMANDS[name].run(name, arguments)
             sys.stdout.flush()
             if received:  # in a callback of the interpreter's, which drops what is raised
                 raise Stopped(" when the command had ended")
         except (ConfigurationError, DataError) as error:
             return _fail(str(error), name)
-        except (RunsFailed, TrainingError) as error:
+        except TrainingError as error:
             return _fail(str(error), name, status=1)
         except BrokenPipeError:
             _drop_output()  # the reader has closed the pipe, as `head` does
@@ -112,17 +82,25 @@ def _run(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def _read_scheduler(*, is_stage: bool) -> str:
-    """What is wrong with a scheduler's variables, "" for nothing; only stages may be one of a job's processes."""
-    from experiments.cli.errors import SCHEDULER_NUMBERS  # noqa: PLC0415
+def _prepare_environment(*, is_stage: bool) -> None:
+    """Check and set what libraries read while they are imported.
 
+    Args:
+        is_stage: Whether the command may be one of a job's processes; others ignore a scheduler's variables.
+
+    Raises:
+        ConfigurationError: If the current folder is gone, or a scheduler's variable is not a number.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        raise ConfigurationError("the current folder does not exist any more; change to one that does") from None
+    os.environ["MPLBACKEND"] = "Agg"  # Figures are files; what a shell names instead may not exist
     for variable in SCHEDULER_NUMBERS:
-        # Some libraries read them while they are imported.
         if not os.environ.get(variable, "0").isdecimal():
-            return f"{variable}={os.environ[variable]} in the environment is not a number; unset it"
+            raise ConfigurationError(f"{variable}={os.environ[variable]} in the environment is not a number; unset it")
         if not is_stage:
             os.environ.pop(variable, None)
-    return ""
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
@@ -139,7 +117,7 @@ def _say(message: str, command: str) -> None:
 
 
 def _prepare_streams() -> None:
-    """Make sure that standard streams are there, and that no character stops what is printed."""
+    """Make sure that the standard streams are open, and that no character stops what is printed."""
     # A file opened later would take the place of a closed stream, and get what is meant for that.
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -164,7 +142,7 @@ def _transliterate(error: UnicodeError) -> tuple[str, int]:
 
 
 def _drop_output() -> None:
-    """Let what Python still flushes at its end go nowhere, instead of failing again."""
+    """Discard what Python still flushes when it exits, instead of failing again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -172,17 +150,6 @@ def _drop_output() -> None:
         except OSError:  # noqa: PERF203  there are two
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def _overview() -> str:
-    width = max(map(len, _COMMANDS))
-    commands = "\n".join(f"  {name:{width}}  {what}" for name, (_, _, what) in _COMMANDS.items())
-    return (
-        f"usage: {PROGRAM} COMMAND [options]\n\n"
-        f"Acoustic anomaly detection with explanations that are measured.\n\n"
-        f"{commands}\n\n"
-        f"{PROGRAM} COMMAND --help lists the options of a command, {PROGRAM} --version the version."
-    )
 
 
 if __name__ == "__main__":

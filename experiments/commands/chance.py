@@ -10,11 +10,10 @@ from rich.console import Console
 
 from datamodules.annotations import frame_mask, read_annotations
 from datamodules.errors import DataError
-from experiments.report.tables import Cell, Table
-from experiments.report.terminal import print_table
+from experiments.report.table import Cell, Table, print_table
 from lightning_modules.wording import counted
-from metrics.measures import DEFAULT_PERCENTILES
 from metrics.functional.chance import chance_levels
+from metrics.measures import DEFAULT_PERCENTILES
 
 _COLUMNS = {"random_frames": "Random frames", "random_run": "One run", "all_frames": "All frames", "oracle": "Oracle"}
 

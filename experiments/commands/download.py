@@ -1,10 +1,8 @@
-"""`faithful-aad download NAME`: each data set with the options that it has."""
+"""`faithful-aad download NAME`: a function for each data set, with its options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from datamodules.download.catalogue import ANNOTATIONS, PLANER, DataSet, dcase_2020, dcase_2022
 from datamodules.download.install import Source, install, install_file
@@ -23,7 +21,7 @@ def download_planer(
         root: Folder to write, `data/planer` by default; what `--data.root` takes.
         mirror: Another address of the archive.
         archive: The archive on this machine, instead of an address.
-        annotations: CSV of annotations on this machine, instead of the authors' at its address.
+        annotations: CSV of annotations on this machine, instead of the authors' address.
     """
     source = Source(mirror, _path(archive), _path(annotations))
     _install(PLANER, Path(root or "data/planer"), source)
@@ -44,11 +42,11 @@ def download_annotations(root: str | None = None, mirror: str | None = None) -> 
 def download_dcase2020(
     machine: str, root: str | None = None, mirror: str | None = None, archive: str | None = None
 ) -> None:
-    """Download development data of DCASE 2020 Task 2 (1 to 2 GB a machine) from Zenodo.
+    """Download development data of DCASE 2020 Task 2 (1 to 2 GB per machine) from Zenodo.
 
     Args:
         machine: fan, pump, slider, ToyCar, ToyConveyor or valve.
-        root: Folder to write, `data/dcase2020` by default; gets a folder for each machine.
+        root: Folder to write, `data/dcase2020` by default; with a folder for each machine.
         mirror: Another address of the machine's archive.
         archive: The machine's archive on this machine, instead of an address.
     """
@@ -58,23 +56,15 @@ def download_dcase2020(
 def download_dcase2022(
     machine: str, root: str | None = None, mirror: str | None = None, archive: str | None = None
 ) -> None:
-    """Download development data of DCASE 2022 Task 2 (about 1 GB a machine) from Zenodo.
+    """Download development data of DCASE 2022 Task 2 (about 1 GB per machine) from Zenodo.
 
     Args:
         machine: bearing, fan, gearbox, slider, ToyCar, ToyTrain or valve.
-        root: Folder to write, `data/dcase2022` by default; gets a folder for each machine.
+        root: Folder to write, `data/dcase2022` by default; with a folder for each machine.
         mirror: Another address of the machine's archive.
         archive: The machine's archive on this machine, instead of an address.
     """
     _install(dcase_2022(machine), Path(root or "data/dcase2022"), Source(mirror, _path(archive)))
-
-
-DOWNLOADS: dict[str, Callable[..., Any]] = {
-    "planer": download_planer,
-    "annotations": download_annotations,
-    "dcase2020": download_dcase2020,
-    "dcase2022": download_dcase2022,
-}
 
 
 def _install(data_set: DataSet, root: Path, source: Source) -> None:

@@ -15,7 +15,7 @@ from lightning_modules.wording import counted
 
 _NAMED = 3
 _YEARS = range(1969, 2069)
-"""Years that their last two digits tell apart."""
+"""Years that their last two digits identify."""
 
 
 def data_slice(
@@ -30,11 +30,11 @@ def data_slice(
 
     Args:
         sources: Recordings, and folders of them at any depth, in any format that libsndfile reads.
-        output: Folder to write; the same command goes on with a run that was interrupted.
+        output: Folder to write; the same command resumes after an interruption.
         seconds: Length of a clip, s; a divisor of 60.
         format: Format of the clips; sample rate and sample format stay those of the recording.
-        start: When the recordings begin whose names say no time, as in "2019-12-04 08:48", each at the full minute
-            after the one before; without it their clips are named after the file.
+        start: When the first recording without a time in its name begins, as in "2019-12-04 08:48"; each further one
+            begins at the next full minute. Without it their clips are named after the file.
         channel: Which channel to take: its index from 0, or mix, the mean of all channels.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`faithful-aad report`: from run folders to a comparison."""
+"""`faithful-aad report`, and what `faithful-aad test` prints at its end."""
 
 from __future__ import annotations
 
@@ -7,24 +7,45 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.report.comparison import Comparison, load_comparison
-from experiments.report.export import write_tables
-from experiments.report.page import build_page
-from experiments.report.paper_figures import write_figures
-from experiments.report.summary import findings, preface
-from experiments.report.tables import all_tables
-from experiments.report.terminal import print_table
+from experiments.report.evidence import Evidence, compute_evidence
+from experiments.report.findings import sentences, warnings
+from experiments.report.table import print_table, write_tables
+from experiments.report.tables import NOT_ABOVE_REFERENCES, all_tables, overview_table
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
 
-def print_comparison(comparison: Comparison) -> None:
-    """Print what the runs rest on, the tables that fit, and what they say."""
+def print_report(comparison: Comparison, evidence: Evidence) -> None:
+    """Print what was found, what to know before reading it, and the tables that fit."""
     console = Console(highlight=False)
-    console.print("\n\n".join(preface(comparison)), markup=False)
-    for table in all_tables(comparison):
+    _print_findings(console, comparison, evidence)
+    for table in all_tables(comparison, evidence):
         print_table(console, table)
-    for sentence in findings(comparison):
-        console.print(f"\n{sentence}", markup=False)
+
+
+def print_summary(run: Path) -> None:
+    """Print the results of a run that has just been tested on one screen.
+
+    Args:
+        run: The run's folder.
+    """
+    comparison = load_comparison([run])
+    evidence = compute_evidence(comparison, headline_only=True)
+    console = Console(highlight=False)
+    _print_findings(console, comparison, evidence, seeds=False)
+    if comparison.headline:
+        table = overview_table(comparison, evidence)
+        print_table(console, table, note=False)
+        if table.note.endswith(NOT_ABOVE_REFERENCES):
+            console.print(NOT_ABOVE_REFERENCES, style="dim", markup=False)
+    console.print(f"Results: {run / 'test'}. Tables, figures and a page: faithful-aad report {run}", markup=False)
+
+
+def _print_findings(console: Console, comparison: Comparison, evidence: Evidence, seeds: bool = True) -> None:
+    for sentence in sentences(comparison, evidence):
+        console.print(sentence, markup=False)
+    for warning in warnings(comparison, evidence, seeds):
+        console.print(f"Warning: {warning}", style="yellow", markup=False)
 
 
 def report(runs: list[str], output: str = "report.html", tables: str | None = None, figures: str | None = None) -> None:
@@ -40,17 +61,22 @@ def report(runs: list[str], output: str = "report.html", tables: str | None = No
         ConfigurationError: If a run is missing, unfinished or tested on other clips than the first, or a file cannot
             be written.
     """
+    # A test prints its summary without loading what draws pages and figures.
+    from experiments.report.page import build_page  # noqa: PLC0415
+    from experiments.report.paper_figures import write_figures  # noqa: PLC0415
+
     path = Path(output)
     if path.is_dir():
         raise ConfigurationError(f"{output} is a folder; --output has to name the HTML file to write")
     folders = [_folder(name, path, option) for name, option in ((tables, "tables"), (figures, "figures"))]
     comparison = load_comparison([Path(run) for run in runs])
-    page = build_page(comparison)
+    evidence = compute_evidence(comparison)
+    page = build_page(comparison, evidence)
 
-    print_comparison(comparison)
+    print_report(comparison, evidence)
     try:
-        write_tables(all_tables(comparison), folders[0])
-        write_figures(comparison, folders[1])
+        write_tables(all_tables(comparison, evidence), folders[0])
+        write_figures(comparison, evidence, folders[1])
         write_atomically(path, page.encode())
     except OSError as error:
         name = error.filename or output

@@ -1,119 +1,185 @@
-"""Runs and studies read side by side, after a check that they can be compared."""
+"""Tested runs and studies to report on: which folders they are, and what was measured on them side by side."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from datamodules.provenance import Provenance
-from experiments.report.folders import runs_in
-from experiments.report.groups import Group
-from experiments.runs.config import channel_of
-from experiments.runs.results import Run, read_run
+from experiments.runs.config import channel_of, is_baseline
+from experiments.runs.folder import STAGES, STUDY_FILE, RunFolder
+from experiments.runs.results import Run, has_roc, read_run
+from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
+from metrics.measures import HEADLINE_PERCENTILE, MEASURES, REFERENCES
 
-T = TypeVar("T")
-
-_PERCENTILE = 98
+NO_SEED = -1
+"""Stands for the seed of runs outside studies, which is not known."""
 
 _SAME_LEVEL_DB = 0.01
 """Levels of the same recording differ by rounding only."""
-"""The percentile that tables show (paper section 3.4.2), where the runs have it."""
+
+_NAMED = 3
+"""Folders that an error message names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Runs that differ by their seed alone.
+
+    Attributes:
+        label: Its name in tables and figures.
+        objective: AE, MAE, or the name of another class or of a baseline detector.
+        settings: The study's settings that these runs share, empty for runs outside a study.
+        runs: The runs by increasing seed.
+    """
+
+    label: str
+    objective: str
+    settings: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The runs' seeds, `NO_SEED` for a run outside a study."""
+        return tuple(_seed(run) for run in self.runs)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is a baseline detector, which has no reconstruction to explain."""
+        return is_baseline(self.runs[0].config)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Groups of runs tested on the same clips.
+    """Models tested on the same clips.
 
     Attributes:
-        groups: By label: models that are explained first, then others, reference detectors last.
+        models: By label: models that are explained first, then others, baseline detectors last.
         unfinished: Runs of the studies that have no test results yet.
+        clips: `Run.clips` of all runs, with the columns model, run (its position in `Model.runs`) and seed first.
+        explanations: `Run.explanations` of all runs, with the same columns first, at the percentiles that all runs
+            have in common.
     """
 
-    groups: dict[str, Group]
-    unfinished: tuple[Path, ...] = ()
-    _cache: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    models: dict[str, Model]
+    unfinished: tuple[Path, ...]
+    clips: pd.DataFrame
+    explanations: pd.DataFrame
 
     @property
     def runs(self) -> dict[str, Run]:
-        """Every run, by its group's label and, where a group has several, its seed."""
-        return {_run_label(group, run): run for group in self.groups.values() for run in group.runs}
+        """Every run, by its model's label and, where a model has several, its seed."""
+        return {
+            model.label if len(model.runs) == 1 else f"{model.label}, seed {_seed(run)}": run
+            for model in self.models.values()
+            for run in model.runs
+        }
 
     @property
     def first(self) -> Run:
-        """A run to ask what all share."""
-        return next(iter(self.groups.values())).runs[0]
+        """A run to ask for what all share."""
+        return next(iter(self.models.values())).runs[0]
 
     @property
-    def explained(self) -> dict[str, Group]:
-        """The groups whose explanations were measured."""
-        return {label: group for label, group in self.groups.items() if group.explainers}
+    def has_roc(self) -> bool:
+        """Whether every run has an ROC."""
+        return all(has_roc(run.clips) for run in self.runs.values())
 
-    @property
-    def detectors(self) -> dict[str, Group]:
-        """The reference detectors."""
-        return {label: group for label, group in self.groups.items() if group.is_reference}
+    @cached_property
+    def explained(self) -> dict[str, Model]:
+        """The models whose explanations were measured."""
+        labels = set(self.explanations["model"])
+        return {label: model for label, model in self.models.items() if label in labels}
 
-    @property
+    @cached_property
     def explainers(self) -> tuple[str, ...]:
-        """Explainers of any group, in the order of the files."""
-        return tuple(dict.fromkeys(name for group in self.groups.values() for name in group.explainers))
+        """Explainers of any model, in the order of the files."""
+        return tuple(name for name in self.explanations["explainer"].unique() if name not in REFERENCES)
+
+    @cached_property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that any clip has, in the order of `MEASURES`."""
+        found = set(self.explanations.loc[self.explanations["value"].notna(), "measure"])
+        return tuple(key for key in MEASURES if key in found)
 
     @property
-    def percentiles(self) -> tuple[int, ...]:
-        """The percentiles that all explained runs were measured at, in rising order."""
-        return self.first_explained.percentiles if self.explained else ()
+    def headline(self) -> tuple[str, ...]:
+        """Those of `measures` that overviews show."""
+        return tuple(key for key in self.measures if MEASURES[key].headline)
 
-    @property
+    @cached_property
     def percentile(self) -> int | None:
-        """The percentile at which tables show measures; None where nothing was explained."""
-        if not self.percentiles:
+        """The percentile at which tables show measures; None where no peaks were measured."""
+        peaks = self.explanations["measure"].map(_over_peaks).astype(bool)
+        percentiles = self.explanations.loc[peaks, "percentile"].unique().tolist()
+        if not percentiles:
             return None
-        return _PERCENTILE if _PERCENTILE in self.percentiles else max(self.percentiles)
-
-    @property
-    def at(self) -> int:
-        """Position of `percentile` in `percentiles`."""
-        assert self.percentile is not None
-        return self.percentiles.index(self.percentile)
-
-    @property
-    def first_explained(self) -> Group:
-        """An explained group to ask what all share."""
-        return next(iter(self.explained.values()))
+        return HEADLINE_PERCENTILE if HEADLINE_PERCENTILE in percentiles else max(percentiles)
 
     @property
     def provenance(self) -> Provenance | None:
-        """How the test set was constructed, None if it was recorded as it is."""
+        """How the test set was constructed, None for recordings as they are."""
         return next((run.provenance for run in self.runs.values() if run.provenance), None)
 
     @property
     def mark(self) -> str:
-        """What notes and captions end on: that the test set is constructed, and what is to be known of networks."""
+        """What notes and captions end with: that the test set is constructed, and cautions about the networks."""
         constructed = [self.provenance.mark] if self.provenance else []
         networks = [f"{label}: {run.caution}." for label, run in self.runs.items() if run.caution]
         return "".join(f" {sentence}" for sentence in [*constructed, *networks])
 
-    @property
+    @cached_property
     def anomaly_types(self) -> Counter[str]:
         """Number of test clips of each type of anomaly."""
         clips = self.first.clips
-        return Counter(kind for kind, label in zip(clips.anomaly_types, clips.labels, strict=True) if label)
+        return Counter(clips.loc[clips["label"] == 1, "anomaly_type"])
 
-    def once(self, key: tuple[Any, ...], compute: Callable[[], T]) -> T:
-        """What was computed under a key, or compute it: tables and sentences ask for the same tests."""
-        if key not in self._cache:
-            self._cache[key] = compute()
-        found: T = self._cache[key]
-        return found
+    def n_clips(self, measure: str) -> int:
+        """Number of clips that a measure is over, 0 where no run has it."""
+        return int(self.explanations.loc[self.explanations["measure"] == measure, "name"].nunique())
 
-    def measured(self, measure: str) -> dict[str, Group]:
-        """The groups in which any clip has a measure."""
-        return {label: group for label, group in self.explained.items() if group.measured(measure)}
+    def pairs(self) -> list[tuple[Model, Model]]:
+        """The models to compare: each MAE with the AE of the same settings, or with the only AE.
+
+        Without both objectives, two explained models are compared as they come.
+        """
+        explained = list(self.explained.values())
+        autoencoders = [model for model in explained if model.objective == "AE"]
+        found = []
+        for model in explained:
+            if model.objective == "MAE":
+                partners = [other for other in autoencoders if other.settings == model.settings] or autoencoders
+                found += [(partners[0], model)] if len(partners) == 1 else []
+        return found or ([(explained[0], explained[1])] if len(explained) == 2 else [])
+
+    def common_examples(self) -> list[dict[str, Example]]:
+        """Clips kept by the first run of every model that kept any, by the model's label.
+
+        One of each type of anomaly first, then a second of each, and so on.
+        """
+        kept = {
+            label: {example.name: example for example in model.runs[0].examples}
+            for label, model in self.models.items()
+            if model.runs[0].examples
+        }
+        if not kept:
+            return []
+        common = set.intersection(*(set(examples) for examples in kept.values()))
+        by_type: dict[str, list[str]] = defaultdict(list)
+        for name, example in next(iter(kept.values())).items():
+            if name in common:
+                by_type[example.anomaly_type].append(name)
+        ranked = sorted((rank, kind, name) for kind, names in by_type.items() for rank, name in enumerate(names))
+        return [{label: examples[name] for label, examples in kept.items()} for _, _, name in ranked]
 
 
 def load_comparison(folders: Sequence[Path]) -> Comparison:
@@ -123,115 +189,186 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
         folders: Folders of runs, which must be tested, and of studies, whose tested runs are taken.
 
     Raises:
-        ConfigurationError: If none is given, one is given twice, a run is unfinished, no run of a study is finished,
-            a folder is inside or above the one meant, or they were tested, or explained, on different clips or
-            percentiles.
+        ConfigurationError: If no folder is given, one is given twice, a run is unfinished, no run of a study is
+            finished, a folder is inside or above the one meant, or the runs were tested, or explained, on different
+            clips or percentiles.
     """
     if not folders:
         raise ConfigurationError("report needs the folder of at least one run or study")
-    chosen, unfinished = runs_in(folders)
+    chosen, unfinished = _run_folders(folders)
     repeated = [folder for folder, count in Counter(folder.resolve() for folder in chosen).items() if count > 1]
     if repeated:
         raise ConfigurationError(f"{repeated[0]} is given twice; name each run once")
     runs = [read_run(folder) for folder in chosen]
-    _check_same_clips(runs)
-    return Comparison(_group(runs, _common_percentiles(runs)), tuple(unfinished))
+    _require_same_clips(runs)
+    models = _models(runs)
+    explanations = _all_runs(models, lambda run: run.explanations)
+    percentiles = _common_percentiles(runs)
+    shown = explanations["percentile"].isin(percentiles) | ~explanations["measure"].map(_over_peaks).astype(bool)
+    clips = _all_runs(models, lambda run: run.clips)
+    return Comparison(models, tuple(unfinished), clips, explanations[shown].reset_index(drop=True))
 
 
-def _group(runs: Sequence[Run], percentiles: tuple[int, ...]) -> dict[str, Group]:
+def _run_folders(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Folders of runs to read, and those of studies' runs that are not tested yet."""
+    chosen: list[Path] = []
+    unfinished: list[Path] = []
+    for folder in folders:
+        if not _is_study(folder):
+            _require_run_folder(folder)
+            chosen.append(folder)
+            continue
+        members = _members(folder)
+        tested = [run for run in members if RunFolder(run).is_finished("test")]
+        if not tested:
+            raise ConfigurationError(f"no run of the study {folder} is tested yet; run faithful-aad study on it first")
+        chosen += tested
+        unfinished += [run for run in members if run not in tested]
+    return chosen, unfinished
+
+
+def _require_run_folder(folder: Path) -> None:
+    """Reject a folder that is plainly above or inside the one meant."""
+    if _is_run(folder):
+        return
+    if folder.name in STAGES and _is_run(folder.parent):
+        raise ConfigurationError(f"{folder} is the {folder.name} folder of a run; pass the run, {folder.parent}")
+    study = next((parent for parent in folder.parents if _is_study(parent)), None)
+    if study is not None and any(folder in run.parents for run in _members(study)):
+        raise ConfigurationError(f"{folder} is a folder inside a study; pass the study, {study}, or single runs in it")
+    below = [path for path in sorted(folder.glob("*")) if _is_study(path) or _is_run(path)]
+    if below:
+        names = " ".join(str(path) for path in below[:_NAMED])
+        more = f", or others of the {len(below)} in it" if len(below) > _NAMED else ""
+        raise ConfigurationError(f"{folder} is a folder that contains runs or studies; pass one of them: {names}{more}")
+
+
+def _is_study(folder: Path) -> bool:
+    return (folder / "study.yaml").is_file()
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a stage has ever worked in this folder; its results may be gone."""
+    return (folder / STUDY_FILE).is_file() or any((folder / stage / "config.yaml").is_file() for stage in STAGES)
+
+
+def _members(study: Path) -> list[Path]:
+    return sorted(path.parent for path in (study / "runs").rglob(STUDY_FILE))
+
+
+def _models(runs: Sequence[Run]) -> dict[str, Model]:
     """Put runs that differ by seed alone together; a run outside a study stays alone."""
     members: dict[str, list[Run]] = {}
     for i, run in enumerate(runs):
         of = run.membership
         key = json.dumps([of.study, of.variant, of.settings], sort_keys=True, default=str) if of else str(i)
         members.setdefault(key, []).append(run)
-    groups = [_new_group(sorted(of_group, key=_seed), percentiles) for of_group in members.values()]
-    groups.sort(key=lambda group: (group.is_reference, not group.explainers))
-    return {label: replace(group, label=label) for label, group in zip(_labels(groups), groups, strict=True)}
-
-
-def _new_group(runs: Sequence[Run], percentiles: tuple[int, ...]) -> Group:
-    first = runs[0]
-    settings: dict[str, Any] = dict(first.membership.settings) if first.membership else {}
-    return Group("", first.objective, settings, tuple(runs), percentiles)
+    models = []
+    for of_model in members.values():
+        first = of_model[0]
+        settings = dict(first.membership.settings) if first.membership else {}
+        models.append(Model("", first.objective, settings, tuple(sorted(of_model, key=_seed))))
+    models.sort(key=lambda model: (model.is_baseline, all(run.explanations.empty for run in model.runs)))
+    return {
+        label: Model(label, model.objective, model.settings, model.runs)
+        for label, model in zip(_labels(models), models, strict=True)
+    }
 
 
 def _seed(run: Run) -> int:
-    return run.membership.seed if run.membership else 0
+    return run.membership.seed if run.membership else NO_SEED
 
 
-def _labels(groups: Sequence[Group]) -> list[str]:
-    """Names as short as tell all groups apart: variant, settings, study, folder."""
+def _labels(models: Sequence[Model]) -> list[str]:
+    """The shortest names that tell all models apart: variant, settings, study, folder."""
 
-    def named(group: Group, *details: str) -> str:
-        membership = group.runs[0].membership
-        name = membership.variant if membership else group.objective
+    def named(model: Model, *details: str) -> str:
+        membership = model.runs[0].membership
+        name = membership.variant if membership else model.objective
         found = ", ".join(filter(None, details))
         return f"{name} ({found})" if found else name
 
-    def settings(group: Group) -> str:
-        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in group.settings.items())
+    def settings(model: Model) -> str:
+        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in model.settings.items())
 
-    def study(group: Group) -> str:
-        membership = group.runs[0].membership
-        return membership.study if membership else group.runs[0].folder.name
+    def study(model: Model) -> str:
+        membership = model.runs[0].membership
+        return membership.study if membership else model.runs[0].folder.name
 
-    ladder = (
-        [named(group) for group in groups],
-        [named(group, settings(group)) for group in groups],
-        [named(group, settings(group), study(group)) for group in groups],
-        [named(group, settings(group), str(group.runs[0].folder)) for group in groups],
+    by_length = (
+        [named(model) for model in models],
+        [named(model, settings(model)) for model in models],
+        [named(model, settings(model), study(model)) for model in models],
+        [named(model, settings(model), str(model.runs[0].folder)) for model in models],
     )
-    return next((labels for labels in ladder if len(set(labels)) == len(groups)), ladder[-1])
+    return next((labels for labels in by_length if len(set(labels)) == len(models)), by_length[-1])
 
 
-def _run_label(group: Group, run: Run) -> str:
-    return group.label if len(group.runs) == 1 else f"{group.label}, seed {_seed(run)}"
+def _all_runs(models: dict[str, Model], table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+    """The tables of all runs one after another, with the model, run and seed of each row."""
+    tables = [
+        table(run).assign(model=label, run=i, seed=_seed(run))[["model", "run", "seed", *table(run).columns]]
+        for label, model in models.items()
+        for i, run in enumerate(model.runs)
+    ]
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def _common_percentiles(runs: Sequence[Run]) -> tuple[int, ...]:
-    found = [set(values.percentiles) for run in runs for values in (run.f1, run.faithfulness) if values is not None]
-    if not found:
-        return ()
-    common = set.intersection(*found)
-    if not common:
+def _over_peaks(measure: str) -> bool:
+    """Whether a measure's percentiles make peaks; deletion and insertion go from few frames to all."""
+    return MEASURES[measure].family != "deletion"
+
+
+def _common_percentiles(runs: Sequence[Run]) -> set[int]:
+    """Percentiles at which every measure of peaks of every run was measured."""
+    found = [
+        set(of_measure["percentile"])
+        for run in runs
+        for measure, of_measure in run.explanations.groupby("measure")
+        if _over_peaks(str(measure))
+    ]
+    common = set.intersection(*found) if found else set()
+    if found and not common:
         raise ConfigurationError("the runs have no percentile in common; test them with the same percentiles")
-    return tuple(sorted(common))
+    return common
 
 
-def _check_same_clips(runs: Sequence[Run]) -> None:
+def _require_same_clips(runs: Sequence[Run]) -> None:
     first, *others = runs
-    tested = set(zip(first.clips.names, first.clips.labels.tolist(), strict=True))
+    tested = set(zip(first.clips["name"], first.clips["label"], strict=True))
     for other in others:
-        differing = tested ^ set(zip(other.clips.names, other.clips.labels.tolist(), strict=True))
-        _require_same(first.folder, other.folder, "tested", differing)
+        differing = tested ^ set(zip(other.clips["name"], other.clips["label"], strict=True))
+        _require_none_differ(first.folder, other.folder, "tested", len(differing))
         _require_same_recordings(first, other)
-    for kind in ("f1", "faithfulness", "deletion"):
-        found = [(run.folder, getattr(run, kind)) for run in runs if getattr(run, kind) is not None]
-        for folder, values in found[1:]:
-            _require_same(found[0][0], folder, "explained", set(found[0][1].names) ^ set(values.names))
-            if kind == "deletion" and values.percentiles != found[0][1].percentiles:
+    for measure in MEASURES:
+        found = [(run.folder, run.explanations[run.explanations["measure"] == measure]) for run in runs]
+        found = [(folder, rows) for folder, rows in found if not rows.empty]
+        for folder, rows in found[1:]:
+            differing = set(rows["name"]) ^ set(found[0][1]["name"])
+            _require_none_differ(found[0][0], folder, "explained", len(differing))
+            if not _over_peaks(measure) and set(rows["percentile"]) != set(found[0][1]["percentile"]):
                 raise ConfigurationError(
-                    f"{found[0][0]} and {folder} have deletion curves at different percentiles; test them with the same"
+                    f"{found[0][0]} and {folder} have {measure} curves at different percentiles; test them with the "
+                    "same"
                 )
 
 
 def _require_same_recordings(first: Run, other: Run) -> None:
-    """Check the levels of clips of one name, where both runs have them, and of the same channel."""
-    if first.clips.levels is None or other.clips.levels is None or channel_of(first.config) != channel_of(other.config):
+    """Compare the levels of clips of one name, where both runs have them and use the same channel."""
+    if not all("level" in run.clips for run in (first, other)) or channel_of(first.config) != channel_of(other.config):
         return
-    level = dict(zip(first.clips.names, first.clips.levels.tolist(), strict=True))
-    for name, found in zip(other.clips.names, other.clips.levels.tolist(), strict=True):
-        if abs(found - level[name]) > _SAME_LEVEL_DB:
-            raise ConfigurationError(
-                f"{first.folder} and {other.folder} were tested on different recordings: {name} has a level of "
-                f"{level[name]:.1f} dB in one and {found:.1f} dB in the other; compare runs tested on the same"
-            )
+    levels = first.clips.merge(other.clips, on="name")
+    different = levels[np.abs(levels["level_x"] - levels["level_y"]) > _SAME_LEVEL_DB]
+    for clip in different.head(1).itertuples():
+        raise ConfigurationError(
+            f"{first.folder} and {other.folder} were tested on different recordings: {clip.name} has a level of "
+            f"{clip.level_x:.1f} dB in one and {clip.level_y:.1f} dB in the other; compare runs tested on the same"
+        )
 
 
-def _require_same(first: Path, other: Path, done: str, differing: set[Any]) -> None:
+def _require_none_differ(first: Path, other: Path, done: str, differing: int) -> None:
     if differing:
         raise ConfigurationError(
-            f"{first} and {other} were {done} on different clips ({len(differing)} are in one only); "
+            f"{first} and {other} were {done} on different clips ({differing} are in one only); "
             f"compare runs that were {done} on the same ones"
         )

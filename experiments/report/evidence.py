@@ -1,195 +1,548 @@
-"""What the measures of explanations are worth: intervals, chance levels and tests, computed once a comparison."""
+"""What measures are worth: means with intervals, chance levels and tests, computed once for all tables and figures.
+
+Clips are what is resampled and paired; runs that differ by seed are averaged within each clip first
+(`metrics.functional.uncertainty`).
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
-from experiments.report.comparison import Comparison
-from experiments.report.figures.detection import MAX_FPR
-from experiments.report.groups import Group, ScoreKind
-from experiments.runs.results import Floats
-from metrics.functional import oriented
-from metrics.functional.chance import best_of_several_p_value, chance_corrected
+from experiments.report.comparison import NO_SEED, Comparison, Model
+from experiments.report.published import DETECTION, detection_system, is_planer, published_curve
+from experiments.runs.results import ClipNulls
+from metrics.functional import anomaly_auroc, oriented
+from metrics.functional.chance import best_of_several_p_value, chance_corrected, permutation_p_value
 from metrics.functional.detection import bootstrap_auroc
-from metrics.functional.references import REFERENCES
-from metrics.functional.uncertainty import (
-    bootstrap_mean,
-    holm,
-    over_seeds,
-)
+from metrics.functional.replacement import curve_area
+from metrics.functional.uncertainty import Interval, bootstrap_mean, compare_paired, holm, over_seeds
+from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 
-MEASURES = {"f1": "F1", "frame": "frame-based faithfulness", "segment": "segment-based faithfulness"}
-"""The measures of explanations, all better when higher, and what sentences call them."""
+Floats = NDArray[np.float64]
 
-_NO_BOUND = (
-    "The oracle knows the annotation, not the frames that lower the model's error most, so it is no upper bound of "
-    "faithfulness: values above 1 are possible."
-)
+ABOVE, NOT_ABOVE = "above chance", "not above chance"
+HIGHER, LOWER, OPEN = "higher", "lower", "open"
+UNTESTED = "untested"
 
-ORACLE = {
-    "f1": "The oracle has the best F1 that as many frames can have.",
-    "frame": _NO_BOUND,
-    "segment": _NO_BOUND,
-}
-"""What a chance-corrected value of 1 means, for each measure."""
+SIGNIFICANCE = 0.05
+"""Significance level of every test, after Holm's correction."""
 
-NO_EXPLAINER = {"f1": ("random_frames", "all_frames"), "frame": ("random_frames",), "segment": ("random_frames",)}
-"""References that an explanation worth its name is above; all frames are no choice where they are replaced."""
+BAND = 0.9
+"""Share of the means of shifted curves in the band around chance: a mean above it has a one-sided p below 0.05."""
+
+LEVEL = "level"
+LEVEL_ALONE = "level alone"
+"""Stands for the model where clips are ranked by their level."""
+
+CONTROL = "random"
+"""The explainer that explains nothing: a random map."""
+
+_BAND_DRAWS = 1000
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over clips and runs.
+_CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
+_EXPLANATIONS = [
+    *_CURVE, "n_clips", "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "corrected", "p", "p_holm",
+    *REFERENCES, "published", "verdict", "not_above",
+]  # fmt: skip
+_RUNS = ["model", "run", "seed", *_CURVE[1:], "mean"]
+_AREAS = ["model", "explainer", "measure", "n_clips", "mean", "sd"]
+_TEST = ["first_mean", "second_mean", "difference", "low", "high", "p", "p_holm", "n_clips", "published", "verdict"]
+_PAIRED = ["first", "second", "measure", "explainer", "over_chance", *_TEST]
+_MASKED = ["measure", "model", *_TEST]
+_DETECTION = [
+    "model", "score", "anomaly_type", "measure", "n_clips", "mean", "sd", "low", "high", "published",
+]  # fmt: skip
+_CHECKS = ["model", "explainer", "check", "step", "mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What tables, figures and sentences say of a comparison, as data frames.
 
     Attributes:
-        mean: The mean.
-        sd: Standard deviation between runs that differ by seed, NaN for a single run.
-        low: Lower end of the 95 % bootstrap interval over clips.
-        high: Upper end.
+        explanations: One row per model, explainer, measure, anomaly_type ("" for all clips) and percentile: n_clips,
+            mean, sd (between seeds, NaN for one), low and high (95 % BCa interval over clips; for measures with a
+            chance level), chance, chance_low, chance_high (90 % band of the shifted curves' mean), corrected,
+            random_frames, all_frames, oracle, published and, for all clips, p, p_holm (over a model's explainers)
+            and verdict ("above chance", "not above chance" or "untested"). not_above: at the percentile of tables,
+            the references that something above chance does not exceed, separated by spaces.
+        best: The same at the best percentile of each model, explainer and measure; p allows for that choice.
+        runs: One row per run and curve: model, run, seed, explainer, measure, anomaly_type, percentile, mean.
+        areas: Areas under the curves of deletion and insertion: model, explainer, measure, n_clips, mean, sd.
+        paired: Two models on the same clips at the percentile of tables: first, second (model labels), measure,
+            explainer, over_chance (whether each clip's chance level is subtracted first), first_mean, second_mean,
+            difference (second minus first), low, high, p, p_holm (over the explainers), n_clips, published and
+            verdict ("higher", "lower", "open" or "untested").
+        masked: The masked error map against the error map: measure, model and the columns of `paired` from
+            first_mean on; p_holm is over the models.
+        detection: Areas under the ROC: model (`LEVEL_ALONE` for the level), score, anomaly_type, measure ("auc" or
+            "pauc"), n_clips (anomalous ones), mean, sd, low, high, published.
+        level_side: Which clips the level alone takes for anomalous, "louder" or "quieter"; "" without levels.
+        checks: Sanity checks: model, explainer, check, step, mean.
     """
 
-    mean: float
-    sd: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
+    explanations: pd.DataFrame
+    best: pd.DataFrame
+    runs: pd.DataFrame
+    areas: pd.DataFrame
+    paired: pd.DataFrame
+    masked: pd.DataFrame
+    detection: pd.DataFrame
+    level_side: str
+    checks: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class ChanceTest:
-    """A measure of one model and explainer beside what chance gives; NaN where runs don't hold it.
+def compute_evidence(comparison: Comparison, headline_only: bool = False) -> Evidence:
+    """Compute intervals, chance levels and tests.
 
-    Attributes:
-        percentile: Of the peak threshold.
-        value: The measure.
-        chance: Its mean under circular shifts of the curves.
-        references: Value of random frames, of all frames and of an oracle.
-        p_value: Permutation p-value against circular shifts, one-sided.
-        p_holm: The same after Holm's correction over the model's explainers.
-        excess: 95 % bootstrap intervals over clips of the value minus that of what needs no explainer, by the
-            reference's name: random frames, and for F1 all frames too. Replacing all frames is beyond any
-            explanation's reach.
+    Args:
+        comparison: The runs.
+        headline_only: Leave `best`, `runs`, `paired` and `masked` empty and compute `explanations` for all clips at
+            the percentile of tables only: enough for a summary, in a fraction of the time.
     """
+    values = _all_values(comparison)
+    at = comparison.percentile
+    explanations, best, runs = [], [], []
+    for of_measure in values.values():
+        if not headline_only:
+            curves, at_best = _explanations(
+                of_measure, at, of_measure.percentiles, ["", *sorted(set(of_measure.types))]
+            )
+            explanations.append(curves)
+            best.append(at_best)
+            runs.append(_runs(of_measure))
+        elif at in of_measure.percentiles:
+            explanations.append(_explanations(of_measure, at, [at], [""])[0])
+    detection, level_side = _detection(comparison)
+    return Evidence(
+        explanations=_concat(explanations, _EXPLANATIONS),
+        best=_concat(best, _EXPLANATIONS),
+        runs=_concat(runs, _RUNS),
+        areas=_areas(values.values()),
+        paired=_paired(comparison, {} if headline_only else values),
+        masked=_masked(comparison, {} if headline_only else values),
+        detection=detection,
+        level_side=level_side,
+        checks=_checks(comparison),
+    )
 
-    percentile: int
-    value: Estimate
-    chance: float
-    references: Mapping[str, float]
-    p_value: float
-    p_holm: float = math.nan
-    excess: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """A measure of a model: arrays of R runs, N clips in the order of their names and P increasing percentiles."""
+
+    model: Model
+    measure: str
+    names: list[str]
+    types: list[str]
+    percentiles: list[int]
+    value: dict[str, Floats]
+    """(R, N, P) by explainer or reference, NaN where undefined."""
+    chance: dict[str, Floats]
+    """The same of chance levels."""
+    nulls: list[ClipNulls | None]
+    """Values under circular shifts of each run."""
 
     @property
-    def corrected(self) -> float:
-        """Where the value lies between chance (0) and the annotation's oracle (1).
+    def explainers(self) -> list[str]:
+        """The explainers for which any mean over clips is defined."""
+        found = [name for name in self.value if name not in REFERENCES]
+        return [name for name in found if np.isfinite(self.value[name].mean(axis=1)).any()]
 
-        As many frames have no higher F1 than the oracle. Faithfulness may be, for the oracle knows the
-        annotation and not the frames that lower the model's error most; the value is above 1 then.
+    def of_type(self, anomaly_type: str) -> NDArray[np.bool_]:
+        """Which clips are of a type, all for ""."""
+        return np.array([anomaly_type in {"", of_clip} for of_clip in self.types])
+
+    def null(self, explainer: str) -> Floats | None:
+        """Values under the null, averaged over runs, (N, P, S) with the observed ones first.
+
+        None unless every run has them. The shifts are the same in all runs, so elementwise means are the null
+        distribution of the mean over runs.
         """
-        return float(chance_corrected(*map(torch.tensor, (self.value.mean, self.chance, self.references["oracle"]))))
+        arrays = []
+        for null in self.nulls:
+            if null is None or explainer not in null.values:
+                return None
+            clips = [null.names.index(name) for name in self.names]
+            columns = [null.percentiles.index(percentile) for percentile in self.percentiles]
+            arrays.append(np.asarray(null.values[explainer], dtype=float)[np.ix_(clips, columns)])
+        return np.mean(arrays, axis=0) if arrays else None
 
 
-def detection_estimates(group: Group, kind: ScoreKind = "score") -> tuple[Estimate, Estimate]:
-    """A group's AUC and partial AUC of the anomaly score or the masked score; NaN where there is none."""
-    return group.once(("detection", kind), lambda: _detection_estimates(group, kind))
+def _all_values(comparison: Comparison) -> dict[tuple[str, str], _Values]:
+    """By the model's label and the measure."""
+    found = {}
+    for (label, measure), rows in comparison.explanations.groupby(["model", "measure"], sort=False):
+        model = comparison.models[label]
+        clips = rows.drop_duplicates("name").set_index("name")["anomaly_type"].sort_index()
+        explainers, percentiles = rows["explainer"].unique(), sorted(rows["percentile"].unique().tolist())
+        axes = [explainers, range(len(model.runs)), clips.index, percentiles]
+        table = rows.set_index(["explainer", "run", "name", "percentile"])[["value", "chance"]]
+        arrays = table.reindex(pd.MultiIndex.from_product(axes)).to_numpy().reshape(*map(len, axes), 2)
+        found[label, measure] = _Values(
+            model, measure, clips.index.tolist(), clips.tolist(), percentiles,
+            value=dict(zip(explainers, arrays[..., 0], strict=True)),
+            chance=dict(zip(explainers, arrays[..., 1], strict=True)),
+            nulls=[run.null(measure) for run in model.runs] if MEASURES[measure].has_chance else [],
+        )  # fmt: skip
+    order = {key: i for i, key in enumerate((label, measure) for measure in MEASURES for label in comparison.models)}
+    return {key: found[key] for key in sorted(found, key=order.__getitem__)}
 
 
-def level_estimates(comparison: Comparison) -> tuple[str, Estimate, Estimate] | None:
-    """What the level of the clips alone detects: "louder" or "quieter", and its AUC and partial AUC.
+def _explanations(
+    of: _Values, shown: int | None, percentiles: list[int], types: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of `Evidence.explanations` and `Evidence.best`.
 
-    That is whether the anomalous clips are louder or quieter than normal ones. None where a class is missing, or no
-    run holds the levels.
+    Args:
+        of: The values.
+        shown: The percentile of tables.
+        percentiles: Percentiles to compute.
+        types: Types of anomaly to compute, "" for all clips.
     """
-    return comparison.once(("level",), lambda: _level_estimates(comparison))
-
-
-def chance_tests(comparison: Comparison, measure: str) -> dict[tuple[str, str], ChanceTest]:
-    """Tests at the percentile that tables show, by the group's label and explainer."""
-    return comparison.once(("chance", measure), lambda: _chance_tests(comparison, measure, best=False))
-
-
-def best_chance_tests(comparison: Comparison, measure: str) -> dict[tuple[str, str], ChanceTest]:
-    """Tests at each one's best percentile; their p-values allow for its choice."""
-    return comparison.once(("best", measure), lambda: _chance_tests(comparison, measure, best=True))
-
-
-def _detection_estimates(group: Group, kind: ScoreKind) -> tuple[Estimate, Estimate]:
-    areas, found = group.aucs(kind), group.scores(kind)
-    if found is None or np.isnan(areas).any():
-        return Estimate(math.nan), Estimate(math.nan)
-    _, low, high = bootstrap_auroc(*found, max_fprs=(1.0, MAX_FPR))
-    auc, pauc = (
-        Estimate(float(of_area.mean()), _sd(of_area), float(low[i]), float(high[i]))
-        for i, of_area in enumerate(areas.T)
-    )
-    return auc, pauc
-
-
-def _level_estimates(comparison: Comparison) -> tuple[str, Estimate, Estimate] | None:
-    clips = next((run.clips for run in comparison.runs.values() if run.clips.levels is not None), None)
-    if clips is None or clips.levels is None or len(set(clips.labels.tolist())) < 2:
-        return None
-    levels = torch.from_numpy(clips.levels)
-    scores = oriented(levels, torch.from_numpy(clips.labels))
-    interval = bootstrap_auroc(scores.numpy(), clips.labels, max_fprs=(1.0, MAX_FPR))
-    areas = np.stack([interval.mean, interval.low, interval.high]).T.tolist()
-    auc, pauc = (Estimate(mean, low=low, high=high) for mean, low, high in areas)
-    return "louder" if scores is levels else "quieter", auc, pauc
-
-
-def _chance_tests(comparison: Comparison, measure: str, best: bool) -> dict[tuple[str, str], ChanceTest]:
-    tests: dict[tuple[str, str], ChanceTest] = {}
-    for label, group in comparison.measured(measure).items():
-        of_group = {
-            name: _chance_test(group, measure, name, None if best else comparison.at)
-            for name in group.explainers
-            if np.isfinite(group.means(measure, name)).any()
+    at = [of.percentiles.index(percentile) for percentile in percentiles]
+    measure, rows, best = MEASURES[of.measure], [], []
+    nulls = {name: of.null(name) for name in of.explainers}
+    for kind in types:
+        chosen = of.of_type(kind)
+        by_clip = {name: over_seeds(of.value[name][:, chosen][:, :, at]) for name in of.explainers}
+        lows, highs = np.full((2, len(by_clip), len(at)), np.nan)
+        if measure.has_chance and by_clip:
+            # All explainers together, as they share the resampled clips.
+            _, lows, highs = bootstrap_mean(np.stack(list(by_clip.values()), axis=1))
+        references = {
+            name: _mean(of.value[name][:, chosen][:, :, at]) if name in of.value else np.nan for name in REFERENCES
         }
-        adjusted = holm([test.p_value for test in of_group.values()])
-        for (name, test), p_holm in zip(of_group.items(), adjusted, strict=True):
-            tests[label, name] = ChanceTest(**{**vars(test), "p_holm": float(p_holm)})
-    return tests
+        for explainer, low, high in zip(by_clip, lows, highs, strict=True):
+            of_runs = of.value[explainer][:, chosen][:, :, at].mean(axis=1)
+            mean, chance = of_runs.mean(axis=0), _mean(of.chance[explainer][:, chosen][:, :, at])
+            band = _chance_band(nulls[explainer], chosen)
+            published = published_curve(of.model, of.measure, explainer, kind)
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "model": of.model.label,
+                        "explainer": explainer,
+                        "measure": of.measure,
+                        "anomaly_type": kind,
+                        "percentile": percentiles,
+                        "n_clips": int(chosen.sum()),
+                        "mean": mean,
+                        "sd": _sd(of_runs),
+                        "low": low,
+                        "high": high,
+                        "chance": chance,
+                        "chance_low": np.nan if band is None else band[0][at],
+                        "chance_high": np.nan if band is None else band[1][at],
+                        "corrected": _corrected(mean, chance, references["oracle"]),
+                        "p": _p_values(nulls[explainer], at) if kind == "" else np.nan,
+                        **references,
+                        "published": [published.get(percentile, np.nan) for percentile in percentiles],
+                    }
+                )
+            )
+            if kind == "" and measure.has_chance and np.isfinite(mean).any():
+                at_best = rows[-1].iloc[[int(np.argmax(mean))]]
+                null = nulls[explainer]
+                best.append(at_best.assign(p=np.nan if null is None else best_of_several_p_value(null)))
+    return _with_verdicts(of, _concat(rows), shown), _with_verdicts(of, _concat(best), None)
 
 
-def _chance_test(group: Group, measure: str, explainer: str, position: int | None) -> ChanceTest:
-    """At a position among the percentiles, or at the best one."""
-    if position is None:
-        at = int(np.argmax(group.means(measure, explainer).mean(axis=0)))
-        null = group.null(measure, explainer)
-        p_value = best_of_several_p_value(null) if null is not None else math.nan
-    else:
-        at = position
-        p_value = float(group.p_value(measure, explainer, at))
-    return ChanceTest(
-        percentile=group.percentiles[at],
-        value=_estimate(group.clip_values(measure, explainer)[:, :, at]),
-        chance=_mean(group.means(f"{measure}_chance", explainer)[:, at]),
-        references={name: _mean(group.reference(measure, name)[:, at]) for name in REFERENCES},
-        p_value=p_value,
-        excess={name: _excess(group, measure, explainer, name, at) for name in NO_EXPLAINER[measure]},
+def _with_verdicts(of: _Values, rows: pd.DataFrame, shown: int | None) -> pd.DataFrame:
+    """Add p_holm, verdict and, at the percentile of tables or everywhere if it is None, not_above."""
+    if rows.empty:
+        return rows
+    groups = ["anomaly_type", "percentile"] if shown is not None else ["anomaly_type"]
+    rows["p_holm"] = rows.groupby(groups)["p"].transform(holm)
+    above = rows["p_holm"] < SIGNIFICANCE
+    rows["verdict"] = np.select([rows["p_holm"].isna(), above], [UNTESTED, ABOVE], NOT_ABOVE)
+    tested = above & ((rows["percentile"] == shown) | (shown is None))
+    rows["not_above"] = ""
+    for i in rows.index[tested]:
+        position = of.percentiles.index(rows.at[i, "percentile"])
+        found = [
+            name
+            for name in MEASURES[of.measure].to_beat
+            if name in of.value and not _exceeds(of, rows.at[i, "explainer"], name, position)
+        ]
+        rows.at[i, "not_above"] = " ".join(found)
+    return rows
+
+
+def _exceeds(of: _Values, explainer: str, reference: str, position: int) -> bool:
+    """Whether the interval of an explainer's value minus a reference's on the same clips is above 0, or unknown."""
+    differences = over_seeds(of.value[explainer][:, :, position] - of.value[reference][:, :, position])
+    _, low, _ = bootstrap_mean(differences)
+    return bool(low > 0) or bool(np.isnan(low))
+
+
+def _p_values(null: Floats | None, at: Sequence[int]) -> Floats:
+    """Permutation p-values of the mean against circularly shifted curves, one-sided; NaN where undefined."""
+    if null is None:
+        return np.full(len(at), np.nan)
+    return np.array([permutation_p_value(torch.from_numpy(null[:, position])) for position in at])
+
+
+def _chance_band(null: Floats | None, chosen: NDArray[np.bool_]) -> Floats | None:
+    """Bounds (2, P) within which the mean over clips lies with probability `BAND` under the null.
+
+    Under the null every clip's curve is shifted by a random number of frames, independently of the other clips', and
+    a clip's shift is the same in all runs.
+    """
+    if null is None or not chosen.any() or not np.isfinite(null[chosen]).all():
+        return None
+    null = null[chosen]
+    n_clips, n_percentiles, n_shifts = null.shape
+    picks = np.random.default_rng(0).integers(n_shifts, size=(_BAND_DRAWS, n_clips))
+    means = np.zeros((_BAND_DRAWS, n_percentiles))
+    for clip, shifts in zip(null, picks.T, strict=True):
+        means += clip.T[shifts]
+    tail = (1 - BAND) / 2
+    return np.quantile(means / n_clips, [tail, 1 - tail], axis=0)
+
+
+def _corrected(mean: Floats, chance: Floats, oracle: Any) -> Floats:
+    """Where values lie between chance (0) and the oracle (1)."""
+    oracle = np.broadcast_to(oracle, mean.shape).copy()
+    return chance_corrected(*map(torch.from_numpy, (mean, chance, oracle))).numpy()
+
+
+def _runs(of: _Values) -> pd.DataFrame:
+    rows = []
+    for explainer in of.explainers:
+        for kind in ["", *sorted(set(of.types))]:
+            for run, means in enumerate(of.value[explainer][:, of.of_type(kind)].mean(axis=1)):
+                curve = of.model.label, run, of.model.seeds[run], explainer, of.measure, kind
+                rows += [(*curve, *point) for point in zip(of.percentiles, means, strict=True)]
+    return pd.DataFrame(rows, columns=_RUNS)
+
+
+def _areas(values: Iterable[_Values]) -> pd.DataFrame:
+    rows = []
+    for of in values:
+        for explainer in of.explainers if MEASURES[of.measure].family == "deletion" else ():
+            areas = curve_area(torch.from_numpy(of.value[explainer]), of.percentiles).nanmean(dim=1).numpy()
+            rows.append((of.model.label, explainer, of.measure, len(of.names), areas.mean(), float(_sd(areas))))
+    return pd.DataFrame(rows, columns=_AREAS)
+
+
+def _paired(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> pd.DataFrame:
+    frames = []
+    at = comparison.percentile
+    for first, second in comparison.pairs():
+        rows = _same_seeds(first, second)
+        for measure in comparison.headline:
+            sides = [values.get((model.label, measure)) for model in (first, second)]
+            for over_chance in (False, True):
+                tests = {
+                    name: _test(*(_at(side, name, at, over_chance, of) for side, of in zip(sides, rows, strict=True)))
+                    for name in comparison.explainers
+                }
+                frame = _tests(tests, "explainer").assign(
+                    first=first.label, second=second.label, measure=measure, over_chance=over_chance
+                )
+                facts = [_published_difference(first, second, measure, name, at) for name in frame["explainer"]]
+                frames.append(frame.assign(published=facts))
+    return _concat(frames, _PAIRED)
+
+
+def _masked(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> pd.DataFrame:
+    frames = []
+    for measure in comparison.headline:
+        tests = {
+            label: _test(
+                *(_at(values.get((label, measure)), name, comparison.percentile)
+                  for name in ("error_map", "masked_error_map"))
+            )
+            for label in comparison.explained
+        }  # fmt: skip
+        frames.append(_tests(tests, "model").assign(measure=measure))
+    return _concat(frames, _MASKED)
+
+
+def _at(
+    of: _Values | None, explainer: str, percentile: int | None, over_chance: bool = False, runs: list[int] | None = None
+) -> Floats:
+    """Values (R, N) at a percentile, minus each clip's own chance level if wanted; empty where there are none."""
+    if of is None or explainer not in of.value or percentile not in of.percentiles:
+        return np.empty((0, 0))
+    position = of.percentiles.index(percentile)
+    values = of.value[explainer][:, :, position]
+    if over_chance:
+        values = values - of.chance[explainer][:, :, position]
+    return values if runs is None else values[runs]
+
+
+def _test(first: Floats, second: Floats) -> dict[str, float] | None:
+    """Paired test of values (R, N), None where one of the two has none."""
+    if not all(np.isfinite(values).any() for values in (first, second)):
+        return None
+    difference, low, high, p, n_clips = compare_paired(first, second)
+    return {
+        "first_mean": float(first.mean()),
+        "second_mean": float(second.mean()),
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "p": p,
+        "n_clips": n_clips,
+    }
+
+
+def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
+    """One row per test that was made, corrected over them all."""
+    frame = pd.DataFrame([{key: name, **test} for name, test in tests.items() if test is not None])
+    if frame.empty:
+        return pd.DataFrame(columns=[key])
+    frame["p_holm"] = holm(frame["p"])
+    frame["verdict"] = [paired_verdict(*row) for row in frame[["difference", "low", "high", "p_holm"]].to_numpy()]
+    return frame
+
+
+def where(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """The rows of a frame whose columns have these values."""
+    for name, value in values.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def at_headline(comparison: Comparison, evidence: Evidence) -> pd.DataFrame:
+    """The rows of `Evidence.explanations` over all clips at the percentile that tables show."""
+    return where(evidence.explanations, percentile=comparison.percentile, anomaly_type="")
+
+
+def paired_verdict(difference: float, low: float, high: float, p: float) -> str:
+    """Whether a difference is higher or lower than 0, or open.
+
+    Both the signed-rank test and the bootstrap interval have to say so: the first alone may follow many small
+    differences against a few large ones. A difference that is printed as 0.000 is open.
+    """
+    if np.isnan(p):
+        return UNTESTED
+    if p >= SIGNIFICANCE or f"{abs(difference):.3f}" == "0.000":
+        return OPEN
+    return HIGHER if low > 0 else LOWER if high < 0 else OPEN
+
+
+def _same_seeds(first: Model, second: Model) -> tuple[list[int], list[int]]:
+    """Positions of the runs whose seed both have, or of all runs where no seed is shared."""
+    shared = [seed for seed in first.seeds if seed != NO_SEED and seed in second.seeds]
+    if not shared:
+        return list(range(len(first.runs))), list(range(len(second.runs)))
+    return [first.seeds.index(seed) for seed in shared], [second.seeds.index(seed) for seed in shared]
+
+
+def _published_difference(first: Model, second: Model, measure: str, explainer: str, percentile: int | None) -> float:
+    """What the paper's curves differ by, second minus first, where they are of these two objectives."""
+    if percentile is None or first.objective == second.objective:
+        return np.nan
+    of_first, of_second = (
+        published_curve(model, measure, explainer).get(percentile, np.nan) for model in (first, second)
     )
+    return of_second - of_first
 
 
-def _excess(group: Group, measure: str, explainer: str, reference: str, at: int) -> tuple[float, float]:
-    """Interval of an explainer's value minus a reference's on the same clips."""
-    differences = group.clip_values(measure, explainer) - group.reference_clip_values(measure, reference)
-    _, low, high = bootstrap_mean(over_seeds(differences[:, :, at]))
-    return float(low), float(high)
+def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
+    """Areas of every model, score and type of anomaly, and which clips the level takes for anomalous."""
+    planer = all(is_planer(model) for model in comparison.models.values())
+    rows: list[dict[str, Any]] = []
+    for label, model in comparison.models.items():
+        published = DETECTION.get(detection_system(model) or "") if planer else None
+        for score in SCORES:
+            if score == LEVEL or not all(score in run.clips for run in model.runs):
+                continue
+            by_name = [run.clips.sort_values("name") for run in model.runs]
+            for kind in ["", *sorted(comparison.anomaly_types)]:
+                areas = np.array([_run_areas(clips, score, kind) for clips in by_name])
+                interval = None
+                if kind == "" and not np.isnan(areas).any():
+                    scores = np.array([clips[score] for clips in by_name])
+                    interval = bootstrap_auroc(scores, by_name[0]["label"], max_fprs=(1.0, MAX_FPR))
+                facts = published if score == "score" and kind == "" else None
+                rows += _area_rows(comparison, (label, score, kind), areas, interval, facts)
+    side = ""
+    clips = next((run.clips for run in comparison.runs.values() if LEVEL in run.clips), None)
+    if clips is not None and clips["label"].nunique() == 2:
+        values = torch.tensor(clips[LEVEL].to_numpy())
+        signed = oriented(values, torch.tensor(clips["label"].to_numpy()))
+        side = "louder" if signed is values else "quieter"
+        interval = bootstrap_auroc(signed.numpy(), clips["label"], max_fprs=(1.0, MAX_FPR))
+        rows += _area_rows(comparison, (LEVEL_ALONE, LEVEL, ""), interval.mean[None], interval, None)
+    return pd.DataFrame(rows, columns=_DETECTION), side
 
 
-def _estimate(values: Floats) -> Estimate:
-    """Of the values (R, N) of runs and clips."""
-    mean, low, high = bootstrap_mean(over_seeds(values))
-    return Estimate(float(mean), _sd(values.mean(axis=1)), float(low), float(high))
+def _area_rows(
+    comparison: Comparison,
+    key: tuple[str, str, str],
+    areas: Floats,
+    interval: Interval | None,
+    published: tuple[float | None, float | None] | None,
+) -> list[dict[str, Any]]:
+    """Rows of a model, score and type of anomaly from the areas (R, 2) of its runs."""
+    label, score, kind = key
+    types = comparison.anomaly_types
+    return [
+        {
+            "model": label,
+            "score": score,
+            "anomaly_type": kind,
+            "measure": area,
+            "n_clips": types[kind] if kind else sum(types.values()),
+            "mean": areas[:, i].mean(),
+            "sd": float(_sd(areas[:, i])),
+            "low": np.nan if interval is None else interval.low[i],
+            "high": np.nan if interval is None else interval.high[i],
+            "published": np.nan if published is None or published[i] is None else published[i],
+        }
+        for i, area in enumerate(AREAS)
+    ]
 
 
-def _sd(of_runs: Floats) -> float:
-    return float(np.std(of_runs, ddof=1)) if len(of_runs) > 1 else math.nan
+def _run_areas(clips: pd.DataFrame, score: str, anomaly_type: str) -> tuple[float, float]:
+    """AUC and partial AUC of one run, of one type of anomaly against all normal clips if given; NaN if undefined."""
+    chosen = clips[(clips["label"] == 0) | (clips["anomaly_type"] == anomaly_type) | (anomaly_type == "")]
+    if chosen["label"].nunique() < 2 or chosen[score].isna().any():
+        return np.nan, np.nan
+    of_clips = torch.tensor(chosen[score].to_numpy()), torch.tensor(chosen["label"].to_numpy())
+    return float(anomaly_auroc(*of_clips)), float(anomaly_auroc(*of_clips, MAX_FPR))
 
 
-def _mean(values: Floats | Sequence[float]) -> float:
-    return float(np.mean(values))
+def _checks(comparison: Comparison) -> pd.DataFrame:
+    """Means over runs and clips for which a check is defined."""
+    checked = [
+        run.sanity.assign(model=label)
+        for label, model in comparison.models.items()
+        for run in model.runs
+        if run.sanity is not None
+    ]
+    means = _concat(checked, ["model", "explainer", "check", "step", "value"])
+    means = means.groupby(_CHECKS[:-1], sort=False, as_index=False)["value"].mean()
+    return means.rename(columns={"value": "mean"})
+
+
+def _concat(frames: Sequence[pd.DataFrame], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Frames one after another, with these columns and in this order if given."""
+    found = [frame for frame in frames if len(frame)]
+    if not found:
+        return pd.DataFrame(columns=columns)
+    frame = pd.concat(found, ignore_index=True)
+    return frame if columns is None else frame.reindex(columns=list(columns))
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over runs and clips of (R, N, P)."""
+    means: Floats = values.mean(axis=1).mean(axis=0)
+    return means
+
+
+def _sd(of_runs: Floats) -> Any:
+    """Standard deviation between runs, the first axis; NaN for one."""
+    return of_runs.std(axis=0, ddof=1) if len(of_runs) > 1 else np.full(of_runs.shape[1:], np.nan)

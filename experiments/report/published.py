@@ -1,10 +1,19 @@
-"""The numbers of the paper's tables and text, and of the baselines published on the same recordings."""
+"""The paper's numbers, and those of the baselines published on the same recordings."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from experiments.report.groups import Group
+from experiments.report.comparison import Model
+from experiments.runs.config import model_class
+from metrics.measures import HEADLINE_PERCENTILE
+
+_CURVES = Path(__file__).with_name("published_curves.csv")
+"""The curves of the paper's Figures 4 and 5, read off the vector graphics (± 0.0005)."""
 
 DETECTION = {
     # system: (AUC, partial AUC up to a false-positive rate of 0.1; None where it is not published)
@@ -44,45 +53,79 @@ EXPLAINERS = ("error_map", "saliency", "smoothgrad", "integrated_gradients", "gr
 """The explainers that the paper compares."""
 
 _DATA = "PlanerDataModule"
-_BACKBONES = {"dense": "DCASE dense AE", "cae": "CAE (Duman)", "skip_cae": "Skip-CAE"}
-_DETECTORS = {
-    "one_class_svm": "One-class SVM on raw spectrograms",
-    "isolation_forest": "Isolation forest on raw spectrograms",
+_SYSTEMS = {
+    "OneClassSVM": "One-class SVM on raw spectrograms",
+    "IsolationForest": "Isolation forest on raw spectrograms",
 }
+"""Published baseline detectors by their class."""
+_BACKBONES = {
+    **dict.fromkeys(("dense", "DenseAutoencoder"), "DCASE dense AE"),
+    **dict.fromkeys(("cae", "CAE"), "CAE (Duman)"),
+    **dict.fromkeys(("skip_cae", "SkipCAE"), "Skip-CAE"),
+    **dict.fromkeys(("", "skip_cae_transformer", "SkipCAETransformer"), "Skip-CAE-Transformer, AE"),
+}
+"""Published AEs by their backbone's name or class, "" for the default."""
 
 
-def is_planer(group: Group) -> bool:
-    """Whether a group was tested on recordings of the planer, real or simulated, so that the paper's numbers apply."""
-    data = group.runs[0].config.get("data") or {}
+def is_planer(model: Model) -> bool:
+    """Whether a model was tested on recordings of the planer, real or simulated, so that the paper's numbers apply."""
+    data = model.runs[0].config.get("data") or {}
     return isinstance(data, dict) and str(data.get("class_path", "")).endswith(_DATA)
 
 
-def detection_system(group: Group) -> str | None:
-    """The published system that a group is a version of, None where there is none."""
-    config = group.runs[0].config
-    detector = config.get("detector")
-    if detector:
-        return _DETECTORS.get(str(detector["name"] if isinstance(detector, dict) else detector))
-    settings = model_settings(group)
-    backbone = str(settings.get("backbone") or "")
-    if backbone in _BACKBONES:
-        return _BACKBONES[backbone] if group.objective == "AE" else None
-    if group.objective == "AE":
-        return "Skip-CAE-Transformer, AE"
-    published = group.objective == "MAE" and mask(group) in {None, (0.3, 4)}
+def detection_system(model: Model) -> str | None:
+    """The published system that a model is a version of, None where there is none."""
+    if model.is_baseline:
+        return _SYSTEMS.get(model_class(model.runs[0].config))
+    backbone = _model_settings(model).get("backbone") or ""
+    named = backbone.get("class_path", "") if isinstance(backbone, dict) else backbone
+    system = _BACKBONES.get(str(named).rpartition(".")[2])
+    if model.objective == "AE":
+        return system
+    published = model.objective == "MAE" and system == _BACKBONES[""] and mask(model) in {None, (0.3, 4)}
     return "Skip-CAE-Transformer, MAE 4 × 4, 30 %" if published else None
 
 
-def mask(group: Group) -> tuple[float, int] | None:
+def mask(model: Model) -> tuple[float, int] | None:
     """Mask ratio and patch size of an MAE, None where its configuration doesn't say."""
-    settings = model_settings(group)
+    settings = _model_settings(model)
     if settings.get("mask_ratio") is None or settings.get("patch_size") is None:
         return None
     return float(settings["mask_ratio"]), int(settings["patch_size"])
 
 
-def model_settings(group: Group) -> dict[str, Any]:
-    """Arguments of the group's model, as its first run's configuration has them."""
-    model = group.runs[0].config.get("model") or {}
-    settings = model.get("init_args") if isinstance(model, dict) else None
+def published_curve(model: Model, measure: str, explainer: str, anomaly_type: str = "") -> Mapping[int, float]:
+    """What the paper reports for a model's objective, value by percentile.
+
+    Args:
+        model: An AE or an MAE; others have no published curve.
+        measure: A key of `MEASURES`.
+        explainer: The explainer.
+        anomaly_type: Clips of this type only, for which the paper has F1 at one percentile; "" for all.
+
+    Returns:
+        Empty where the paper has nothing to compare with, as for recordings of other machines than the planer.
+    """
+    if not is_planer(model):
+        return {}
+    if anomaly_type:
+        of_types = F1_BY_TYPE.get((model.objective, explainer), {}) if measure == "f1" else {}
+        return {HEADLINE_PERCENTILE: of_types[anomaly_type]} if anomaly_type in of_types else {}
+    return _curves().get((measure, model.objective, explainer), {})
+
+
+def _model_settings(model: Model) -> dict[str, Any]:
+    """Arguments of the model's class, as its first run's configuration has them."""
+    configured = model.runs[0].config.get("model") or {}
+    settings = configured.get("init_args") if isinstance(configured, dict) else None
     return settings if isinstance(settings, dict) else {}
+
+
+@cache
+def _curves() -> dict[tuple[str, str, str], dict[int, float]]:
+    curves: dict[tuple[str, str, str], dict[int, float]] = {}
+    with _CURVES.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = row["measure"], row["objective"], row["explainer"]
+            curves.setdefault(key, {})[int(row["percentile"])] = float(row["value"])
+    return curves

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, with which an interrupted training goes on: what is kept, written, read, and told of it."""
+"""The checkpoints of a run: which are kept, how they are written and read, and where a training resumes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from experiments.runs.folder import RunFolder
+from experiments.runs.folder import DAMAGED, RunFolder
+from experiments.runs.scalars import restore_scalars
 from lightning_modules.base import is_finite
 from lightning_modules.errors import ConfigurationError, first_line
 from lightning_modules.files import whole_file
@@ -25,24 +27,25 @@ _NAMES = ("best", "last")
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps ``best.ckpt``, by validation loss, or ``last.ckpt``, whatever other ModelCheckpoints keep beside them.
+    """Keeps ``best.ckpt``, by a metric, or ``last.ckpt``, whatever other ModelCheckpoints keep next to them.
 
-    Both are written when an epoch is over, so that a resumed training begins with the next one.
+    Both are written at the end of an epoch, so that a resumed training begins with the next one.
 
     Args:
         filename: `best` or `last`.
+        monitor: The metric whose minimum is kept, None for the last epoch.
     """
 
-    def __init__(self, filename: str) -> None:
+    def __init__(self, filename: str, monitor: str | None) -> None:
         super().__init__(
             filename=filename,
-            monitor="val/loss" if filename == "best" else None,
+            monitor=monitor,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best so far, also in a folder that was moved; from nothing where its file is gone."""
+        """Restore the best score so far, also in a folder that was moved; nothing where its file is gone."""
         path = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
         if not path.is_file():
             return
@@ -51,47 +54,50 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | here | {"kth_best_model_path": str(path) if scores else ""})
 
 
-def run_checkpoints(others: Iterable[Any], folder: RunFolder) -> list[RunCheckpoint]:
-    """What keeps the checkpoints of a run.
+def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | None) -> list[RunCheckpoint]:
+    """The callbacks that keep the checkpoints of a run.
 
     Args:
         others: The trainer's own callbacks.
         folder: The run.
+        monitor: The metric whose minimum tells the best epoch, None where that is the last one.
 
     Raises:
-        ConfigurationError: If one of them monitors what is never logged, or would write over a checkpoint of the run.
+        ConfigurationError: If one of these monitors what is never logged, or would overwrite a checkpoint of the run.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
         of_trainer = f"the {type(other).__name__} of trainer.callbacks"
         if isinstance(other, ModelCheckpoint | EarlyStopping):
-            monitor = str(other.monitor or "epoch")
-            if monitor not in ("epoch", "step") and not monitor.startswith(("train/", "val/")):
+            monitored = str(other.monitor or "epoch")
+            if monitored not in ("epoch", "step") and not monitored.startswith(("train/", "val/")):
                 raise ConfigurationError(
-                    f"{of_trainer} monitors {monitor}, which is not logged; train/loss and val/loss are"
+                    f"{of_trainer} monitors {monitored}, which is not logged; train/loss and val/loss are"
                 )
         if isinstance(other, ModelCheckpoint):
             names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
             if names & set(_NAMES) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
                 raise ConfigurationError(
-                    f"{of_trainer} would write over best.ckpt or last.ckpt, which fit keeps; give it another filename "
+                    f"{of_trainer} would overwrite best.ckpt or last.ckpt, which fit keeps; give it another filename "
                     "and no save_last, or a dirpath"
                 )
-    return [RunCheckpoint(name) for name in _NAMES]
+    best = [RunCheckpoint("best", monitor)] if monitor else []
+    return [*best, RunCheckpoint("last", None)]
 
 
-def complete_best(folder: RunFolder) -> None:
-    """Make the last checkpoint the best one of a training without a validation, and say so."""
+def complete_best(folder: RunFolder, monitor: str | None) -> None:
+    """Make the last checkpoint the best one where no metric told the best epoch; warn if one should have."""
     best, last = (folder.checkpoint(name) for name in _NAMES)
     if best.is_file() or not last.is_file():
         return
     with whole_file(best, alone=True) as temporary:
         shutil.copyfile(last, temporary)
-    print(f"warning: there was no validation to tell the best epoch, so {best} is the last one", file=sys.stderr)
+    if monitor:
+        print(f"warning: without validation the best epoch is unknown, so {best} is the last one", file=sys.stderr)
 
 
 def unfinished_training(path: Path, checkpoint: Mapping[str, Any]) -> str:
-    """That a checkpoint is of a training that has not ended, in words; "" where it has, or nothing is known of it."""
+    """The caution that a checkpoint's training has not ended; "" where it has, or nothing is known of it."""
     fit = path.resolve().parent.parent
     run = RunFolder(fit.parent)
     if run.fit_config != fit / run.fit_config.name or not run.fit_config.is_file() or run.is_finished("fit"):
@@ -100,10 +106,10 @@ def unfinished_training(path: Path, checkpoint: Mapping[str, Any]) -> str:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the file and renames.
+    """Writes next to the file and renames.
 
-    Lightning's own way goes through the machine's temporary folder, from where a file on another disk is copied:
-    who is killed meanwhile leaves a part of it.
+    Lightning writes to the machine's temporary folder and copies from there to another disk: a killed process leaves a
+    truncated file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -120,7 +126,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Read a checkpoint of `fit`, without running anything it may hold.
+    """Read a checkpoint of `fit` without executing any code it may contain.
 
     Raises:
         ConfigurationError: If it is missing, damaged or something else.
@@ -128,7 +134,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # Torch itself reads weights without a look at their checksums.
+            # Torch reads weights without checking their checksums.
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -152,22 +158,73 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     return checkpoint
 
 
-def intact(paths: Iterable[Path]) -> dict[Path, Mapping[str, Any]]:
-    """Those of some checkpoints that can be used, and what they hold; the others are told on standard error."""
-    found = {}
-    for path in paths:
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a training begins.
+
+    Attributes:
+        path: The checkpoint from which an interrupted training resumes; None for a new training.
+        checkpoint: Its contents.
+        damaged: Checkpoints that can't be used.
+    """
+
+    path: Path | None = None
+    checkpoint: Mapping[str, Any] | None = None
+    damaged: list[Path] = field(default_factory=list)
+
+    def prepare(self, run: RunFolder) -> None:
+        """Restore the log of the run's training to this point, and keep damaged checkpoints under another name."""
+        run.require_no_fit()  # another process may have finished it since
+        for path in self.damaged:
+            path.replace(path.with_suffix(DAMAGED))
+        if self.checkpoint is not None:
+            restore_scalars(run.path / "fit" / "metrics.csv", self.checkpoint)
+            if self.damaged:
+                print(f"resuming from {self.path}", file=sys.stderr)
+        elif run.fit_config.is_file():
+            kept = f", kept as *{DAMAGED}" if self.damaged else ""
+            print(
+                f"warning: the training in {run.path} begins again with its first epoch, since it has no usable "
+                f"checkpoint{kept}",
+                file=sys.stderr,
+            )
+
+
+def find_resume_point(run: RunFolder, config: Mapping[str, Any]) -> ResumePoint:
+    """Find where an interrupted training resumes: from its last checkpoint or, where that is damaged, from its best.
+
+    Either leads to the same end, as does a new training where neither can be used. Damaged checkpoints are reported on
+    standard error.
+
+    Args:
+        run: The run.
+        config: The configuration of the training now.
+
+    Raises:
+        ConfigurationError: If the training has finished, or began with another configuration.
+    """
+    run.require_no_fit()
+    saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]
+    if saved:
+        run.require_same_fit(config)
+    usable: dict[Path, Mapping[str, Any]] = {}
+    damaged = []
+    for path in saved:
         try:
-            found[path] = read_checkpoint(path)
+            usable[path] = read_checkpoint(path)
         except ConfigurationError as error:  # noqa: PERF203  there are two
             print(f"warning: {error}", file=sys.stderr)
-    return found
+            damaged.append(path)
+    for path, checkpoint in usable.items():
+        return ResumePoint(path, checkpoint, damaged)
+    return ResumePoint(damaged=damaged)
 
 
 class StayStopped(Callback):
-    """Trains no further epoch where early stopping ended a training that was killed before it was marked finished."""
+    """Trains no further epoch after early stopping, when a training was killed before it was marked as finished."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at what the checkpoint says of early stopping."""
+        """Stop if early stopping, restored from the checkpoint, has run out of patience."""
         trainer.should_stop = any(
             callback.wait_count >= max(callback.patience, 1)
             for callback in trainer.early_stopping_callbacks

@@ -1,27 +1,66 @@
-"""What a run's saved configuration says about its objective and its frames."""
+"""YAML files, and what a run's saved configuration says about its objective and its frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datamodules.frontend import FrontEndSettings
-from experiments.runs.yaml_file import read_yaml
-from lightning_modules.errors import ConfigurationError
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import Mark, MarkedYAMLError
 
-OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE"}
+from datamodules.frontend import FrontEndSettings
+from lightning_modules.errors import ConfigurationError, first_line
+
+BASELINES = {"OneClassSVM": "One-class SVM", "IsolationForest": "Isolation forest", "NearestNeighbours": "kNN"}
+"""Labels of the baseline detectors, which reconstruct nothing that could be explained."""
+
+OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE", **BASELINES}
 """What each LightningModule's objective is called in tables and figures."""
 
-DETECTOR_LABELS = {"one_class_svm": "One-class SVM", "knn": "kNN"}
-"""Reference detectors whose label is more than their name with a capital letter."""
+
+def read_yaml(path: Path, *, resolve: bool = True) -> Any:
+    """Read a YAML file.
+
+    Args:
+        path: The file.
+        resolve: Whether interpolations such as ``${data.root}`` are replaced by their values.
+
+    Raises:
+        ConfigurationError: If it is not valid YAML, or has a duplicate key or an interpolation of a missing key; the
+            message names the file, and the line and column, or the key.
+        OSError: If the system does not let the file be read.
+    """
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    except OSError:
+        raise  # that a file can't be read now says nothing of what is in it
+    except Exception as error:  # OmegaConf and the YAML parser have no common exception
+        raise ConfigurationError(f"{path} is not a readable YAML mapping: {_mistake(error)}") from error
+
+
+def _mistake(error: Exception) -> str:
+    """What is wrong and where, in a line."""
+    if isinstance(error, MarkedYAMLError):
+        context = f" ({error.context} that begins in {_place(error.context_mark)})" if error.context_mark else ""
+        return f"{_place(error.problem_mark)}: {error.problem}{context}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text; save it as UTF-8"
+    reason = first_line(error)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {reason}"
+    return reason
+
+
+def _place(mark: Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else "it"
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a ``config.yaml`` with its interpolations resolved.
 
     Raises:
-        ConfigurationError: If it is no YAML mapping.
+        ConfigurationError: If it is not a YAML mapping.
     """
     config = read_yaml(path)
     if not isinstance(config, dict):
@@ -29,52 +68,51 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
+def model_class(config: dict[str, Any]) -> str:
+    """Name of the LightningModule's class in a configuration, "" where it names none."""
+    return str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
+
+
 def objective_name(config: dict[str, Any]) -> str:
-    """Name the objective of a configuration, or the reference detector where it trains no model.
+    """What tables and figures call the model of a configuration.
 
     Example:
         >>> objective_name({"model": {"class_path": "lightning_modules.MaskedAutoencoder"}})
         'MAE'
-        >>> objective_name({"detector": {"name": "isolation_forest"}})
-        'Isolation forest'
     """
-    detector = config.get("detector")
-    if detector and not config.get("model"):
-        name = str(detector["name"] if isinstance(detector, dict) else detector)
-        return DETECTOR_LABELS.get(name, name.replace("_", " ").capitalize())
-    name = str((config.get("model") or {}).get("class_path", "")).rpartition(".")[2]
+    name = model_class(config)
     return OBJECTIVES.get(name, name or "model")
 
 
+def is_baseline(config: dict[str, Any]) -> bool:
+    """Whether the model of a configuration is a baseline detector."""
+    return model_class(config) in BASELINES
+
+
 def frames_per_second(config: dict[str, Any]) -> float:
-    """Frame rate of the spectrograms, that of the planer recordings where the configuration is silent.
+    """Frame rate of the spectrograms; without settings that of the planer recordings.
 
     Example:
         >>> frames_per_second({"data": {"init_args": {"frontend": {"sample_rate": 16000, "hop": 0.032}}}})
         31.25
     """
-    frontend = next(_find(config, "frontend"), None) or {}
+    frontend = _data_options(config).get("frontend") or {}
     known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
     return FrontEndSettings(**known).frames_per_second
 
 
 def channel_of(config: dict[str, Any]) -> int | str:
-    """Channel of the recordings that a run used, "mix" for the mean of all and where the configuration is silent.
+    """Channel of the recordings that a run used, "mix" for the mean of all, which is the default.
 
     Example:
         >>> channel_of({"data": {"init_args": {"channel": 0}}})
         0
     """
-    return next(_find(config, "channel"), "mix")
+    channel: int | str = _data_options(config).get("channel", "mix")
+    return channel
 
 
-def _find(tree: Any, key: str) -> Iterator[Any]:
-    """Every value under `key`, at whatever depth of a configuration."""
-    if isinstance(tree, dict):
-        if key in tree:
-            yield tree[key]
-        for branch in tree.values():
-            yield from _find(branch, key)
-    elif isinstance(tree, list):
-        for branch in tree:
-            yield from _find(branch, key)
+def _data_options(config: dict[str, Any]) -> dict[str, Any]:
+    """Options of the DataModule."""
+    options: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
+    return options

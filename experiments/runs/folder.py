@@ -1,4 +1,4 @@
-"""Where the parts of a run lie: every run owns one folder, every stage a folder in it."""
+"""The layout of a run: every run owns one folder, with a folder in it for every stage."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lightning_modules.files import write_atomically
 STAGES = ("fit", "validate", "test", "predict")
 CONFIG_FILE = "config.yaml"
 CAUTION_FILE = "caution.txt"
-"""In a stage's folder, what is to be known of the network whose results these are; absent where it is nothing."""
+"""In a stage's folder, what a reader of its results has to know; absent where that is nothing."""
 STUDY_FILE = "study.json"
 DAMAGED = ".damaged"
-"""The suffix of what a training can't go on with, kept for its owner to look at."""
+"""The suffix of files that a training can't resume from, kept for their owner to look at."""
 TEST_UNFINISHED = "test unfinished: results may be missing"
-"""The caution of a run whose test was stopped after it had written some of its results."""
+"""The caution of a run whose test stopped after it had written some of its results."""
 
 
 class RunFolder:
@@ -32,63 +32,32 @@ class RunFolder:
         path: The run's folder; need not exist yet.
 
     Raises:
-        ConfigurationError: If no folder can be there.
+        ConfigurationError: If there can't be a folder of this name.
     """
 
     def __init__(self, path: str | Path) -> None:
         if not str(path).strip():
             raise ConfigurationError("--run is empty; name the folder of the run")
-        self.path = Path(path).expanduser()  # quoted, or after "=", no shell does it
+        self.path = Path(path).expanduser()  # which no shell does in quotes or after "="
         if self.path.suffix == ".ckpt" and self.path.is_file():
             raise ConfigurationError(
                 f"--run {path} is a checkpoint; name the folder of its run, or give the checkpoint with --ckpt_path"
             )
-        for place in (self.path, *self.path.parents):
-            if place.exists() and not place.is_dir():
-                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a file; name another")
-            if place.is_symlink() and not place.exists():
-                raise ConfigurationError(f"--run {path} can't be a folder: {place} is a link to nothing; name another")
-        for place in (self.path / stage for stage in STAGES):
-            if place.is_file() or (place.is_symlink() and not place.exists()):
-                what = "a file" if place.is_file() else "a link to nothing"
-                raise ConfigurationError(
-                    f"{place} is {what} where a stage has its folder; move it away or name another --run"
-                )
+        stages = [self.path / stage for stage in STAGES]
+        for place in (*self.path.parents, self.path, *stages):
+            dangling = place.is_symlink() and not place.exists()
+            if dangling or (place.exists() and not place.is_dir()):
+                what = "a dangling link" if dangling else "a file"
+                if place in stages:
+                    raise ConfigurationError(
+                        f"{place} is {what}, but a stage needs a folder there; move it away or name another --run"
+                    )
+                raise ConfigurationError(f"--run {path} can't be a folder: {place} is {what}; name another")
 
     @property
     def fit_config(self) -> Path:
         """The configuration that the run was trained with."""
         return self.path / "fit" / CONFIG_FILE
-
-    @property
-    def detector(self) -> str | None:
-        """The baseline detector whose results lie here, None where there is none.
-
-        Raises:
-            ConfigurationError: If the configuration that it was tested with is damaged.
-        """
-        path = self.path / "test" / CONFIG_FILE
-        if self.fit_config.is_file() or not path.is_file():
-            return None
-        settings = read_config(path).get("detector")
-        return str(settings["name"]) if isinstance(settings, dict) and "name" in settings else None
-
-    def require_no_detector(self, stage: str) -> None:
-        """Reject a stage of a model in the folder of a baseline detector.
-
-        Raises:
-            ConfigurationError: If `detect` made the run.
-        """
-        if self.detector is not None:
-            instead = (
-                "a model needs a folder of its own: name another"
-                if stage == "fit"
-                else f"baseline detectors do not support {stage} yet: name a run of faithful-aad fit"
-            )
-            raise ConfigurationError(
-                f"--run {self.path} is a run of the baseline detector {self.detector}, which faithful-aad detect fits "
-                f"and tests and report reads; {instead}"
-            )
 
     def require_fit_config(self) -> Path:
         """The configuration that the run was trained with.
@@ -96,66 +65,67 @@ class RunFolder:
         Raises:
             ConfigurationError: If nothing was trained here.
         """
-        if not self.fit_config.is_file() and self.last_checkpoint.is_file():
-            raise ConfigurationError(
-                f"{self.fit_config} is missing, without which {self.last_checkpoint} can't be used; put it back, or "
-                f"give another --run"
-            )
         if not self.fit_config.is_file():
+            if self.last_checkpoint.is_file():
+                raise ConfigurationError(
+                    f"{self.last_checkpoint} can't be used without {self.fit_config}, which is missing; restore it, or "
+                    f"give another --run"
+                )
             raise ConfigurationError(
-                f"--run {self.path} holds no training ({self.fit_config} is missing); "
+                f"--run {self.path} contains no training ({self.fit_config} is missing); "
                 f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
             )
         return self.fit_config
 
     @property
     def last_checkpoint(self) -> Path:
-        """What an interrupted training goes on from."""
+        """The checkpoint that an interrupted training resumes from."""
         return self.path / "fit" / "checkpoints" / "last.ckpt"
 
     def is_finished(self, stage: str) -> bool:
-        """Whether a stage ran to its end here."""
+        """Whether a stage has finished here."""
         return self.mark(stage).is_file()
 
     def mark_finished(self, stage: str) -> None:
-        """Note that a stage ran to its end, and how large its tables were then."""
+        """Record that a stage has finished, and the sizes of its tables."""
         tables = [path for pattern in ("*.csv", "*.npz") for path in sorted(self.mark(stage).parent.glob(pattern))]
         sizes = {path.name: path.stat().st_size for path in tables}
         write_atomically(self.mark(stage), json.dumps(sizes, indent=1).encode())
 
     def require_whole(self, stage: str) -> None:
-        """Reject tables that are not as long as they were when a stage ended; older versions did not note that.
+        """Reject tables whose size has changed since their stage finished; older versions did not record sizes.
 
         Raises:
-            ConfigurationError: If one is missing, cut or changed; the message names it.
+            ConfigurationError: If one is missing, truncated or changed; the message names it.
         """
-        noted = self.mark(stage).read_text(encoding="utf-8", errors="replace") if self.is_finished(stage) else ""
+        mark = self.mark(stage)
         try:
-            sizes = json.loads(noted or "{}").items()
+            sizes = (
+                json.loads(mark.read_text(encoding="utf-8", errors="replace") or "{}").items() if mark.is_file() else ()
+            )
         except (ValueError, AttributeError):
-            sizes = [(self.mark(stage).name, None)]
+            sizes = [(mark.name, None)]
         for name, size in sizes:
             path = self.path / stage / name
             if not path.is_file() or path.stat().st_size != size:
-                command = "detect" if self.detector else stage
                 wrong = "has changed since it was written" if path.is_file() else "is missing"
-                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {command} --run {self.path} again")
+                raise ConfigurationError(f"{path} {wrong}; run faithful-aad {stage} --run {self.path} again")
 
     def mark(self, stage: str) -> Path:
-        """The file that is there once a stage ran to its end."""
+        """The file that marks a stage as finished."""
         return self.path / stage / "finished"
 
     def require_no_fit(self) -> None:
-        """Refuse to train where something was trained before.
+        """Reject a training in the folder of a finished one.
 
         Raises:
-            ConfigurationError: If the run's folder holds a finished training.
+            ConfigurationError: If the run's training has finished.
         """
         if self.is_finished("fit"):
-            raise ConfigurationError(f"{self.path} holds a training already; give another --run, or delete it first")
+            raise ConfigurationError(f"{self.path} already contains a training; give another --run, or delete it first")
 
     def require_same_fit(self, config: Mapping[str, Any]) -> None:
-        """Refuse to go on with an interrupted training under other settings.
+        """Reject settings that differ from those of the interrupted training to resume.
 
         How a run is tracked, shown and evaluated may change, and how the machine loads the clips.
 
@@ -166,8 +136,8 @@ class RunFolder:
         for key in sorted(began.keys() | now.keys()):
             if began.get(key) != now.get(key):
                 raise ConfigurationError(
-                    f"{self.path} holds an interrupted training with {key}={began.get(key)}, now it is "
-                    f"{now.get(key)}; give the same settings to go on with it, or another --run"
+                    f"{self.path} contains an interrupted training with {key}={began.get(key)}, now it is "
+                    f"{now.get(key)}; give the same settings to resume it, or another --run"
                 )
 
     def checkpoint(self, chosen: str | None) -> Path:
@@ -187,10 +157,10 @@ class RunFolder:
 
     @contextmanager
     def alone(self, stage: str) -> Iterator[None]:
-        """Keep other processes from working on a stage meanwhile; the system lifts the lock when this process ends.
+        """Lock a stage against other processes; the system releases the lock when this process ends.
 
         Raises:
-            ConfigurationError: If one is at work already, or the folder can't be written.
+            ConfigurationError: If another process holds the lock, or the folder can't be written.
         """
         lock = FileLock(self.path / f".{stage}.lock")
         try:
@@ -198,7 +168,7 @@ class RunFolder:
             lock.acquire(blocking=False)
         except Timeout:
             raise ConfigurationError(
-                f"another process is at work on {stage} in --run {self.path}; wait for it, or name another folder"
+                f"another process is running {stage} in --run {self.path}; wait for it, or name another folder"
             ) from None
         except OSError as error:
             raise ConfigurationError(f"--run {self.path} can't be written ({error.strerror}); name another") from error
@@ -212,18 +182,18 @@ class RunFolder:
             lock.release()
 
     def clear(self, stage: str) -> None:
-        """Delete what an earlier run of a stage left, so that no old result passes for a new one; but what is damaged.
+        """Delete the results of an earlier run of a stage, so that they are not taken for new ones.
 
-        That may be all that there is of a training.
+        Damaged files are kept: they may be all that is left of a training.
         """
         folder = self.path / stage
-        for path in (*sorted(folder.rglob("*"), reverse=True), folder):  # what a folder holds comes before it
+        for path in (*sorted(folder.rglob("*"), reverse=True), folder):  # contents before their folder
             if path.suffix != DAMAGED:
                 with suppress(OSError):
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-# Options of which no weight depends.
+# Options that change no weight.
 _OF_THE_MACHINE = (
     "trainer.enable_",
     *(f"data.init_args.{option}" for option in ("num_workers", "cache_dir", "pin_memory", "resident")),
@@ -231,7 +201,7 @@ _OF_THE_MACHINE = (
 
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training depends on, by dotted names."""
+    """The settings that a training depends on, by dotted names."""
     settings = _flat(
         {section: config.get(section) for section in ("seed_everything", "init_from", "data", "model", "trainer")}
     )

@@ -1,4 +1,4 @@
-"""What a prediction says of each recording: how unusual it is, and when."""
+"""The table of `predict`: how anomalous each recording is, and when."""
 
 import shutil
 from pathlib import Path
@@ -16,17 +16,17 @@ from metrics.functional.segments import hit_segments
 
 COLUMNS = ("name", "score", "masked_score", "seconds")
 SHARDS = "shards"
-"""Folder of the rows of each process, which is gone when they are merged."""
+"""Folder of the rows of each process, deleted once they are merged."""
 
 
 class Predictions(Callback):
     """Writes ``predictions.csv`` of a `predict` run: name, anomaly scores (dB²), and the seconds that stand out.
 
-    Rows are sorted by falling score. The masked score is empty where the model was told to leave it out. A second
-    stands out if it holds a peak of the error map's frame curve.
+    Rows are sorted by decreasing score. The masked score is empty if the model does not compute it. A second stands
+    out if it contains a peak of the error map's frame curve; it is empty for a model without a reconstruction.
 
-    Each of several processes writes what it has predicted to a file of its own, and the first merges them: a row a
-    clip, also where a sampler has shown one twice.
+    Each process writes its predictions to a file of its own, and the first process merges them: one row per clip, also
+    where a distributed sampler repeats a clip.
 
     Args:
         percentile: Frames at or above this percentile of a clip's curve are peaks.
@@ -40,7 +40,7 @@ class Predictions(Callback):
         self._rows: dict[int, tuple[str, float, float | str, str]] = {}
 
     def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier prediction."""
+        """Drop an earlier prediction."""
         self._rows.clear()
 
     def on_predict_batch_end(
@@ -52,14 +52,16 @@ class Predictions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Note score and peaks of a batch."""
-        curves = frame_curve(squared_error(batch["spectrogram"], outputs["reconstruction"]))
-        peaks = select_peaks(curves, self.percentile)
+        """Collect scores and peaks of a batch."""
         scores = outputs["score"].tolist()
         masked_scores = outputs["masked_score"].tolist() if "masked_score" in outputs else [""] * len(scores)
-        for row, index in enumerate(batch["index"].tolist()):
-            seconds = peak_seconds(peaks[row], self.frames_per_second)
-            self._rows[index] = (batch["name"][row], scores[row], masked_scores[row], " ".join(map(str, seconds)))
+        seconds = [""] * len(scores)
+        if "reconstruction" in outputs:
+            curves = frame_curve(squared_error(batch["spectrogram"], outputs["reconstruction"]))
+            peaks = select_peaks(curves, self.percentile)
+            seconds = [" ".join(map(str, peak_seconds(of_clip, self.frames_per_second))) for of_clip in peaks]
+        rows = zip(batch["name"], scores, masked_scores, seconds, strict=True)
+        self._rows.update(zip(batch["index"].tolist(), rows, strict=True))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write this process's share, and on the first process the file."""
@@ -78,7 +80,7 @@ class Predictions(Callback):
 
 
 def peak_seconds(peaks: Tensor, frames_per_second: float) -> list[int]:
-    """The seconds of a clip that hold a peak, counted from 0.
+    """The seconds of a clip that contain a peak, counted from 0.
 
     Args:
         peaks: Peak frames, bool, (T,).

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.runs.folder import RunFolder
-from experiments.study.definition import read_definition
-from experiments.study.definition_copy import keep, origin
-from experiments.study.errors import RunsFailed
-from experiments.study.jobs import run_jobs
-from experiments.study.plan import RunPlan, plan_runs
-from experiments.study.progress import StudyProgress
-from experiments.study.slurm import ONE_CORE_A_RUN, SlurmSettings, require_idle, submit
-from experiments.study.state import is_tested
-from experiments.study.steps import LOG_FILE, open_jobs
-from lightning_modules.errors import ConfigurationError
+from experiments.study.definition import copy_definition, original_folder, read_definition
+from experiments.study.local import StudyProgress, run_jobs
+from experiments.study.plan import RunPlan, make_jobs, open_plans, plan_runs
+from experiments.study.slurm import ONE_CORE_PER_RUN, SlurmSettings, require_idle, submit
+from lightning_modules.errors import ConfigurationError, TrainingError
 from lightning_modules.wording import counted
+
+
+class RunsFailedError(TrainingError):
+    """Some of a study's runs failed; the others have results."""
 
 
 def study(
@@ -26,52 +25,58 @@ def study(
     output: str | None = None,
     launcher: Literal["local", "slurm"] = "local",
     jobs: int = 1,
-    slurm: SlurmSettings = ONE_CORE_A_RUN,
+    slurm: SlurmSettings = ONE_CORE_PER_RUN,
     overrides: list[str] | None = None,
 ) -> None:
-    """Train and test variants over seeds, each run a process and a folder of its own, and report on them.
+    """Train and test variants over seeds, each run in a process and a folder of its own, and report on them.
 
-    The options of all steps are checked before the first one. Finished runs are skipped and interrupted ones go on
+    The options of all steps are checked before the first one. Finished runs are skipped and interrupted ones resume
     from their last checkpoint, so the same command finishes a study that was stopped.
 
     Args:
         definition: The study's YAML.
         output: The study's folder, whose name is the study's; `runs/NAME` of the YAML by default.
         launcher: Where the runs work: on this machine, or as jobs of a Slurm cluster, which this command only submits.
-        jobs: How many runs are at work at a time on this machine; GPUs are dealt round.
-        slurm: What each run asks of the cluster.
-        overrides: Options added to every training; reference detectors take those about data.
+        jobs: How many runs work at a time on this machine; they take turns on its GPUs.
+        slurm: What each run requests from the cluster.
+        overrides: Options added to every training.
 
     Raises:
-        ConfigurationError: If the YAML or an option of a run is wrong, the folder holds runs made with other options,
-            or jobs of a cluster are at work in it.
-        RunsFailed: If a run failed.
+        ConfigurationError: If the YAML or an option of a run is wrong, the folder contains runs made with other
+            options, or jobs of a cluster are running in it.
+        RunsFailedError: If a run failed.
     """
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
     path = Path(definition)
     folder = RunFolder(output or Path("runs") / path.stem).path
-    plans = plan_runs(read_definition(path, origin(path, folder)), folder, overrides or [])
+    plans = plan_runs(read_definition(path, original_folder(path, folder)), folder, overrides or [])
     require_idle(folder)
-    todo = open_jobs(plans)
+    todo = open_plans(plans)
     if todo:
-        from experiments.study.checks import check_steps  # noqa: PLC0415  loads what a finished study does without
+        from experiments.study.checks import check_plans  # noqa: PLC0415  imports what a finished study does not need
 
-        check_steps(todo, path)
-    keep(path, folder)
+        check_plans(todo, path)
+    copy_definition(path, folder)
+    runs = f"{counted(len(plans), 'run')} in {folder}"
     if not todo:
-        print(f"{counted(len(plans), 'run')} in {folder}: all finished")
+        print(f"{runs}: all finished")
         conclude(plans, folder)
         return
-    n_steps, n_tested = sum(map(len, todo)), sum(map(is_tested, plans))
-    print(f"{counted(len(plans), 'run')} in {folder}: {n_tested} finished, {counted(n_steps, 'step')} to do")
+    steps = make_jobs(todo)
+    n_steps = sum(map(len, steps))
+    print(f"{runs}: {len(plans) - len(todo)} finished, {counted(n_steps, 'step')} to do")
     if launcher == "slurm":
         array, last = submit(todo, folder, slurm, partial(conclude, plans, folder))
-        trainings = counted(len(todo), "training")
-        print(f"submitted job {array} for {trainings}, and job {last}, which reports when all have ended")
+        print(
+            f"submitted job {array} for {counted(len(steps), 'training')}, and job {last}, which reports when all have "
+            "ended"
+        )
         return
+    for plan in todo:
+        plan.record()
     with StudyProgress(n_steps) as progress:
-        run_jobs(todo, jobs, progress.show)
+        run_jobs(steps, jobs, progress)
     conclude(plans, folder)
 
 
@@ -79,21 +84,20 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
     """Report on the runs of a study that have results.
 
     Raises:
-        RunsFailed: If others have none.
+        RunsFailedError: If others have none.
     """
-    failed = [plan for plan in plans if not is_tested(plan)]
+    failed = [plan for plan in plans if not plan.is_tested()]
     if len(failed) < len(plans):
-        from experiments.report import report  # noqa: PLC0415  loads what a study under way does without
+        from experiments.report.command import report  # noqa: PLC0415  imports what a running study does not need
 
         report([str(folder)], str(folder / "report.html"))
     if failed:
         names = "; ".join(f"{plan.label} ({_log(plan)})" for plan in failed)
-        raise RunsFailed(
+        raise RunsFailedError(
             f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; the same command tries them again"
         )
 
 
 def _log(plan: RunPlan) -> Path:
-    """Where to read why a run has no results: in its own log, or in that of the training it should have tested."""
-    own = plan.folder / LOG_FILE
-    return own if own.is_file() or plan.fitted_in is None else plan.fitted_in / LOG_FILE
+    """The log that says why a run has no results: its own, or that of the training it tests."""
+    return plan.log if plan.log.is_file() else plan.fitted_in / plan.log.name

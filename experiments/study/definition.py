@@ -1,4 +1,4 @@
-"""A study's YAML, read and checked."""
+"""A study's YAML: read, checked, and copied into the study's folder."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.yaml_file import read_yaml
+from experiments.runs.config import read_yaml
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
 
 Options = dict[str, Any]
 """Values by the option's name on the command line, without its dashes."""
 
 Grid = dict[str, list[tuple[Any, Any]]]
-"""The values of each option that is varied, each with the label that stands for it."""
-
+"""The values of each option that is varied, as pairs of label and value."""
 
 _OWN_OPTIONS = ("config", "run", "seed_everything")
+_COPY = "study.yaml"
+# Holds the path of the YAML that was copied; paths in the copy are relative to that folder.
+_ORIGIN = "study_origin.txt"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the things that a study compares.
+    """One of the models that a study compares.
 
     Attributes:
         name: For example AE.
-        detector: Name of a reference detector, None for a network that is trained.
         seeds: Its seeds.
-        fit: Options of `fit`, or of `detect` for a detector.
+        fit: Options of `fit`.
         test: Options of `test`.
         grid: Options of `fit` that are varied.
-        test_grid: Options of `test` that are varied on each trained network.
+        test_grid: Options of `test` that are varied on each trained model.
     """
 
     name: str
-    detector: str | None
     seeds: list[int]
     fit: Options
     test: Options
@@ -43,56 +44,78 @@ class Variant:
     test_grid: Grid
 
 
-def read_definition(path: Path, beside: Path | None = None) -> list[Variant]:
+def read_definition(path: Path, folder: Path | None = None) -> list[Variant]:
     """Read what a study compares.
 
-    What stands at the top of the file holds for every variant; a variant's own options win.
+    Options at the top of the file apply to every variant. A variant's own `fit` and `test` are added to them and win;
+    its own `seeds`, `grid` and `test_grid` replace them.
 
     Args:
         path: The YAML.
-        beside: Folder from which the paths of configurations count, that of the YAML by default.
+        folder: Folder to which paths of configurations are relative, that of the YAML by default.
 
     Raises:
-        ConfigurationError: If the file is missing or no study; the message names the key.
+        ConfigurationError: If the file is missing or not a study; the message names the key.
     """
-    top = _Section(path, "", _read(path))
-    top.check_keys("seeds", "variants", "grid", "test_grid", "fit", "test")
+    if not path.is_file():
+        raise ConfigurationError(f"{path} is not a file; name the YAML of a study")
+    top = _Section(path, "", read_yaml(path))
+    top.check_keys("variants", *_SETTINGS)
     variants = top.mapping("variants")
     if not variants:
         raise ConfigurationError(f"{path}: variants is missing; name what the study compares, each with its config")
-    for key in ("fit", "test", "grid", "test_grid"):
-        top.check_free(key)
     return [
-        _variant(top, name, _Section(path, f"variants.{name}.", variants[name]), beside or path.parent)
-        for name in variants
+        _variant(top, name, _Section(path, f"variants.{name}.", contents), folder or path.parent)
+        for name, contents in variants.items()
     ]
 
 
-def _variant(top: _Section, name: str, own: _Section, beside: Path) -> Variant:
-    own.check_keys("config", "detector", "seeds", "grid", "fit", "test")
+def copy_definition(path: Path, folder: Path) -> None:
+    """Copy a study's YAML into the study's folder, unless it is that copy."""
+    if not _is_copy(path, folder):
+        write_atomically(folder / _ORIGIN, str(path).encode())
+        write_atomically(folder / _COPY, path.read_bytes())
+
+
+def original_folder(path: Path, folder: Path) -> Path:
+    """The folder to which paths in a YAML are relative: its own or, for the copy, that of the copied file."""
+    origin = folder / _ORIGIN
+    if _is_copy(path, folder) and origin.is_file():
+        return Path(origin.read_text(encoding="utf-8")).parent
+    return path.parent
+
+
+def _is_copy(path: Path, folder: Path) -> bool:
+    copy = folder / _COPY
+    return copy.is_file() and path.is_file() and copy.samefile(path)
+
+
+_SETTINGS = ("seeds", "grid", "test_grid", "fit", "test")
+
+
+def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
+    own.check_keys("config", *_SETTINGS)
     if "/" in name or name.startswith("."):
         raise ConfigurationError(f"{own.path}: the variant {name!r} can't be the name of a folder")
     config = own.contents.get("config")
     if config is None:
         raise ConfigurationError(
-            f"{own.path}: variants.{name}.config is missing; name a YAML of `fit` beside the study"
+            f"{own.path}: variants.{name}.config is missing; name a YAML of `fit` next to the study"
         )
-    file = beside / str(config)
+    file = folder / str(config)
     if not file.is_file():
         raise ConfigurationError(f"{own.path}: variants.{name}.config {config} is not a file ({file})")
-    detector = own.contents.get("detector")
-    for key in ("fit", "test", "grid"):
-        own.check_free(key)
-    # A detector has neither network nor trainer, but is fitted to the same clips.
-    common = {key: value for key, value in top.mapping("fit").items() if not detector or key.startswith("data")}
+
+    def section(key: str) -> _Section:
+        return own if key in own.contents else top
+
     return Variant(
         name=name,
-        detector=None if detector is None else str(detector),
-        seeds=(own if "seeds" in own.contents else top).seeds(),
-        fit={"config": str(file)} | common | own.mapping("fit"),
-        test=top.mapping("test") | own.mapping("test"),
-        grid={} if detector else top.grid("grid") | own.grid("grid"),
-        test_grid={} if detector else top.grid("test_grid"),
+        seeds=section("seeds").seeds(),
+        fit={"config": str(file)} | top.options("fit") | own.options("fit"),
+        test=top.options("test") | own.options("test"),
+        grid=section("grid").grid("grid"),
+        test_grid=section("test_grid").grid("test_grid"),
     )
 
 
@@ -110,55 +133,48 @@ class _Section:
             raise ConfigurationError(f"{self.path}: {name} is {self.contents!r}, not a mapping of options")
 
     def check_keys(self, *known: str) -> None:
-        """Refuse a key that means nothing."""
+        """Reject an unknown key."""
         for key in self.contents:
             if key not in known:
-                raise ConfigurationError(
-                    f"{self.path}: {self.where}{key} does not exist; choose from {', '.join(known)}"
-                )
-
-    def check_free(self, key: str) -> None:
-        """Refuse options that the study itself gives every run."""
-        for name in self.mapping(key):
-            if name in _OWN_OPTIONS:
-                hint = "list seeds" if name == "seed_everything" else "remove it"
-                raise ConfigurationError(f"{self.path}: {self.where}{key}.{name} is given by the study; {hint}")
+                raise self._error(key, f" does not exist; choose from {', '.join(known)}")
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """What stands under a key, by names; nothing where it is absent."""
+        """The mapping under a key; empty where the key is absent."""
         section = _Section(self.path, f"{self.where}{key}.", self.contents.get(key) or {})
         return {str(name): value for name, value in section.contents.items()}
+
+    def options(self, key: str) -> Options:
+        """Options of a command under a key, except those that the study itself gives every run."""
+        options = self.mapping(key)
+        for name in options:
+            if name in _OWN_OPTIONS:
+                hint = "list seeds" if name == "seed_everything" else "remove it"
+                raise self._error(f"{key}.{name}", f" is given by the study; {hint}")
+        return options
 
     def seeds(self) -> list[int]:
         """The seeds, 0 by default."""
         seeds = self.contents.get("seeds", [0])
         if not isinstance(seeds, Sequence) or not seeds or not all(type(s) is int and 0 <= s < 2**32 for s in seeds):
-            raise ConfigurationError(
-                f"{self.path}: {self.where}seeds is {seeds!r}; list whole numbers from 0 to {2**32 - 1}"
-            )
+            raise self._error("seeds", f" is {seeds!r}; list whole numbers from 0 to {2**32 - 1}")
         if len(set(seeds)) < len(seeds):
-            raise ConfigurationError(f"{self.path}: {self.where}seeds {seeds} name one twice")
+            raise self._error("seeds", f" {seeds} contain a duplicate")
         return list(seeds)
 
     def grid(self, key: str) -> Grid:
         """The values of each varied option: a list, or a mapping of labels to values."""
         grid: Grid = {}
-        for option, values in self.mapping(key).items():
+        for option, values in self.options(key).items():
             if isinstance(values, Mapping) and values:
                 grid[option] = [(str(label), value) for label, value in values.items()]
             elif isinstance(values, list) and values:
                 grid[option] = [(value, value) for value in values]
             else:
-                raise ConfigurationError(
-                    f"{self.path}: {self.where}{key}.{option} is {values!r}; give a list of values"
-                )
+                raise self._error(f"{key}.{option}", f" is {values!r}; give a list of values")
             labels = [str(label) for label, _ in grid[option]]
             if len(set(labels)) < len(labels):
-                raise ConfigurationError(f"{self.path}: {self.where}{key}.{option} {labels} name a value twice")
+                raise self._error(f"{key}.{option}", f" {labels} contain a duplicate")
         return grid
 
-
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise ConfigurationError(f"{path} is not a file; name the YAML of a study")
-    return read_yaml(path)
+    def _error(self, key: str, what: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.path}: {self.where}{key}{what}")

@@ -1,4 +1,4 @@
-"""From what a study compares to the list of its runs."""
+"""From what a study compares to the list of its runs, and what is still to do of each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.folder import RunFolder
+from experiments.runs.folder import STUDY_FILE, RunFolder
 from experiments.study.definition import Grid, Options, Variant
+from experiments.study.process import Step
+from lightning_modules.errors import ConfigurationError
+from lightning_modules.files import write_atomically
+
+LOG_FILE = "log.txt"
 
 Point = dict[str, tuple[Any, Any]]
 """One point of a grid: label and value by option."""
@@ -23,13 +28,12 @@ class RunPlan:
     Attributes:
         study: Name of the study.
         variant: What is compared, for example AE.
-        settings: Labels of the grid's values that the run has, by the last part of the option's name.
+        settings: Labels of the run's values of the grid, by the last part of the option's name.
         seed: Seed of everything.
         folder: The run's folder.
-        fitted_in: Folder of the run whose training is tested: the run's own, unless only options of `test` are
-            varied. None for a reference detector, which is not trained by `fit`.
-        fit: Command line of `fit`, or of `detect` for a detector.
-        test: Command line of `test`, if there is one.
+        fitted_in: Folder of the run whose training is tested: the run's own, unless only options of `test` vary.
+        fit: Command line of `fit`.
+        test: Command line of `test`.
     """
 
     study: str
@@ -37,7 +41,7 @@ class RunPlan:
     settings: dict[str, Any]
     seed: int
     folder: Path
-    fitted_in: Path | None
+    fitted_in: Path
     fit: list[str]
     test: list[str]
 
@@ -48,10 +52,65 @@ class RunPlan:
         return f"{self.variant}{settings} seed {self.seed}"
 
     @property
-    def untrained_test(self) -> list[str]:
-        """Command line that says all that `test` will, as long as there is no training whose configuration it takes."""
-        of_training = () if self.fitted_in is None else _arguments(_trained(self.fitted_in))
+    def log(self) -> Path:
+        """What `test` printed, and `fit` unless it has a folder of its own."""
+        return self.folder / LOG_FILE
+
+    @property
+    def whole_test(self) -> list[str]:
+        """Command line of `test`, with the options of the training where that has not begun."""
+        if RunFolder(self.fitted_in).fit_config.is_file():
+            return self.test
+        of_training = _arguments(_trained(self.fitted_in))
         return ["test", *self.fit[1:], *(argument for argument in self.test[1:] if argument not in of_training)]
+
+    def is_fitted(self) -> bool:
+        """Whether the training that the run tests has finished.
+
+        Raises:
+            ConfigurationError: If the run's folder was made with other options of training.
+        """
+        made = self._read_record()
+        # A run that failed before its first stage has nothing that the new options could be mixed with.
+        begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
+        if begun and made is not None and made.get("fit") != self.fit:
+            raise ConfigurationError(
+                f"{self.folder} was made with other options ({_first_change(made.get('fit'), self.fit)}); "
+                f"delete that folder, or give the study another --output"
+            )
+        return RunFolder(self.fitted_in).is_finished("fit")
+
+    def is_tested(self) -> bool:
+        """Whether the run has its results, made with the options that the plan has now."""
+        made = self._read_record()
+        return made is not None and made.get("test") == self.test and RunFolder(self.folder).is_finished("test")
+
+    def record(self) -> None:
+        """Write into the run's folder which run of which study it is, and how it is made.
+
+        Results that were made with other options are deleted, so that they are not taken for those of the plan.
+        """
+        if not self.is_tested():
+            RunFolder(self.folder).clear("test")
+        contents = {
+            "study": self.study,
+            "variant": self.variant,
+            "settings": self.settings,
+            "seed": self.seed,
+            "fit": self.fit,
+            "test": self.test,
+        }
+        write_atomically(self.folder / STUDY_FILE, json.dumps(contents, indent=1).encode())
+
+    def _read_record(self) -> dict[str, Any] | None:
+        path = self.folder / STUDY_FILE
+        try:
+            made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:  # not an error of the path
+            raise ConfigurationError(f"{path} is damaged ({error}); delete the folder") from error
+        return made
 
 
 def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str] = ()) -> list[RunPlan]:
@@ -60,16 +119,43 @@ def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str
     Args:
         variants: What it compares.
         folder: The study's folder, whose name is the study's.
-        overrides: Arguments added to every `fit`, those about data to every `detect`; they win over those of the file.
+        overrides: Arguments added to every `fit`; they win over those of the file.
 
     Returns:
         The runs, seed by seed, so that every variant has a result early.
     """
-    plans = [plan for variant in variants for plan in _plans(variant, folder, list(overrides))]
+    plans = [plan for variant in variants for plan in _plans(variant, folder, overrides)]
     return sorted(plans, key=lambda plan: plan.seed)
 
 
-def _plans(variant: Variant, folder: Path, overrides: list[str]) -> Iterator[RunPlan]:
+def open_plans(plans: Sequence[RunPlan]) -> list[RunPlan]:
+    """The runs that have no results yet; all that test a training which has to be made for one of them.
+
+    Raises:
+        ConfigurationError: If a run's folder was made with other options.
+    """
+    found = []
+    for _, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
+        runs = list(group)
+        fitted = runs[0].is_fitted()
+        untested = [run for run in runs if not run.is_tested()]
+        found += untested if fitted or not untested else runs
+    return found
+
+
+def make_jobs(plans: Sequence[RunPlan]) -> list[list[Step]]:
+    """The steps of some runs; runs that test one training are one job, whose steps run one after another."""
+    jobs = []
+    for trained, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
+        runs = list(group)
+        fit = Step(f"{runs[0].label}: fit", runs[0].fit, RunFolder(trained).mark("fit"), trained / LOG_FILE)
+        steps = [] if runs[0].is_fitted() else [fit]
+        steps += [Step(f"{run.label}: test", run.test, RunFolder(run.folder).mark("test"), run.log) for run in runs]
+        jobs.append(steps)
+    return jobs
+
+
+def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator[RunPlan]:
     root, name = folder / "runs" / variant.name, folder.resolve().name
     for seed, fitted, tested in itertools.product(variant.seeds, _points(variant.grid), _points(variant.test_grid)):
         place, trained = (root / _folder_name(point) / f"seed_{seed}" for point in (fitted | tested, fitted))
@@ -78,41 +164,19 @@ def _plans(variant: Variant, folder: Path, overrides: list[str]) -> Iterator[Run
             "wandb.job_type": variant.name,
             "wandb.tags": [variant.name, f"seed-{seed}"],
         }
-        fit = variant.fit | _values(fitted) | {"seed_everything": seed}
-        plan = RunPlan(
+        fit = variant.fit | _values(fitted) | {"seed_everything": seed} | tracking | {"run": str(trained)}
+        of_other = {} if place == trained else _trained(trained)
+        test = of_other | variant.test | _values(tested) | {"run": str(place)}
+        yield RunPlan(
             study=name,
             variant=variant.name,
             settings={key.rpartition(".")[2]: label for key, (label, _) in (fitted | tested).items()},
             seed=seed,
             folder=place,
-            fitted_in=None if variant.detector else trained,
-            fit=[],
-            test=[],
+            fitted_in=trained,
+            fit=["fit", *_arguments(fit), *overrides],
+            test=["test", *_arguments(test)],
         )
-        if variant.detector:
-            plan.fit.extend(["detect", *_arguments(fit | {"detector.name": variant.detector, "run": str(place)})])
-            plan.fit.extend(_about_data(overrides))
-        else:
-            plan.fit.extend(["fit", *_arguments(fit | tracking | {"run": str(trained)}), *overrides])
-            of_other = {} if place == trained else _trained(trained)
-            plan.test.extend(["test", *_arguments(of_other | variant.test | _values(tested) | {"run": str(place)})])
-        yield plan
-
-
-def _about_data(overrides: list[str]) -> list[str]:
-    """Those of the overrides that a reference detector, which has neither network nor trainer, understands.
-
-    Example:
-        >>> _about_data(["--data.root", "x", "--wandb.mode=disabled", "--data.n_frames=80"])
-        ['--data.root', 'x', '--data.n_frames=80']
-    """
-    kept, keep = [], False
-    for argument in overrides:
-        if argument.startswith("--"):
-            keep = argument.startswith("--data")
-        if keep:
-            kept.append(argument)
-    return kept
 
 
 def _trained(folder: Path) -> Options:
@@ -122,7 +186,7 @@ def _trained(folder: Path) -> Options:
 
 
 def _points(grid: Grid) -> list[Point]:
-    """Every combination of the grid's values; one, without any, of an empty grid."""
+    """Every combination of the grid's values; an empty grid has one, without any value."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
@@ -136,10 +200,18 @@ def _folder_name(point: Point) -> str:
 
 
 def _arguments(options: Mapping[str, Any]) -> list[str]:
-    """Options as a command line has them.
+    """Options as a command line.
 
     Example:
         >>> _arguments({"model": "Autoencoder", "trainer.max_epochs": 3, "wandb.tags": ["AE"]})
         ['--model=Autoencoder', '--trainer.max_epochs=3', '--wandb.tags=["AE"]']
     """
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
+
+
+def _first_change(before: Any, now: list[str]) -> str:
+    """The first argument that differs, as it was and as it is."""
+    before = before if isinstance(before, list) else []
+    gone = [argument for argument in before if argument not in now]
+    new = [argument for argument in now if argument not in before]
+    return f"was {(gone or ['without'])[0]}, is {(new or ['without'])[0]}"

@@ -1,4 +1,4 @@
-"""A study on a Slurm cluster: one array of jobs, one job a training, and a job that reports when all have ended."""
+"""A study on a Slurm cluster: an array with one job per training, and a job that reports when all have ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.study.state import record
-from experiments.study.steps import Step
+from experiments.study.plan import RunPlan, make_jobs
+from experiments.study.process import ClusterJob
 from lightning_modules.errors import ConfigurationError, first_line
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 FOLDER = "slurm"
 """Folder of a study for what submitit writes: scripts, and what the jobs said."""
 _SUBMITTED = "jobs.txt"
-_MOST_REQUEUES = 100  # by the limit of time; a training that finishes no epoch in it would go on for ever
+_MAX_REQUEUES = 100  # after the time limit; a training that finishes no epoch within it would never end
 _REPORT_MINUTES = 30
 
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """What each training of a study asks of a Slurm cluster.
+    """What each training of a study requests from a Slurm cluster.
 
     Args:
         partition: Partition; the cluster's default if None.
-        time: Minutes after which a job is put back into the queue, to go on from its last epoch.
+        time: Minutes after which a job is put back into the queue, to resume after its last epoch.
         gpus: GPUs of each run.
         cpus: CPU cores of each run.
         memory: GB of memory of each run; the cluster's default if None.
@@ -54,42 +54,31 @@ class SlurmSettings:
                 raise ConfigurationError(f"--slurm.{name} {getattr(self, name)} is too small; give at least {least}")
 
 
-ONE_CORE_A_RUN = SlurmSettings()
+ONE_CORE_PER_RUN = SlurmSettings()
 
 
 def submit(
-    jobs: Sequence[Sequence[Step]], folder: Path, settings: SlurmSettings, conclude: Callable[[], None]
+    plans: Sequence[RunPlan], folder: Path, settings: SlurmSettings, conclude: Callable[[], None]
 ) -> tuple[str, str]:
     """Put a study into the queue.
 
     Args:
-        jobs: Steps to run one after the other, by job.
-        folder: The study's folder, which the nodes have to see too.
-        settings: What each job asks for.
-        conclude: Is called by a job of its own when all others have ended, well or not.
+        plans: The runs to make.
+        folder: The study's folder, on a disk that the nodes share.
+        settings: What each job requests.
+        conclude: Called by a job of its own when all others have ended, well or not.
 
     Returns:
         The numbers of the array and of the last job.
 
     Raises:
-        ConfigurationError: If there is no cluster, it refuses the jobs, or those of an earlier call have not ended.
+        ConfigurationError: If there is no cluster, or it rejects the jobs.
     """
     executor = _executor(folder)
-    from experiments.study.node import NodeJob, NodeStep  # noqa: PLC0415  needs submitit, which is there now
-
-    for plan in {step.plan.folder: step.plan for job in jobs for step in job}.values():
-        record(plan)
-    work = [
-        NodeJob(
-            [
-                NodeStep(f"{step.plan.label}: {step.name}", step.command, step.mark.absolute(), step.log.absolute())
-                for step in job
-            ]
-        )
-        for job in jobs
-    ]
+    for plan in plans:
+        plan.record()
     executor.update_parameters(**_parameters(folder, settings))
-    array = str(_submit(executor, work)[0].job_id).partition("_")[0]
+    array = str(_submit(executor, list(map(ClusterJob, make_jobs(plans))))[0].job_id).partition("_")[0]
     last = {"time": _REPORT_MINUTES, "gpus_per_node": None, "dependency": f"afterany:{array}"}
     executor.update_parameters(**last, job_name=f"{folder.resolve().name}-report")
     report = str(_submit(executor, [conclude])[0].job_id)
@@ -98,7 +87,7 @@ def submit(
 
 
 def require_idle(folder: Path) -> None:
-    """Refuse to work on a study whose jobs are still in the queue or running.
+    """Reject a study whose jobs are still in the queue or running.
 
     Raises:
         ConfigurationError: The message says which jobs.
@@ -119,7 +108,7 @@ def require_idle(folder: Path) -> None:
 
 
 def _is_queued(number: str) -> bool:
-    """Whether Slurm still has a job to run; it forgets those that have ended after some minutes."""
+    """Whether a job is waiting or running; Slurm forgets those that have ended after some minutes."""
     listed = subprocess.run(["squeue", "--noheader", "--jobs", number], capture_output=True, text=True, check=False)
     return listed.returncode == 0 and bool(listed.stdout.strip())
 
@@ -130,7 +119,7 @@ def _executor(folder: Path) -> submitit.SlurmExecutor:
     except ModuleNotFoundError as error:
         raise ConfigurationError("--launcher slurm needs submitit; call pip install faithful-aad[cluster]") from error
     try:
-        return submitit.SlurmExecutor(folder / FOLDER, max_num_timeout=_MOST_REQUEUES)
+        return submitit.SlurmExecutor(folder / FOLDER, max_num_timeout=_MAX_REQUEUES)
     except RuntimeError as error:
         raise ConfigurationError("--launcher slurm finds no srun; call it on a machine of the cluster") from error
 
@@ -142,7 +131,7 @@ def _parameters(folder: Path, settings: SlurmSettings) -> dict[str, Any]:
         "time": settings.time,
         "gpus_per_node": settings.gpus or None,
         "cpus_per_task": settings.cpus,
-        # Since Slurm 22.05 srun does not take the number over from sbatch.
+        # Since Slurm 22.05 srun does not inherit the number from sbatch.
         "srun_args": [f"--cpus-per-task={settings.cpus}"],
         "mem": None if settings.memory is None else f"{round(settings.memory * 1024)}M",
         "array_parallelism": settings.array_parallelism,
@@ -160,5 +149,5 @@ def _submit(executor: submitit.SlurmExecutor, work: Sequence[Callable[[], None]]
         with redirect_stderr(StringIO()), executor.batch():
             jobs = [executor.submit(call) for call in work]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-        raise ConfigurationError(f"Slurm refuses the jobs: {first_line(error)}") from error
+        raise ConfigurationError(f"Slurm rejects the jobs: {first_line(error)}") from error
     return jobs

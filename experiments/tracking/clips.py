@@ -1,4 +1,4 @@
-"""The table of clips: what a run says of a few recordings, to look at and to listen to."""
+"""The table of clips: the results of a run on a few recordings, to look at and to listen to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from datamodules.audio import Channel, read_audio, sound_seconds
 from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES
-from experiments.runs.results import ClipScores
 from explainers.examples import Example
 
 MAX_CLIPS = 8
@@ -31,30 +31,30 @@ def log_clips(
     logger: WandbLogger,
     stage: str,
     examples: Sequence[Example],
-    scores: ClipScores | None,
+    clips: pd.DataFrame | None,
     recordings: Mapping[str, Path],
     channel: Channel = "mix",
 ) -> None:
-    """Log the table ``{stage}/clips`` with a row a clip.
+    """Log the table ``{stage}/clips`` with one row per clip.
 
     Columns: name, anomaly type, label, score and, where there is one, masked score; the spectrogram and each
     explainer's map as images, low frequencies at the bottom and a bar below them over the annotated frames; and the
     recording, unless it is a stored spectrogram or longer than `MAX_SECONDS`.
 
     Args:
-        logger: Where to.
-        stage: What the table's name starts with.
+        logger: The logger.
+        stage: First part of the table's name.
         examples: Explained clips; the first `MAX_CLIPS` are taken.
-        scores: Labels and masked scores, if they are known.
+        clips: Columns name, label (0 normal, 1 anomalous) and, if there is one, masked_score; None if unknown.
         recordings: File of each clip by name.
         channel: Which channel of the recordings was scored.
     """
     chosen = examples[:MAX_CLIPS]
     if not chosen:
         return
-    known = {} if scores is None else {name: row for row, name in enumerate(scores.names)}
-    rows = [_row(example, scores, known.get(example.name), recordings.get(example.name), channel) for example in chosen]
-    # A column that no clip fills is left out; all clips have the same maps.
+    known = {} if clips is None else clips.drop_duplicates("name").set_index("name").to_dict("index")
+    rows = [_row(example, known.get(example.name, {}), recordings.get(example.name), channel) for example in chosen]
+    # A column without any value is left out; all clips have the same maps.
     columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
     logger.log_table(f"{stage}/clips", columns, [[row[column] for column in columns] for row in rows])
 
@@ -66,9 +66,9 @@ def spectrogram_image(spectrogram: NDArray[np.float32], annotation: NDArray[np.b
 
 
 def map_image(attribution: NDArray[np.float32], annotation: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Colour an attribution map, one of both signs symmetrically about 0.
+    """Colour an attribution map; colours of a map with both signs are symmetric about 0.
 
-    Limits leave out the most extreme 0.5 % of the values.
+    The most extreme 0.5 % of the values are clipped.
 
     Args:
         attribution: (F, T), the lowest band first.
@@ -92,20 +92,14 @@ def _paint(
     return np.concatenate([image, np.tile(marks, (_ANNOTATION_ROWS, 1, 1))])
 
 
-def _row(
-    example: Example, scores: ClipScores | None, position: int | None, recording: Path | None, channel: Channel
-) -> dict[str, Any]:
-    label = masked_score = None
-    if scores is not None and position is not None:
-        label = "anomalous" if scores.labels[position] else "normal"
-        if scores.masked_scores is not None and np.isfinite(scores.masked_scores[position]):
-            masked_score = float(scores.masked_scores[position])
+def _row(example: Example, clip: Mapping[str, Any], recording: Path | None, channel: Channel) -> dict[str, Any]:
+    masked_score = float(clip.get("masked_score", np.nan))
     return {
         "name": example.name,
         "anomaly_type": example.anomaly_type,
-        "label": label,
+        "label": ("anomalous" if clip["label"] else "normal") if clip else None,
         "score": example.score,
-        "masked_score": masked_score,
+        "masked_score": masked_score if np.isfinite(masked_score) else None,
         "recording": None if recording is None else _audio(recording, channel),
         "spectrogram": wandb.Image(spectrogram_image(example.spectrogram, example.annotation)),
         **{
@@ -116,7 +110,7 @@ def _row(
 
 
 def _audio(path: Path, channel: Channel) -> wandb.Audio | None:
-    """A short recording as one channel of WAV; None for what is none, or has gone since it was scored."""
+    """One channel of a short recording as WAV; None for a stored spectrogram or a file that can't be read any more."""
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         return None
     try:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import wandb
 
-from experiments.report.figures.style import explainer_label
-from experiments.tracking.metrics import HEADLINE_PERCENTILE, PERCENTILE_AXIS, curve_name, direction
-from experiments.tracking.settings import has_account
+from experiments.tracking.loggers import has_account
+from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name, direction
 from explainers import EXPLAINERS
+from explainers.registry import explainer_label
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
+from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Measure, measures_of
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Panel
@@ -21,17 +22,10 @@ if TYPE_CHECKING:
 
 _BY = "JobType"
 _FULL_WIDTH, _TALL = 24, 16  # units of W&B's grid
-_KINDS = {
-    "f1": "F1",
-    "faithfulness_frame": "Faithfulness, frames",
-    "faithfulness_segment": "Faithfulness, segments",
-}
 _CHECKS = {
-    "sanity/randomisation": "Rank correlation with a randomised model's map",
-    "sanity/infidelity": "Infidelity",
-    "sanity/max_sensitivity": "Maximum sensitivity",
-    "deletion_area": "Area under the deletion curve",
-    "insertion_area": "Area under the insertion curve",
+    "randomisation": "Rank correlation with a randomised model's map",
+    "infidelity": "Infidelity",
+    "max_sensitivity": "Maximum sensitivity",
 }
 
 
@@ -49,7 +43,7 @@ def dashboard(
         entity: The user or team that owns it; the account's own by default.
         group: The group to show, a study's name; all runs by default.
         explainers: The explainers that get panels.
-        output: A JSON file to write the workspace to instead of saving it on Weights & Biases; needs no account.
+        output: A JSON file to write instead of saving the workspace on Weights & Biases; needs no account.
 
     Raises:
         ConfigurationError: If the optional packages, an account or the network is missing.
@@ -64,7 +58,7 @@ def dashboard(
         return
     if not has_account():
         raise ConfigurationError(
-            "dashboard needs an account: call `wandb login` first, or name a file with --output to look at it"
+            "dashboard needs an account: call `wandb login` first, or write the workspace to a file with --output"
         )
     try:
         workspace = build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
@@ -72,7 +66,7 @@ def dashboard(
         print(workspace.url)
     except ConfigurationError:
         raise
-    except Exception as error:  # W&B passes on what its transports raise
+    except Exception as error:  # W&B raises whatever its transports raise
         reason = " ".join(str(error).split())
         raise ConfigurationError(
             f"the dashboard can't be saved to project {project} ({reason}); check --project, --entity and the network"
@@ -82,8 +76,8 @@ def dashboard(
 def build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> Workspace:
     """Build the workspace, without the network.
 
-    Runs are grouped by job type, so that each chart has a line, mean ± standard deviation over seeds, or a bar for
-    AE and one for MAE.
+    Runs are grouped by job type: each chart has one line (mean ± standard deviation over seeds) or one bar for each
+    of them, such as AE and MAE.
 
     Args:
         project: The project whose runs are compared.
@@ -101,7 +95,7 @@ def build_workspace(project: str, entity: str, group: str | None, explainers: Se
         name="AE against MAE" + (f": {group}" if group else ""),
         sections=[
             _detection(),
-            *(_curves(kind, explainers) for kind in _KINDS),
+            *(_curves(measure, explainers) for measure in MEASURES.values() if measure.headline),
             _chance(explainers),
             _sanity(explainers),
             _clips(),
@@ -111,7 +105,9 @@ def build_workspace(project: str, entity: str, group: str | None, explainers: Se
             # As text, quoted here: the package does not escape quotes in the values of its own expressions.
             filters=f"Metric('Group') == {group!r}" if group else "",
             groupby=[ws.Metric(_BY)],
-            pinned_columns=[f"summary:{_summary(name)}" for name in ("test/auc", *_headlines("f1", explainers))],
+            pinned_columns=[
+                f"summary:{_summary(name)}" for name in ("test/auc", *_headlines(next(iter(MEASURES)), explainers))
+            ],
         ),
         settings=ws.WorkspaceSettings(max_runs=100),
         auto_generate_panels=False,
@@ -125,33 +121,40 @@ def workspace_json(workspace: Workspace) -> str:
 
 
 def _detection() -> Section:
-    names = {"test/auc": "AUC", "test/pauc": "Partial AUC", "test/auc_masked_error": "AUC of the masked error"}
-    return _section("Detection", [_bars(title, [name]) for name, title in names.items()], is_open=True)
-
-
-def _curves(kind: str, explainers: Sequence[str]) -> Section:
-    """A measure over percentiles, with its chance level in the same chart."""
     panels = [
-        _line(explainer_label(name), [curve_name("test", kind, name), curve_name("test", f"{kind}_chance", name)])
-        for name in explainers
+        _bars(", ".join(filter(None, [label, score.label])), [f"test/{area}{score.suffix}"])
+        for score in SCORES.values()
+        if score.direction is not None
+        for area, label in AREAS.items()
     ]
-    return _section(f"{_KINDS[kind]} over percentiles", panels, is_open=True)
+    return _section("Detection", panels, is_open=True)
+
+
+def _curves(measure: Measure, explainers: Sequence[str]) -> Section:
+    """A measure over percentiles, with its chance level in the same chart."""
+    kinds = [measure.key, f"{measure.key}_chance"] if measure.has_chance else [measure.key]
+    panels = [_line(explainer_label(name), [curve_name("test", kind, name) for kind in kinds]) for name in explainers]
+    return _section(f"{measure.label} over percentiles", panels, is_open=True)
 
 
 def _chance(explainers: Sequence[str]) -> Section:
-    """What is left of the measures when chance is taken off, and how surely anything is."""
+    """How far measures exceed chance, and how significantly."""
     panels: list[Panel] = []
-    for kind, title in _KINDS.items():
+    for measure in filter(lambda measure: measure.has_chance, MEASURES.values()):
         corrected, p_values = (
-            [curve_name("test", f"{kind}_{what}", name) for name in explainers] for what in ("corrected", "pvalue")
+            [curve_name("test", f"{measure.key}_{what}", name) for name in explainers]
+            for what in ("corrected", "pvalue")
         )
-        panels += [_line(f"{title}, chance-corrected", corrected), _line(f"{title}, p-value", p_values)]
-        panels.append(_bars(f"{title} at percentile {HEADLINE_PERCENTILE}", _headlines(kind, explainers)))
+        panels += [_line(f"{measure.label}, chance-corrected", corrected), _line(f"{measure.label}, p-value", p_values)]
+        headlines = _headlines(measure.key, explainers)
+        panels.append(_bars(f"{measure.label} at percentile {HEADLINE_PERCENTILE}", headlines))
     return _section("Chance levels", panels)
 
 
 def _sanity(explainers: Sequence[str]) -> Section:
-    panels = [_bars(title, [f"test/{kind}/{name}" for name in explainers]) for kind, title in _CHECKS.items()]
+    bars = {f"sanity/{check}": title for check, title in _CHECKS.items()}
+    bars |= {measure.key: f"{measure.label}, area under the curve" for measure in measures_of("deletion")}
+    panels = [_bars(title, [f"test/{kind}/{name}" for name in explainers]) for kind, title in bars.items()]
     return _section("Sanity checks, deletion and insertion", panels)
 
 
@@ -175,7 +178,7 @@ def _section(name: str, panels: list[Panel], is_open: bool = False) -> Section:
 
 
 def _line(title: str, metrics: list[str]) -> Panel:
-    """Curves over percentiles, a line a job type."""
+    """Curves over percentiles, one line per job type."""
     _, wr = _packages()
     return wr.LinePlot(
         title=title,
@@ -189,7 +192,7 @@ def _line(title: str, metrics: list[str]) -> Panel:
 
 
 def _bars(title: str, metrics: list[str]) -> Panel:
-    """A bar a job type."""
+    """One bar per job type."""
     _, wr = _packages()
     return wr.BarPlot(
         title=title,
@@ -205,7 +208,7 @@ def _headlines(kind: str, explainers: Sequence[str]) -> list[str]:
 
 
 def _summary(name: str) -> str:
-    """A scalar as a run's summary has it, under its direction."""
+    """The key of a scalar in a run's summary, which ends in its direction."""
     good = direction(name)
     return name if good is None else f"{name}.{good}"
 

@@ -1,20 +1,20 @@
-"""Loggers of a run: CSV always, Weights & Biases unless it is switched off."""
+"""How a run is tracked: CSV files always, Weights & Biases unless it is disabled."""
 
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments.runs.csv_log import RunCSVLogger
+from experiments.runs.scalars import RunCSVLogger
 from experiments.tracking.metrics import PERCENTILE_AXIS, Definition, curves, define, define_curve
-from experiments.tracking.settings import WandbSettings, has_account
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
@@ -23,11 +23,48 @@ _GLOBAL_STEP = "trainer/global_step"  # Lightning's x-axis
 _STAGING = "WANDB_DATA_DIR"
 
 
-class RunWandbLogger(WandbLogger):
-    """Lightning's logger that also tells W&B what the scalars mean, and logs them as curves over percentiles.
+Mode = Literal["offline", "online", "disabled"]
 
-    A curve is one metric with a point a percentile and the percentile as its x-axis. That is what W&B overlays over
-    the runs of a group; a plot that a run draws itself stays that run's own.
+
+def _default_mode() -> Mode:
+    """The mode of W&B's own variable WANDB_MODE; without it nothing leaves the machine."""
+    mode = os.environ.get("WANDB_MODE", "offline")
+    return cast(Mode, mode) if mode in get_args(Mode) else "offline"
+
+
+@dataclass
+class WandbSettings:
+    """How a run is tracked on Weights & Biases.
+
+    Attributes:
+        mode: `offline` needs no account (`wandb sync` uploads later), `disabled` keeps the CSV files only.
+        project: The project of the run.
+        name: The run's name; its folder's name by default.
+        group: The group of the run, for example a study.
+        job_type: The role of the run in its group, for example AE or MAE; dashboards compare job types.
+        tags: Tags of the run.
+    """
+
+    mode: Mode = field(default_factory=_default_mode)
+    project: str = "faithful-aad"
+    name: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+def has_account() -> bool:
+    """Whether W&B finds credentials on this machine, without checking that they are valid."""
+    # W&B does not look for credentials while its variable WANDB_MODE says offline.
+    wandb.setup(wandb.Settings(mode="online", silent=True))
+    return bool(wandb.login(prompt=False, verify=False))
+
+
+class RunWandbLogger(WandbLogger):
+    """Lightning's logger that also defines what the scalars mean, and logs them as curves over percentiles.
+
+    A curve is one metric with one point per percentile and the percentile as its x-axis: W&B overlays such metrics
+    for the runs of a group, which it does not do with plots that a run draws itself.
 
     Args:
         with_curves: Whether curves are logged; the epochs of a training would draw them over each other.
@@ -41,7 +78,7 @@ class RunWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log scalars, and the curves that they are points of."""
+        """Log scalars, and the curves of which they are points."""
         self._define(metrics, define, _GLOBAL_STEP)
         super().log_metrics(metrics, step)
         if self._with_curves:
@@ -51,12 +88,12 @@ class RunWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_table(self, key: str, *args: Any, **kwargs: Any) -> None:
-        """Log a table, whose images and recordings W&B would otherwise keep outside of the run's folder."""
+        """Log a table; its images and recordings stay in the run's folder until they are uploaded."""
         with _staged_in(Path(str(self.save_dir)) / "wandb" / "data"):
             super().log_table(key, *args, **kwargs)
 
     def _define(self, names: Iterable[str], definition: Callable[[str], Definition], axis: str) -> None:
-        """Define metrics by their full names, since of two patterns that fit a name W&B takes either."""
+        """Define metrics by their full names, since W&B takes any of the patterns that match a name."""
         for name in set(names) - self._defined:
             meant = definition(name)
             self.experiment.define_metric(name, step_metric=axis, summary=meant.operation, hidden=meant.hidden or None)
@@ -72,7 +109,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
         settings: How Weights & Biases is used. All stages of a run are one run there.
 
     Raises:
-        ConfigurationError: If `online` is asked for without an account, or the file that keeps the run's id is damaged.
+        ConfigurationError: If the mode is `online` without an account, or the file with the run's id is damaged.
     """
     loggers: list[Logger] = [RunCSVLogger(run, name=stage, version="")]
     if settings.mode == "disabled":
@@ -101,10 +138,10 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
 
 
 def _run_id(run: Path) -> str:
-    """The run's identity on Weights & Biases, the same in all its stages; a sweep's agent gives it.
+    """The run's id on Weights & Biases, the same in all its stages; a sweep's agent sets it.
 
     Raises:
-        ConfigurationError: If the file that keeps it holds something else.
+        ConfigurationError: If the file that stores it contains something else.
     """
     path = run / _ID_FILE
     identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
@@ -113,13 +150,13 @@ def _run_id(run: Path) -> str:
         identity = given or secrets.token_hex(4)
         write_atomically(path, identity.encode())
     if not re.fullmatch(r"[\w.-]{1,128}", identity, re.ASCII):
-        raise ConfigurationError(f"{path} is not the name of a run on W&B; delete it to begin a new run there")
+        raise ConfigurationError(f"{path} does not contain a valid W&B run id; delete it to begin a new run there")
     return identity
 
 
 @contextmanager
 def _staged_in(folder: Path) -> Iterator[None]:
-    """Let W&B keep what it has not uploaded yet in a folder, unless its variable WANDB_DATA_DIR names one."""
+    """Let W&B store what it has not uploaded yet in a folder, unless its variable WANDB_DATA_DIR names one."""
     if _STAGING in os.environ:
         yield
         return

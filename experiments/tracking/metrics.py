@@ -1,42 +1,30 @@
-"""What logged scalars mean to Weights & Biases: their direction, whether they are shown, and the curves they make."""
+"""What logged scalars mean to Weights & Biases: their direction, whether they are shown, and the curves they form."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Literal
+
+from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Direction
 
 PERCENTILE_AXIS = "percentile"
 """The metric that curves over percentiles are drawn against."""
 
-HEADLINE_PERCENTILE = 98
-"""The percentile whose values stand in the table of runs, the one of the paper's per-type comparison."""
+# Scalars that belong to a chance level; a chance level itself is neither good nor bad.
+_OF_CHANCE: dict[str, Direction | None] = {"chance": None, "corrected": "max", "pvalue": "min"}
 
-Direction = Literal["min", "max"]
-
-# A scalar's name behind its stage, and which end of its values is the good one; the first pattern that fits holds.
-# A chance level has no good end, and what fits no pattern is no measure (the epoch, the learning rate).
-DIRECTIONS: tuple[tuple[str, Direction | None], ...] = (
-    ("loss*", "min"),
-    ("*_chance/*", None),
-    ("*_corrected/*", "max"),
-    ("*_pvalue/*", "min"),
-    ("*auc_level*", None),  # of the clips, not of the model
-    ("auc*", "max"),
-    ("pauc*", "max"),
-    ("f1/*", "max"),
-    ("precision/*", "max"),
-    ("recall/*", "max"),
-    ("faithfulness_*/*", "max"),
-    ("deletion_area/*", "min"),  # the error that is left
-    ("insertion_area/*", "max"),  # the error that is back
-    ("convergence_delta/*", "min"),
-    ("sanity/*", "min"),  # rank correlation with a randomised model's map, infidelity, sensitivity
-)
-
-_SHOWN_CURVES = ("f1", "faithfulness_frame", "faithfulness_segment")
+# Which values are better, by the word after the stage: of the whole model, and of an explainer.
+_OF_MODEL: dict[str, Direction | None] = {
+    "loss": "min",
+    **{f"{area}{score.suffix}": score.direction for area in AREAS for score in SCORES.values()},
+}
+_OF_EXPLAINER: dict[str, Direction | None] = {
+    **{measure.key: measure.direction for measure in MEASURES.values()},
+    **{f"{measure.key}_{what}": good for measure in MEASURES.values() for what, good in _OF_CHANCE.items()},
+    "convergence_delta": "min",
+    "sanity": "min",  # rank correlation with a randomised model's map, infidelity, sensitivity
+}
 
 _AT_PERCENTILE = re.compile(
     r"(?P<stage>val|test)/(?P<kind>[^/]+)/(?P<explainer>[^/]+)/p(?P<percentile>\d+)(?P<anomaly_type>/.+)?"
@@ -64,21 +52,22 @@ class Definition:
 
 
 def direction(name: str) -> Direction | None:
-    """Which end of a scalar's values is the good one, None if neither is.
+    """Which values of a scalar are better, None where neither is, as for the epoch or a chance level.
 
     Example:
         >>> direction("val/loss"), direction("test/f1/saliency/p98"), direction("test/f1_chance/saliency/p98")
         ('min', 'max', None)
     """
-    rest = name.partition("/")[2]
-    return next((good for pattern, good in DIRECTIONS if fnmatchcase(rest, pattern)), None)
+    kind, _, detail = name.partition("/")[2].partition("/")
+    # A name without an explainer may be that of a figure.
+    return _OF_MODEL.get(kind) or (_OF_EXPLAINER.get(kind) if detail else None)
 
 
 def define(name: str) -> Definition:
     """How Weights & Biases is to treat a scalar.
 
-    Over a thousand scalars belong to an explainer and a percentile. Their charts would bury the others, and the
-    curves show the same, so they are hidden; the table of runs has those of one percentile.
+    Over a thousand scalars belong to an explainer and a percentile. Their charts would bury the others, and the curves
+    show the same, so they are hidden; the table of runs has those of one percentile.
 
     Example:
         >>> define("test/auc")
@@ -103,15 +92,15 @@ def curve_name(stage: str, kind: str, explainer: str) -> str:
 
 
 def define_curve(name: str) -> Definition:
-    """How Weights & Biases is to treat a curve: its last point is no summary of it, and few kinds are shown."""
-    kind = name.split("/")[1].removesuffix("_curve")
-    return Definition(in_summary=False, hidden=kind not in _SHOWN_CURVES)
+    """How Weights & Biases is to treat a curve: it is not in the summary, and only those of headline measures show."""
+    measure = MEASURES.get(name.split("/")[1].removesuffix("_curve"))
+    return Definition(in_summary=False, hidden=measure is None or not measure.headline)
 
 
 def curves(scalars: Mapping[str, float]) -> dict[int, dict[str, float]]:
-    """Rearrange scalars of percentiles into points of curves, by percentile in rising order.
+    """Rearrange scalars of percentiles into points of curves, by increasing percentile.
 
-    Scalars of single anomaly types are left out, as is whatever has no percentile.
+    Scalars of single anomaly types and those without a percentile are left out.
 
     Example:
         >>> curves({"test/auc": 0.9, "test/f1/saliency/p98": 0.5, "test/f1/saliency/p90": 0.25})

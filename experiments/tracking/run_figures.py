@@ -6,33 +6,39 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
+from matplotlib.figure import Figure
 
 from datamodules.base import PLANER_FRONT_END
-from experiments.report.figures import (
-    attribution_grid,
-    choose_example,
-    learning_curves,
-    percentile_curves,
-    replacement_example,
-    roc_curves,
-    save_png,
-)
+from experiments.report.figures.clips import attribution_grid, choose_example, replacement_example
+from experiments.report.figures.curves import drawn_measures, percentile_curves
+from experiments.report.figures.output import save_png
+from experiments.report.figures.performance import learning_curves, roc_curves
 from experiments.runs.config import OBJECTIVES
-from experiments.runs.results import read_clip_scores, read_clip_values, read_examples, read_learning_curves
+from experiments.runs.results import (
+    CLIPS_FILE,
+    has_roc,
+    read_clips,
+    read_examples,
+    read_explanations,
+    read_learning,
+)
 from experiments.tracking.clips import log_clips
 from explainers.examples import Example
 from lightning_modules import ConfigurationError
-from metrics.callbacks import AnnotationFScore, DetectionAUC, ExplanationCallback, Faithfulness
+from metrics.measures import HEADLINE_PERCENTILE
 
 FOLDER = "figures"
 
+_CURVES = {"annotation": "f1", "faithfulness": "faithfulness"}
+"""Names of the figures over percentiles, by the family of the measures in them."""
+
 
 class RunFigures(Callback):
-    """Draws a stage's figures into ``figures/`` of its folder, and shows them to Weights & Biases if it is in use.
+    """Draws a stage's figures into ``figures/`` of its folder, and shows them on Weights & Biases if it is used.
 
     After `fit` the learning curves; after `test` and `validate` the ROC, F1 and faithfulness over percentiles, the
     attribution maps of the kept clips and a replacement example; after `predict` the maps of the kept clips.
-    Everything is drawn from the files in the stage's folder; a figure whose file is not there is left out.
+    Everything is drawn from the files in the stage's folder; figures whose file is missing are left out.
 
     Args:
         percentile: Frames at or above this percentile of a clip's curve are marked as peaks.
@@ -41,7 +47,7 @@ class RunFigures(Callback):
         ConfigurationError: If the percentile is not between 0 and 100.
     """
 
-    def __init__(self, percentile: int = 98) -> None:
+    def __init__(self, percentile: int = HEADLINE_PERCENTILE) -> None:
         super().__init__()
         if not 0 <= percentile <= 100:
             raise ConfigurationError(f"percentile={percentile} of the figures is not between 0 and 100")
@@ -50,81 +56,64 @@ class RunFigures(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the learning curves."""
         stage = _stage_folder(trainer)
-        if stage is None:
-            return
-        curves = read_learning_curves(stage)
-        if curves is not None:
-            path = save_png(learning_curves({_model_name(pl_module): curves}), stage / FOLDER / "learning_curves.png")
+        losses = read_learning(stage) if stage is not None else None
+        if stage is not None and losses is not None:
+            path = save_png(learning_curves({_model_name(pl_module): losses}), stage / FOLDER / "learning_curves.png")
             _show(trainer, "fit/learning_curves", [path])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the results of `validate`; the epochs of `fit` pass by."""
+        """Draw the results of `validate`; the validation epochs of `fit` are skipped."""
         if trainer.state.fn == TrainerFn.VALIDATING:
-            self._draw_evaluation(trainer, pl_module, "val")
+            self._draw(trainer, pl_module, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the results of `test`."""
-        self._draw_evaluation(trainer, pl_module, "test")
+        self._draw(trainer, pl_module, "test")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the explained recordings."""
-        stage = _stage_folder(trainer)
-        if stage is not None:
-            examples = read_examples(stage)
-            self._draw_attributions(trainer, pl_module, stage, "predict", examples)
-            _show_clips(trainer, "predict", stage, examples)
+        self._draw(trainer, pl_module, "predict")
 
-    def _draw_evaluation(self, trainer: Trainer, pl_module: LightningModule, key: str) -> None:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, key: str) -> None:
         stage = _stage_folder(trainer)
         if stage is None:
             return
-        self._draw_curves(trainer, pl_module, stage, key)
         examples = read_examples(stage)
-        self._draw_attributions(trainer, pl_module, stage, key, examples)
-        self._draw_replacement(trainer, pl_module, stage, key, examples)
+        if key != "predict":
+            figures = self._curves(stage, _model_name(pl_module))
+            for name, figure in figures.items():
+                _show(trainer, f"{key}/{name}", [_save(trainer, figure, stage, name)])
+        self._draw_clips(trainer, pl_module, stage, key, examples)
         _show_clips(trainer, key, stage, examples)
 
-    def _draw_curves(self, trainer: Trainer, pl_module: LightningModule, stage: Path, key: str) -> None:
+    def _curves(self, stage: Path, model: str) -> dict[str, Figure]:
+        """ROC and measures over percentiles, by the figure's name."""
+        figures: dict[str, Figure] = {}
+        if (stage / CLIPS_FILE).is_file() and has_roc(clips := read_clips(stage)):
+            figures["roc"] = roc_curves({model: (model, [clips])})
+        explanations = read_explanations(stage)
+        for family, name in _CURVES.items():
+            figure = percentile_curves(explanations, drawn_measures(family), model)
+            figures |= {name: figure} if figure is not None else {}
+        return figures
+
+    def _draw_clips(
+        self, trainer: Trainer, pl_module: LightningModule, stage: Path, key: str, examples: Sequence[Example]
+    ) -> None:
+        """Draw the attribution maps, and the first clip in which an explainer finds something to replace."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        rate = float(getattr(data, "frames_per_second", PLANER_FRONT_END.frames_per_second))
         model = _model_name(pl_module)
-        if (stage / DetectionAUC.filename).is_file():
-            clips = read_clip_scores(stage)
-            if clips.has_roc:
-                path = save_png(roc_curves({model: (model, [clips])}), stage / FOLDER / "roc.png", _mark(trainer))
-                _show(trainer, f"{key}/roc", [path])
-        measured: tuple[tuple[type[ExplanationCallback], tuple[str, ...]], ...]
-        measured = ((AnnotationFScore, ("f1",)), (Faithfulness, Faithfulness.kinds))
-        for callback, kinds in measured:
-            values = read_clip_values(stage / callback.filename, kinds, tuple(callback.chance_columns.values()))
-            if values is not None:
-                name = Path(callback.filename).stem
-                path = save_png(percentile_curves(values, kinds, model), stage / FOLDER / f"{name}.png", _mark(trainer))
-                _show(trainer, f"{key}/{name}", [path])
-
-    def _draw_attributions(
-        self, trainer: Trainer, pl_module: LightningModule, stage: Path, key: str, examples: Sequence[Example]
-    ) -> None:
-        rate, model = _frames_per_second(trainer), _model_name(pl_module)
-        paths = [
-            save_png(
-                attribution_grid(example, rate, self.percentile, model),
-                stage / FOLDER / f"attributions_{example.file_stem}.png",
-                _mark(trainer),
-            )
-            for example in examples
-        ]
+        paths = []
+        for example in examples:
+            grid = attribution_grid(example, rate, self.percentile, model)
+            paths.append(_save(trainer, grid, stage, f"attributions_{example.file_stem}"))
         _show(trainer, f"{key}/attributions", paths, [example.name for example in examples])
-
-    def _draw_replacement(
-        self, trainer: Trainer, pl_module: LightningModule, stage: Path, key: str, examples: Sequence[Example]
-    ) -> None:
-        """Draw the first example in which an explainer finds something to replace."""
-        rate, model = _frames_per_second(trainer), _model_name(pl_module)
-        chosen = choose_example(examples, self.percentile, rate)
+        chosen = choose_example(examples, self.percentile, rate) if key != "predict" else None
         if chosen is not None:
             example, explainer = chosen
             figure = replacement_example(example, rate, self.percentile, explainer, model)
-            path = save_png(figure, stage / FOLDER / "replacement.png", _mark(trainer))
-            _show(trainer, f"{key}/replacement", [path], [example.name])
+            _show(trainer, f"{key}/replacement", [_save(trainer, figure, stage, "replacement")], [example.name])
 
 
 def _stage_folder(trainer: Trainer) -> Path | None:
@@ -138,19 +127,15 @@ def _model_name(pl_module: LightningModule) -> str:
     return OBJECTIVES.get(name, name)
 
 
-def _mark(trainer: Trainer) -> str:
-    """That the clips of `validate` and `test` were constructed, "" for recordings as they are."""
+def _save(trainer: Trainer, figure: Figure, stage: Path, name: str) -> Path:
+    """Save a figure, marked if the clips of `validate` and `test` were constructed."""
     provenance = getattr(trainer.datamodule, "provenance", None)  # type: ignore[attr-defined]
-    return provenance.mark if provenance is not None and trainer.state.fn != TrainerFn.PREDICTING else ""
-
-
-def _frames_per_second(trainer: Trainer) -> float:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    return float(getattr(data, "frames_per_second", PLANER_FRONT_END.frames_per_second))
+    mark = provenance.mark if provenance is not None and trainer.state.fn != TrainerFn.PREDICTING else ""
+    return save_png(figure, stage / FOLDER / f"{name}.png", mark)
 
 
 def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[str] = ()) -> None:
-    """Hand image files to every Weights & Biases logger, with their names where they have no captions."""
+    """Log image files to every Weights & Biases logger, by default with their names as captions."""
     if not paths:
         return
     captions = list(captions) or [path.stem for path in paths]
@@ -160,8 +145,8 @@ def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[
 
 
 def _show_clips(trainer: Trainer, key: str, stage: Path, examples: Sequence[Example]) -> None:
-    """Hand the kept clips to every Weights & Biases logger, with the recordings that they were computed from."""
-    scores = read_clip_scores(stage) if (stage / DetectionAUC.filename).is_file() else None
+    """Log the kept clips to every Weights & Biases logger, with their recordings."""
+    scores = read_clips(stage) if (stage / CLIPS_FILE).is_file() else None
     data = trainer.datamodule  # type: ignore[attr-defined]
     clips = getattr(data, {"val": "labelled_val_clips", "test": "test_clips", "predict": "predict_clips"}[key], ())
     recordings = {clip.name: clip.path for clip in clips}

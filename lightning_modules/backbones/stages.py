@@ -1,4 +1,4 @@
-"""The stages of the Skip-CAE-Transformer, of which networks with and without attention are built."""
+"""The stages of which the Skip-CAE-Transformer and the Skip-CAE are built, and what all backbones share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from torch import Tensor, nn
 
 from lightning_modules.errors import ConfigurationError
 
-NEGATIVE_SLOPE = 0.01
 DEEPEST_CHANNELS = 32
 """Channels of the fourth stage, which are the transformer's tokens."""
 
-_POOLINGS = 4
+
+def require_size(network: str, n_mels: int, n_frames: int) -> None:
+    """Check that four poolings leave something of an input.
+
+    Raises:
+        ConfigurationError: If a side of the input is below 16.
+    """
+    if min(n_mels, n_frames) < 16:
+        raise ConfigurationError(
+            f"n_mels={n_mels}, n_frames={n_frames}: {network} needs at least 16 mel bands and 16 frames"
+        )
 
 
 def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -20,45 +29,31 @@ def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
 
 
-def act(x: Tensor) -> Tensor:
-    """The activation of every convolution but the last."""
-    return F.leaky_relu(x, NEGATIVE_SLOPE)
-
-
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of x (B, C, F, T) to `size`, which costs nothing where the size is right already."""
     return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
-def as_tokens(x: Tensor) -> Tensor:
-    """Channels of x (B, C, F, T) as tokens (B, C, F · T), dense in memory.
-
-    A view of channels-last memory would make a batch's matrix product by the weights one product for each clip.
-    """
-    return x.flatten(2).contiguous()
-
-
-def lay_channels_last(network: nn.Module) -> None:
+def use_channels_last(network: nn.Module) -> None:
     """Choose the memory layout in which convolutions of so few channels run about twice as fast on a CPU."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def require_room_to_pool(network: str, n_mels: int, n_frames: int) -> None:
-    """Refuse an input that four poolings would leave nothing of.
-
-    Raises:
-        ConfigurationError: If a side of the input is below 16.
-    """
-    smallest = 2**_POOLINGS
-    if min(n_mels, n_frames) < smallest:
-        raise ConfigurationError(
-            f"n_mels={n_mels}, n_frames={n_frames}: {network} needs at least {smallest} mel bands and {smallest} frames"
-        )
+def _act(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.01)
 
 
 def _pad_channels(x: Tensor, channels: int) -> Tensor:
     """Append zero channels to x (B, C, F, T) up to `channels`."""
     return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+
+
+def _tokens(x: Tensor) -> Tensor:
+    """Channels of x (B, C, F, T) as tokens (B, C, F · T), dense in memory.
+
+    A view of channels-last memory would turn a batch's matrix product by the weights into one product per clip.
+    """
+    return x.flatten(2).contiguous()
 
 
 class StemStage(nn.Module):
@@ -74,10 +69,10 @@ class StemStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 1, F, T) to (B, 4, F/2, T/2)."""
-        a1 = act(self.conv1(x))
-        a2 = act(self.conv2(a1))
-        a3 = act(self.conv3(a2 + a1))
-        a4 = act(self.conv4(a3))
+        a1 = _act(self.conv1(x))
+        a2 = _act(self.conv2(a1))
+        a3 = _act(self.conv3(a2 + a1))
+        a4 = _act(self.conv4(a3))
         return F.max_pool2d(self.norm(a4 + a3 + _pad_channels(x, 4)), 2)
 
 
@@ -93,38 +88,36 @@ class EncoderStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, 2C, F/2, T/2)."""
-        a = act(self.conv1(x))
-        b = act(self.conv2(a))
+        a = _act(self.conv1(x))
+        b = _act(self.conv2(a))
         return F.max_pool2d(self.norm(b + a + _pad_channels(x, self.channels)), 2)
 
 
 class DeepestEncoderStage(nn.Module):
-    """Encoder stage 4, in whose transformer channels are tokens and their F · T positions the features.
+    """Encoder stage 4; its transformer, if any, takes channels as tokens and their F · T positions as features.
 
     Args:
         size: Bands F and frames T of the stage's input.
-        num_heads: Attention heads, None for no transformer.
+        num_heads: Attention heads; None for neither a transformer nor a linear layer in the skip.
     """
 
     def __init__(self, size: tuple[int, int], num_heads: int | None) -> None:
         super().__init__()
-        d_model, time = size[0] * size[1], size[1]
         self.conv1 = conv(DEEPEST_CHANNELS // 2, DEEPEST_CHANNELS)
         self.conv2 = conv(DEEPEST_CHANNELS, DEEPEST_CHANNELS)
-        self.transformer = (
-            None if num_heads is None else nn.TransformerEncoderLayer(d_model, num_heads, batch_first=True)
-        )
-        self.skip = nn.Linear(time, time)
+        self.transformer, self.skip = None, None
+        if num_heads is not None:
+            self.transformer = nn.TransformerEncoderLayer(size[0] * size[1], num_heads, batch_first=True)
+            self.skip = nn.Linear(size[1], size[1])
         self.norm = nn.BatchNorm2d(DEEPEST_CHANNELS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, 16, F, T) to the latent (B, 32, F/2, T/2) and the tokens (B, 32, F · T)."""
-        b1 = act(self.conv1(x))
-        b2 = act(self.conv2(b1))
-        tokens = as_tokens(b2)
-        if self.transformer is not None:
-            tokens = self.transformer(tokens)
-        skipped = act(self.skip(b1 + _pad_channels(x, DEEPEST_CHANNELS)))
+        b1 = _act(self.conv1(x))
+        b2 = _act(self.conv2(b1))
+        tokens, skipped = _tokens(b2), b1 + _pad_channels(x, DEEPEST_CHANNELS)
+        if self.transformer is not None and self.skip is not None:
+            tokens, skipped = self.transformer(tokens), _act(self.skip(skipped))
         return F.max_pool2d(self.norm(tokens.reshape(b2.shape) + skipped), 2), tokens
 
 
@@ -151,34 +144,39 @@ class DeepestDecoderStage(nn.Module):
 
     def forward(self, z: Tensor, memory: Tensor) -> Tensor:
         """Map the latent (B, 32, F/2, T/2) to (B, 32, F, T)."""
-        u1 = act(self.conv1(z))
-        u2 = act(self.conv2(u1))
-        u3 = act(self.conv3(u2 + u1))
-        u4 = act(self.conv4(u3))
+        u1 = _act(self.conv1(z))
+        u2 = _act(self.conv2(u1))
+        u3 = _act(self.conv3(u2 + u1))
+        u4 = _act(self.conv4(u3))
         # An odd F or T loses a row to pooling; both sides have to match again.
         v = resize(self.upsample(self.norm(u4 + u3 + z)), self.size)
-        return v if self.transformer is None else self.transformer(as_tokens(v), memory).reshape(v.shape)
+        return v if self.transformer is None else self.transformer(_tokens(v), memory).reshape(v.shape)
 
 
 class DecoderStage(nn.Module):
-    """Decoder stages 3 to 1: two convolutions that halve the channels, then upsampling."""
+    """Decoder stages 3 to 1: two convolutions that halve the channels, then upsampling.
 
-    def __init__(self, in_channels: int, skip_time: int | None = None) -> None:
+    Args:
+        in_channels: Channels C of the stage's input.
+        skip_frames: Frames T of the input where a linear layer over time stands in the skip, None for no such layer.
+    """
+
+    def __init__(self, in_channels: int, skip_frames: int | None = None) -> None:
         super().__init__()
         self.channels = in_channels // 2
         self.conv1 = conv(in_channels, self.channels)
         self.conv2 = conv(self.channels, self.channels)
-        self.skip = None if skip_time is None else nn.Linear(skip_time, skip_time)
+        self.skip = None if skip_frames is None else nn.Linear(skip_frames, skip_frames)
         self.norm = nn.BatchNorm2d(self.channels)
         self.upsample = nn.ConvTranspose2d(self.channels, self.channels, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, C/2, 2F, 2T)."""
-        c1 = act(self.conv1(x))
-        c2 = act(self.conv2(c1))
+        c1 = _act(self.conv1(x))
+        c2 = _act(self.conv2(c1))
         skipped = c1 + x[:, : self.channels]
         if self.skip is not None:
-            skipped = act(self.skip(skipped))
+            skipped = _act(self.skip(skipped))
         return self.upsample(self.norm(c2 + skipped))
 
 
@@ -192,4 +190,4 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 4, F, T) to (B, 1, F, T)."""
-        return self.conv2(act(self.conv1(x)) + x[:, :2])
+        return self.conv2(_act(self.conv1(x)) + x[:, :2])

@@ -30,10 +30,10 @@ class EvaluationCallback(Callback):
 
     At the end of an epoch scalars are logged through the module as ``{val|test}/...``. ``validate`` and
     ``test``, but not the validation inside ``fit``, also write a row for each clip to ``filename`` in the
-    trainer's ``log_dir``, sorted by index, on the first process. Sanity checking is passed over.
+    trainer's ``log_dir``, sorted by index, on the first process. Lightning's sanity check is skipped.
 
     A batch has ``label`` (B,), ``index`` (B,), ``annotated`` (B,), ``name`` and ``anomaly_type``
-    (lists of str); what else is read is said by the subclass.
+    (lists of str); subclasses document what else they read.
     """
 
     filename: ClassVar[str]

@@ -1,4 +1,4 @@
-"""What a measure of explanations is worth: its distance from chance, and the probability of chance reaching it."""
+"""Chance levels of measures, their distance from chance, and permutation p-values."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def permutation_p_value(null: Tensor, draws: int = 10_000, seed: int = 0) -> flo
 
 
 def best_of_several_p_value(null: ArrayLike, draws: int = 10_000, seed: int = 0) -> float:
-    """Permutation p-value of the highest of P means, with the choice of the highest allowed for.
+    """Permutation p-value of the highest of P means that accounts for choosing the highest.
 
     As `permutation_p_value` for one mean: under the null hypothesis the S values of a clip
     are exchangeable, so one is drawn for every clip, the same one at all P, and the highest of the P means over clips
@@ -117,8 +117,8 @@ def chance_corrected(value: Tensor, chance: Tensor, oracle: Tensor) -> Tensor:
 
     Returns:
         (...), 0 at chance, 1 at the oracle, negative below chance; NaN where the oracle is not above chance, so that
-        there is no way to go. Above 1 where the value exceeds the oracle's: F1 with as many frames cannot, faithfulness
-        can, as its oracle knows the annotation and not which frames lower the model's error most.
+        the quotient is undefined. Above 1 where the value exceeds the oracle's, which is possible for faithfulness:
+        its oracle is chosen using the annotation, not the model's error.
 
     Example:
         >>> chance_corrected(torch.tensor([0.75, 0.5]), chance=torch.tensor(0.5), oracle=torch.tensor([1.0, 0.5]))
@@ -130,7 +130,7 @@ def chance_corrected(value: Tensor, chance: Tensor, oracle: Tensor) -> Tensor:
 def chance_levels(
     annotation: Tensor, percentiles: Sequence[float], frames_per_second: float = 40.0
 ) -> dict[str, Tensor]:
-    """F1 that annotated clips give away, mean over the clips, at each percentile. Needs annotations only.
+    """Chance-level F1 of annotated clips, mean over the clips, at each percentile. Needs annotations only.
 
     Args:
         annotation: Annotated frames, bool, (N, T).

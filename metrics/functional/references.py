@@ -1,4 +1,4 @@
-"""What can be had without an explanation: random frames, all frames, and an oracle that knows the annotation."""
+"""References that need no explanation: random frames, all frames, and an oracle chosen using the annotation."""
 
 from __future__ import annotations
 
@@ -95,14 +95,13 @@ def random_frames_f1(annotation: Tensor, counts: Sequence[int], frames_per_secon
 
 
 def oracle_f1(annotation: Tensor, counts: Sequence[int], frames_per_second: float = 40.0) -> Tensor:
-    """Best F1 that a number of frames can reach by whoever knows the annotation.
+    """Best F1 that a number of frames can reach, chosen using the annotation.
 
     One frame hits a segment, so the best choice gives each positive segment a frame while there are frames, then
     fills the positive segments and the frames at the end of the clip that are in no second, and only what these
-    cannot hold goes to negative segments, the longest first. With x
-    positive segments hit of a, and y negative ones, F1 = 2x / (x + y + a): it rises with x and falls with y, and no
-    choice has a greater x or a smaller y. Below 1 there are either too few frames for all positive segments, or
-    more than fit into them.
+    cannot hold goes to negative segments, the longest first. With x positive segments hit of a, and y negative ones,
+    F1 = 2x / (x + y + a): it increases with x and decreases with y, and no choice has a greater x or a smaller y.
+    Below 1 there are either too few frames for all positive segments, or more than fit into them.
 
     Args:
         annotation: Annotated frames, bool, (B, T).
@@ -213,7 +212,7 @@ def _expected_f1(
 def _hit_probabilities(lengths: Sequence[int], most: int) -> NDArray[np.float64]:
     """Probability that j frames drawn from segments of these lengths hit exactly x of the segments.
 
-    Segments are taken up one by one: of j frames drawn from all so far, the number that falls into the new one is
+    Segments are added one by one: of j frames drawn from all so far, the number that falls into the new one is
     hypergeometric. All terms are probabilities, so nothing cancels or overflows, as binomial coefficients would.
 
     Returns:

@@ -19,7 +19,7 @@ def faithfulness(
     reconstruction: Tensor | None = None,
     batch_size: int = 64,
 ) -> Tensor:
-    """Share of a clip's reconstruction error that vanishes when frames are replaced by their reconstruction.
+    """Share of a clip's reconstruction error that disappears when frames are replaced by their reconstruction.
 
     1 − MSE(x̃, f(x̃)) / MSE(x, f(x)), floored at 0, where x̃ is x with the marked frames taken from f(x) in all
     frequencies. The module runs in eval mode without gradients; its modes are restored. Each distinct mask
@@ -29,7 +29,7 @@ def faithfulness(
     Args:
         module: f, maps (N, F, T) to (N, F, T).
         x: Spectrograms in dB, (B, F, T).
-        frames: Frames to replace, bool, one mask a clip (B, T) or K masks a clip (B, K, T).
+        frames: Frames to replace, bool, one mask per clip (B, T) or K masks per clip (B, K, T).
         reconstruction: f(x) where it is already known, (B, F, T).
         batch_size: Most spectrograms to run at once.
 
@@ -69,7 +69,7 @@ def replacement_errors(
     Args:
         module: f, maps (N, F, T) to (N, F, T).
         x: Spectrograms in dB, (B, F, T).
-        masks: Frames to replace, bool, K masks a clip (B, K, T). Each distinct one runs once, an empty one not.
+        masks: Frames to replace, bool, K masks per clip (B, K, T). Each distinct one runs once, an empty one not.
         reconstruction: f(x) where it is already known, (B, F, T).
         batch_size: Most spectrograms to run at once.
 
@@ -134,7 +134,7 @@ def deletion_insertion(
     reconstruction: Tensor | None = None,
     batch_size: int = 64,
 ) -> tuple[Tensor, Tensor]:
-    """Relative error of clips whose highest frames are taken away, and of clips that hold nothing else.
+    """Relative error of clips whose highest frames are replaced, and of clips that keep only these.
 
     After RISE (Petsiuk et al., BMVC 2018), for a reconstruction error: what takes a frame's place is its
     reconstruction, in all frequencies, as in ``metrics.functional.faithfulness``. At percentile p, deletion

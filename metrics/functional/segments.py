@@ -31,7 +31,7 @@ def segment_edges(n_frames: int, frames_per_second: float) -> tuple[int, ...]:
 
     Args:
         n_frames: Number of frames T of the clip.
-        frames_per_second: Frame rate: sample rate / hop in samples. Reckoned as that quotient, without rounding.
+        frames_per_second: Frame rate: sample rate / hop in samples. Treated as that exact quotient.
 
     Returns:
         S + 1 increasing frame numbers for S seconds: second s holds the frames from edge s up to edge s + 1. The last
@@ -180,16 +180,7 @@ def segment_f1(peaks: Tensor, annotation: Tensor, frames_per_second: float = 40.
 def segment_precision(peaks: Tensor, annotation: Tensor, frames_per_second: float = 40.0) -> Tensor:
     """Share of the predicted segments that are positive.
 
-    Args:
-        peaks: Peak frames, bool, (..., T).
-        annotation: Annotated frames, bool, broadcastable to ``peaks``.
-        frames_per_second: Frame rate.
-
-    Returns:
-        Precision, float64, (...), in [0, 1], higher is better, 0 where undefined.
-
-    Raises:
-        ValueError: As ``segment_counts``.
+    Takes and returns what ``segment_f1`` does.
 
     Example:
         >>> peaks = torch.tensor([[True, False, False, True]])
@@ -203,16 +194,7 @@ def segment_precision(peaks: Tensor, annotation: Tensor, frames_per_second: floa
 def segment_recall(peaks: Tensor, annotation: Tensor, frames_per_second: float = 40.0) -> Tensor:
     """Share of the positive segments that are predicted.
 
-    Args:
-        peaks: Peak frames, bool, (..., T).
-        annotation: Annotated frames, bool, broadcastable to ``peaks``.
-        frames_per_second: Frame rate.
-
-    Returns:
-        Recall, float64, (...), in [0, 1], higher is better, 0 where undefined.
-
-    Raises:
-        ValueError: As ``segment_counts``.
+    Takes and returns what ``segment_f1`` does.
 
     Example:
         >>> peaks = torch.tensor([[True, False, False, False]])

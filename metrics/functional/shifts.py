@@ -75,8 +75,8 @@ def values_under_shifts(
 def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_second: float) -> Tensor:
     """F1 of one clip under every shift, from peaks (P, T) and positive segments (S,)."""
     n_frames = peaks.shape[-1]
-    # A shift by s brings frames start - s to end - s into the segment, so with the clip written twice, one behind
-    # the other, a difference of running sums counts its peaks.
+    # A shift by s brings frames start - s to end - s into the segment, so with the clip written twice in a row, a
+    # difference of running sums counts its peaks.
     twice = torch.cat([peaks, peaks], dim=-1).cumsum(-1)
     running = F.pad(twice, (1, 0))
     edges = torch.tensor(segment_edges(n_frames, frames_per_second), device=peaks.device)

@@ -193,7 +193,7 @@ def holm(p_values: ArrayLike) -> Floats:
     """P-values of a family of tests, adjusted by Holm's step-down procedure (Scandinavian J. of Statistics 1979).
 
     Args:
-        p_values: (K,); NaNs are no members of the family and stay NaN.
+        p_values: (K,); NaNs do not count and stay NaN.
 
     Returns:
         Adjusted p-values (K,): reject those up to α to keep the chance of any false rejection at α or below.

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from datamodules.annotations import read_annotations
+from datamodules.provenance import read_provenance
 from datamodules.simulator import simulate
 from datamodules.simulator.dataset import render_clip
 from datamodules.simulator.plan import PlannedClip, apportion, deal_lengths, place_intervals, plan
@@ -70,6 +71,11 @@ def test_names_are_those_of_the_published_set(simulated):
     names = [path.name for path in simulated.rglob("*.wav")]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"MPD_\d\d-\d\d-\d\d_[0-2]\d[0-5]\d_\d{5}_[1-6]\.wav", name) for name in names)
+
+
+def test_a_simulated_set_says_that_it_is_one(simulated):
+    assert read_provenance(simulated).mark == "Test set constructed by simulation."
+    assert read_provenance(simulated).settings == {**SMALL, "seed": 3}
 
 
 def test_annotation_file_has_the_published_form(simulated):

@@ -11,12 +11,13 @@ from study_folders import write_study
 
 from experiments.cli.main import main
 from experiments.report.comparison import load_comparison
+from experiments.report.evidence import compute_evidence
 from explainers import EXPLAINERS
 
 __all__ = ["ae_and_mae", "example", "run_maker"]
 
-# Two seconds of a clip: a tenth of the work, and ten heads still fit.
-SMALL = ["--data.n_frames", "80", "--model.num_heads", "10", "--wandb.mode", "disabled"]
+# Two seconds of a clip: a tenth of the work.
+SMALL = ["--data.n_frames", "80", "--wandb.mode", "disabled"]
 SMALL += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 SMALL += ["--trainer.enable_model_summary", "false"]
 FEW = '{"smoothgrad": {"n_samples": 2}, "gradient_shap": {"n_samples": 2}, "integrated_gradients": {"n_steps": 3}}'
@@ -94,3 +95,9 @@ def mae_run(train):
 def small_study(tmp_path_factory):
     """The comparison of a study's written runs."""
     return load_comparison([write_study(tmp_path_factory.mktemp("study") / "small")])
+
+
+@pytest.fixture(scope="session")
+def small_evidence(small_study):
+    """What was measured in the study."""
+    return compute_evidence(small_study)

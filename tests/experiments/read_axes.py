@@ -1,4 +1,21 @@
-"""What stands in the axes of a figure."""
+"""What the axes of a figure show, and small frames to draw."""
+
+import pandas as pd
+
+
+def evidence_rows(means, **columns):
+    """F1 of the error map at 97, 98 and 99 as `Evidence.explanations` has it, from the means of each model.
+
+    Further columns hold the values of the first model.
+    """
+    names = ("sd", "chance", "chance_low", "chance_high", "random_frames", "all_frames", "oracle", "published")
+    frames = []
+    for i, (model, values) in enumerate(means.items()):
+        place = {"model": model, "explainer": "error_map", "measure": "f1", "anomaly_type": ""}
+        numbers = {name: columns.get(name) if i == 0 or "frames" in name else None for name in names}
+        numbers["oracle"] = columns.get("oracle")
+        frames.append(pd.DataFrame({**place, "percentile": (97, 98, 99), "mean": values, **numbers}))
+    return pd.concat(frames).astype(dict.fromkeys(names, float)).reset_index(drop=True)
 
 
 def titled(figure, title):

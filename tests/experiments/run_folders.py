@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from explainers.examples import Example
-from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
-from lightning_modules.files import write_rows
 
 PERCENTILES = (97, 98, 99)
 CLASSES = {"AE": "Autoencoder", "MAE": "MaskedAutoencoder"}
@@ -25,7 +24,8 @@ data:
     frontend: {{sample_rate: 16000, window: 0.25, hop: 0.125}}
 """
 CLIP_COLUMNS = ("index", "name", "label", "anomaly_type", "annotated", "score")
-LEADING = ("index", "name", "anomaly_type", "explainer", "percentile")
+EXPLANATION_COLUMNS = ("index", "name", "anomaly_type", "explainer", "measure", "percentile", "value", "chance")
+CHANCE_MEASURES = ("f1", "faithfulness_frame", "faithfulness_segment")
 F1 = {
     # clips "stuck/a.wav", "broken/b.wav", "broken/c.wav" by percentiles 97, 98, 99
     "error_map": [[0.2, 0.5, 0.9], [0.4, 0.5, 0.3], [0.6, 0.2, 0.3]],
@@ -63,9 +63,9 @@ class RunMaker:
         write_rows(run / "fit" / "metrics.csv", ("epoch", "step", "train/loss", "val/loss"), losses)
         self._write_clips(test)
         if self.f1 is not None:
-            self._write_measures(test, self.f1)
+            write_rows(test / "explanations.csv", EXPLANATION_COLUMNS, self._explanation_rows(self.f1))
             if self.evidence:
-                self._write_evidence(test, self.f1)
+                self._write_nulls(test, self.f1)
         if self.examples:
             for index, name in list(enumerate(self.anomalous, start=4))[:2]:
                 example_clip(index, name).save(test / "examples")
@@ -83,49 +83,63 @@ class RunMaker:
         if self.levels is not None:
             rows = [(*row, level) for row, level in zip(rows, self.levels, strict=True)]
             columns = (*columns, "level")
-        write_rows(test / DetectionAUC.filename, columns, rows)
+        write_rows(test / "clips.csv", columns, rows)
 
-    def _write_measures(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
+    def _explanation_rows(self, f1: dict[str, list[list[float]]]) -> list[tuple]:
         """Frame-based faithfulness is half of F1, segment-based a tenth more; chance levels are half of each value."""
-        scores, shares = [], []
-        for key, value in self._cells(f1):
-            frame, segment = value / 2, value / 2 + 0.1 if self.segments else ""
-            chance = (frame / 2, segment and segment / 2) if self.evidence else ()
-            scores.append((*key, value, value, value, *([value / 2] if self.evidence else [])))
-            shares.append((*key, frame, segment, *chance))
-        for callback, rows in ((AnnotationFScore, scores), (Faithfulness, shares)):
-            chance_columns = callback.chance_columns.values() if self.evidence else ()
-            write_rows(test / callback.filename, (*LEADING, *callback.kinds, *chance_columns), rows)
+        rows = [row for name, values in f1.items() for row in self._rows(name, values)]
+        if self.evidence:
+            references = {"random_frames": [0.3, 0.2, 0.1], "all_frames": [self.every_frame] * 3, "oracle": [1.0] * 3}
+            for name, values in references.items():
+                rows += self._reference_rows(name, [values] * len(self.anomalous))
+            for name, values in f1.items():
+                for key, value in self._cells(name, values):
+                    rows += [
+                        (*key[:-1], "deletion", key[-1], value, ""),
+                        (*key[:-1], "insertion", key[-1], 1 - value, ""),
+                    ]
+        return rows
 
-    def _write_evidence(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
-        """References and deletion curves; the null's other values are half of the observed one."""
-        n = len(self.anomalous)
-        references = {
-            "random_frames": [[0.3, 0.2, 0.1]] * n,
-            "all_frames": [[self.every_frame] * 3] * n,
-            "oracle": [[1.0] * 3] * n,
-        }
-        cells = self._cells(references)
-        write_rows(test / AnnotationFScore.references_filename, (*LEADING, "f1"), [(*key, v) for key, v in cells])
-        rows = [(*key, v, v if self.segments else "") for key, v in cells]
-        write_rows(test / Faithfulness.references_filename, (*LEADING, *Faithfulness.kinds), rows)
-        rows = [(*key, v, 1 - v) for key, v in self._cells(f1)]
-        write_rows(test / "deletion.csv", (*LEADING, "deletion", "insertion"), rows)
+    def _rows(self, explainer: str, values: list[list[float]]) -> list[tuple]:
+        rows = []
+        for (*clip, percentile), value in self._cells(explainer, values):
+            segment = value / 2 + 0.1 if self.segments else ""
+            measured = {"f1": value, "precision": value, "recall": value}
+            measured |= {"faithfulness_frame": value / 2, "faithfulness_segment": segment}
+            for measure, of_measure in measured.items():
+                has_chance = self.evidence and measure in CHANCE_MEASURES and of_measure != ""
+                rows.append((*clip, measure, percentile, of_measure, of_measure / 2 if has_chance else ""))
+        return rows
+
+    def _reference_rows(self, name: str, values: list[list[float]]) -> list[tuple]:
+        """The same values of every measure that has references."""
+        return [
+            (*clip, measure, percentile, "" if "segment" in measure and not self.segments else value, "")
+            for (*clip, percentile), value in self._cells(name, values)
+            for measure in CHANCE_MEASURES
+        ]
+
+    def _write_nulls(self, test: Path, f1: dict[str, list[list[float]]]) -> None:
+        """The null's other values are half of the observed one."""
         shared = {"names": np.array(list(self.anomalous)), "percentiles": np.array(PERCENTILES)}
         weights = np.array([1, 0.5, 0.5, 0.5, 0.5], np.float32)
         nulls = {name: np.array(values, np.float32)[..., None] * weights for name, values in f1.items()}
-        np.savez(test / AnnotationFScore.null_filename, **shared, **{f"f1/{k}": v for k, v in nulls.items()})
-        halves = {f"{kind}/{k}": v / 2 for k, v in nulls.items() for kind in Faithfulness.kinds}
-        np.savez(test / Faithfulness.null_filename, **shared, **halves)
+        np.savez(test / "f1_null.npz", **shared, **nulls)
+        for measure in CHANCE_MEASURES[1:]:
+            np.savez(test / f"{measure}_null.npz", **shared, **{name: null / 2 for name, null in nulls.items()})
 
-    def _cells(self, values: dict[str, list[list[float]]]) -> list[tuple[tuple, float]]:
-        """Each value with the leading columns of its row."""
+    def _cells(self, explainer: str, values: list[list[float]]) -> list[tuple[tuple, float]]:
+        """Each value after index, name, anomaly type, explainer and percentile."""
         return [
             ((index, name, name.split("/")[0], explainer, percentile), value)
-            for explainer, of_clips in values.items()
-            for index, (name, of_clip) in enumerate(zip(self.anomalous, of_clips, strict=True), start=4)
+            for index, (name, of_clip) in enumerate(zip(self.anomalous, values, strict=True), start=4)
             for percentile, value in zip(PERCENTILES, of_clip, strict=True)
         ]
+
+
+def write_rows(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
+    """Write a CSV file."""
+    pd.DataFrame(rows, columns=list(columns)).to_csv(path, index=False)
 
 
 def example_clip(index: int = 4, name: str = "stuck/a.wav", annotated: bool = True) -> Example:

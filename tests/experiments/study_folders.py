@@ -3,9 +3,7 @@
 import json
 
 import numpy as np
-from run_folders import F1, RunMaker
-
-from lightning_modules.files import write_rows
+from run_folders import F1, RunMaker, write_rows
 
 SEEDS = (0, 1, 2)
 GAIN = {"AE": 0.0, "MAE": 0.05}

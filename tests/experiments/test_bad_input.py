@@ -1,4 +1,4 @@
-"""Every mistake of a user's, from the command line: one line that says what to do, status 2, nothing written."""
+"""Mistakes on the command line: one line that says what to do, status 2, nothing written."""
 
 import errno
 import io
@@ -27,8 +27,8 @@ OWN_CHECKPOINT = ["--trainer.callbacks+=ModelCheckpoint"]
 
 
 @pytest.fixture
-def refuses(tmp_path, capsys):
-    """Run a command and check how it refuses."""
+def rejects(tmp_path, capsys):
+    """Run a command that fails and check its message."""
 
     def check(arguments, message):
         before = {path for path in tmp_path.rglob("*") if "planer" not in str(path)}
@@ -46,12 +46,12 @@ def refuses(tmp_path, capsys):
 
 
 @pytest.fixture
-def fit(tmp_path, refuses):
-    """Refuse to train on a data root."""
+def fit(tmp_path, rejects):
+    """Fail to train on a data root."""
 
     def check(root, message, *options):
         arguments = ["fit", "--run", tmp_path / "run", *TRAIN, "--data", "PlanerDataModule", "--data.root", root]
-        refuses([*arguments, *options], message)
+        rejects([*arguments, *options], message)
 
     return check
 
@@ -78,7 +78,7 @@ def test_truncated_recording(fit, planer_copy):
     fit(planer_copy, re.escape(clip.name))
 
 
-def test_file_that_is_no_audio(fit, planer_copy):
+def test_file_that_is_not_audio(fit, planer_copy):
     clip = one_training_clip(planer_copy)
     clip.write_text("not a recording")
     fit(planer_copy, re.escape(clip.name))
@@ -92,7 +92,7 @@ def test_file_that_is_no_audio(fit, planer_copy):
         (torch.zeros(64, 401), r"64.*80|80.*64"),
     ],
 )
-def test_spectrogram_files_that_are_none(fit, planer_copy, content, message):
+def test_invalid_spectrogram_files(fit, planer_copy, content, message):
     path = one_training_clip(planer_copy).with_name("MPD_bad_1.pt")
     torch.save(content, path)
     fit(planer_copy, rf"MPD_bad_1\.pt.*({message})|({message}).*MPD_bad_1\.pt")
@@ -108,7 +108,7 @@ def test_pickle_is_not_executed(fit, planer_copy, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_short_clips_are_refused_or_cropped_by_an_option(fit, planer_copy):
+def test_short_clips(fit, planer_copy):
     clip = one_training_clip(planer_copy)
     soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(100_000), 20_000)
     fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*--data\.n_frames 201")
@@ -125,12 +125,12 @@ def test_short_clips_are_refused_or_cropped_by_an_option(fit, planer_copy):
         (r"\[\(\d+, ?\d+\)[^\]]*\]\"(\r?\n)", r'[(soon)]"\1', "soon"),
     ],
 )
-def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, new, message):
+def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message):
     path = planer_copy / "annotations.csv"
     text, changed = re.subn(old, new, path.read_bytes().decode(), count=1)
     assert changed
     path.write_bytes(text.encode())
-    refuses(["test", "--run", fitted_run, "--data.root", planer_copy], rf"annotations\.csv.*{message}")
+    rejects(["test", "--run", fitted_run, "--data.root", planer_copy], rf"annotations\.csv.*{message}")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
     [
         (["--model.patch_size", "7"], "patch_size=7 does not divide the input of 80 mel bands × 400 frames"),
         (["--data.n_frames", "10"], "n_frames=10"),
-        (["--model.num_heads", "7"], "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
+        (["--model.backbone.num_heads", "7"], "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
         (["--model.backbone", "resnet"], "'resnet' does not exist; choose one of skip_cae_transformer"),
         (["--attributions.explainers", "[lime]"], "'lime' does not exist; choose from error_map, saliency"),
         (["--model", "Autoencoda"], "--model Autoencoda does not exist; choose one of Autoencoder, MaskedAutoencoder"),
@@ -164,9 +164,9 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--trainer.limit_train_batches", "0.01"], r"limit_train_batches 0\.01 of 1 batches leaves nothing to fit"),
         (["--trainer.limit_val_batches", "0.01"], r"limit_val_batches 0\.01 of 1 batches leaves nothing to validate"),
         (["--trainer.overfit_batches", "0.01"], r"--trainer\.overfit_batches 0\.01 of 1 batches leaves nothing"),
-        *((["--model." + name, "-1"], rf"--model\.{name} is -1(\.0)?; it must be ") for name in MODEL_NUMBERS),
-        (["--model.learning_rate", "0"], r"--model\.learning_rate is 0\.0; it must be above 0"),
-        (["--model.restart_epochs", "0"], r"--model\.restart_epochs is 0; it must be at least 1"),
+        *((["--model." + name, "-1"], rf"{name}=-1(\.0)? is not valid; it must be ") for name in MODEL_NUMBERS),
+        (["--model.learning_rate", "0"], r"learning_rate=0\.0 is not valid; it must be above 0"),
+        (["--model.restart_epochs", "0"], "restart_epochs=0 is not valid; it must be at least 1"),
         (["--data.batch_size", "1" + 20 * "0"], r"--data\.batch_size is 10*; it must be from 1 to"),
         (["--data.num_workers", "5000"], r"--data\.num_workers is 5000; it must be from 0 to 256"),
         (["--data.reference_level", "1e38"], r"--data\.reference_level is 1e\+38; it must be from -200 to 200 dB"),
@@ -191,8 +191,8 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         (["--predictions.percentile", "101"], "101 is not a whole number from 0 to 100"),
         (["--attributions.explainers", "[error_map,error_map]"], "explainer 'error_map' is named twice"),
         (["--trainer.val_check_interval", "9"], "val_check_interval 9 is more than the 1 training batches of an epoch"),
-        ([*OWN_CHECKPOINT, "--trainer.callbacks.save_last=true"], "would write over best.ckpt or last.ckpt"),
-        ([*OWN_CHECKPOINT, "--trainer.callbacks.filename=best"], "would write over best.ckpt or last.ckpt"),
+        ([*OWN_CHECKPOINT, "--trainer.callbacks.save_last=true"], "would overwrite best.ckpt or last.ckpt"),
+        ([*OWN_CHECKPOINT, "--trainer.callbacks.filename=best"], "would overwrite best.ckpt or last.ckpt"),
         ([*OWN_CHECKPOINT, "--trainer.callbacks.monitor=val_loss"], "monitors val_loss, which is not logged"),
         (
             ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss"],
@@ -200,67 +200,67 @@ def test_annotations_that_make_no_sense(refuses, planer_copy, fitted_run, old, n
         ),
     ],
 )
-def test_options_that_cannot_be(fit, simulated, options, message):
+def test_invalid_options_of_fit(fit, simulated, options, message):
     fit(simulated, message, *options)
 
 
-def test_checkpoint_of_other_dimensions(refuses, fitted_run, tmp_path, simulated):
+def test_checkpoint_of_other_dimensions(rejects, fitted_run, tmp_path, simulated):
     checkpoint = fitted_run / "fit" / "checkpoints" / "best.ckpt"
     options = ["--config", fitted_run / "fit" / "config.yaml", "--ckpt_path", checkpoint, "--data.n_frames", "160"]
     message = r"best\.ckpt was trained with n_frames=80, but the configuration says n_frames=160"
-    refuses(["test", "--run", tmp_path / "other", *options], message)
+    rejects(["test", "--run", tmp_path / "other", *options], message)
 
 
-def test_checkpoint_that_is_none(refuses, fitted_run, tmp_path):
+def test_missing_and_invalid_checkpoints(rejects, fitted_run, tmp_path):
     config = ["--config", fitted_run / "fit" / "config.yaml"]
-    refuses(["test", "--run", tmp_path / "other", *config], r"best\.ckpt does not exist; run faithful-aad fit")
-    refuses(
+    rejects(["test", "--run", tmp_path / "other", *config], r"best\.ckpt does not exist; run faithful-aad fit")
+    rejects(
         ["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "x.ckpt"], r"x\.ckpt does not exist"
     )
     (tmp_path / "planer.ckpt").write_text("no weights")
-    refuses(["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "planer.ckpt"], "not a checkpoint")
+    rejects(["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "planer.ckpt"], "not a checkpoint")
 
 
-def test_checkpoint_of_another_objective(refuses, fitted_run, tmp_path):
+def test_checkpoint_of_another_objective(rejects, fitted_run, tmp_path):
     checkpoint = ["--ckpt_path", fitted_run / "fit" / "checkpoints" / "best.ckpt"]
     options = ["--config", fitted_run / "fit" / "config.yaml", "--model", "Autoencoder", *checkpoint]
     message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
-    refuses(["test", "--run", tmp_path / "other", *options], message)
+    rejects(["test", "--run", tmp_path / "other", *options], message)
 
 
-def test_run_folders_that_cannot_be(refuses, simulated, tmp_path):
+def test_invalid_run_folders(rejects, simulated, tmp_path):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated]
     (tmp_path / "file").write_text("in the way")
-    refuses(["fit", "--run", tmp_path / "file" / "run", *options], "file is a file; name another")
-    refuses(["fit", "--run", "", *options], "--run is empty")
+    rejects(["fit", "--run", tmp_path / "file" / "run", *options], "file is a file; name another")
+    rejects(["fit", "--run", "", *options], "--run is empty")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "fit").write_text("in the way")
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "fit").symlink_to(tmp_path / "nowhere")
     for folder, message in {
-        "link": "link is a link to nothing; name another",
-        "link/run": "link is a link to nothing; name another",
-        "run": "run/fit is a file where a stage has its folder; move it away or name another --run",
-        "linked": "linked/fit is a link to nothing where a stage has its folder",
+        "link": "link is a dangling link; name another",
+        "link/run": "link is a dangling link; name another",
+        "run": "run/fit is a file, but a stage needs a folder there; move it away or name another --run",
+        "linked": "linked/fit is a dangling link, but a stage needs a folder there",
     }.items():
-        refuses(["fit", "--run", tmp_path / folder, *options], message)
-        refuses(["report", tmp_path / folder], "holds no test results|not a folder")
+        rejects(["fit", "--run", tmp_path / folder, *options], message)
+        rejects(["report", tmp_path / folder], "holds no test results|not a folder")
 
 
-def test_broken_configuration(refuses, simulated, tmp_path):
+def test_invalid_configuration(rejects, simulated, tmp_path):
     (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: [1}\n")
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--config", tmp_path / "broken.yaml"]
-    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not a readable .*: line 2, column 17")
+    rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not a readable .*: line 2, column 17")
     (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: 1\n  max_epochs: 2\n")
-    refuses(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
+    rejects(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
     (tmp_path / "broken.yaml").write_bytes("trainer: {}".encode("utf-16"))
-    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not .*: it is not UTF-8 text")
+    rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not .*: it is not UTF-8 text")
     (tmp_path / "broken.yaml").write_text("seed_everything:\ntrainer:\ndata: {}\n")
-    refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml: trainer is empty; give its settings")
+    rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml: trainer is empty; give its settings")
     for text in ("- 1\n", "", "text"):
         (tmp_path / "broken.yaml").write_text(text)
-        refuses(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml holds no settings")
+        rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml holds no settings")
 
 
 @pytest.mark.parametrize(
@@ -271,84 +271,88 @@ def test_broken_configuration(refuses, simulated, tmp_path):
         (b"", "holds no settings"),
     ],
 )
-def test_damaged_configuration_of_a_run(refuses, fitted_run, tmp_path, content, message):
+def test_damaged_configuration_of_a_run(rejects, fitted_run, tmp_path, content, message):
     run = shutil.copytree(fitted_run, tmp_path / "planer_run")
     (run / "fit" / "config.yaml").write_bytes(content)
-    refuses(["test", "--run", run], rf"planer_run/fit/config\.yaml {message}")
+    rejects(["test", "--run", run], rf"planer_run/fit/config\.yaml {message}")
 
 
-def test_run_of_which_something_is_missing(refuses, fitted_run, tmp_path):
+def test_incomplete_run(rejects, fitted_run, tmp_path):
     run = shutil.copytree(fitted_run, tmp_path / "planer_run")
     (run / "fit" / "finished").unlink()
     config = (run / "fit" / "config.yaml").rename(tmp_path / "planer.yaml")
-    refuses(
-        ["fit", "--run", run, "--config", config], r"fit/config\.yaml is missing, .*last\.ckpt can't be used; put it"
+    rejects(
+        ["fit", "--run", run, "--config", config],
+        r"last\.ckpt can't be used without .*config\.yaml, which is missing; r",
     )
     shutil.copy(config, run / "fit" / "config.yaml")
     shutil.rmtree(run / "fit" / "checkpoints")
-    refuses(
+    rejects(
         ["test", "--run", run], r"best\.ckpt does not exist: the training of .* has kept no checkpoint; train again"
     )
 
 
-def test_later_stages_are_checked_before_results_are_replaced(refuses, fitted_run):
-    refuses(["test", "--run", fitted_run, "--faithfulness.shifts", "80"], "shifts: 80 of 80 frames can't be drawn")
-    refuses(["test", "--run", fitted_run, "--ckpt_path", ""], "--ckpt_path is empty")
-    refuses(["predict", "--run", fitted_run, "--data.predict_path", ""], r"--data\.predict_path is empty")
+def test_rejected_stage_keeps_earlier_results(rejects, fitted_run):
+    rejects(["test", "--run", fitted_run, "--faithfulness.shifts", "80"], "shifts: 80 of 80 frames can't be drawn")
+    rejects(["test", "--run", fitted_run, "--ckpt_path", ""], "--ckpt_path is empty")
+    rejects(["predict", "--run", fitted_run, "--data.predict_path", ""], r"--data\.predict_path is empty")
     message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
-    refuses(["test", "--run", fitted_run, "--model", "Autoencoder"], message)
+    rejects(["test", "--run", fitted_run, "--model", "Autoencoder"], message)
 
 
-def test_a_second_training_in_one_folder(refuses, fitted_run, simulated):
+def test_a_second_training_in_one_folder(rejects, fitted_run, simulated):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated]
-    refuses(["fit", "--run", fitted_run, *options], "holds a training already; give another --run")
+    rejects(["fit", "--run", fitted_run, *options], "already contains a training; give another --run")
 
 
-def test_an_interrupted_training_under_other_settings(refuses, fitted_run, tmp_path):
+def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):
     run = tmp_path / "planer_interrupted"
     shutil.copytree(fitted_run, run)
     (run / "fit" / "finished").unlink()
     arguments = ["fit", "--run", run, "--config", run / "fit" / "config.yaml", "--model.learning_rate", "0.5"]
-    refuses(arguments, r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same")
+    rejects(arguments, r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same")
 
 
-def test_an_explainer_that_the_network_cannot_have(refuses, fitted_run, simulated, tmp_path):
+def test_explainer_without_a_convolution(rejects, fitted_run, simulated, tmp_path):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--model.backbone", "dense"]
     grad_cam = ["--attributions.validation_explainers", "[grad_cam]"]
-    refuses(["fit", "--run", tmp_path / "run", *options, *grad_cam], "dense.*explainers")
+    rejects(
+        ["fit", "--run", tmp_path / "run", *options, *grad_cam],
+        "grad_cam needs a convolution, and DenseAutoencoder has none",
+    )
 
 
 @pytest.mark.parametrize("limit", ["0", "0.001"])
-def test_stages_that_are_left_nothing_to_do(refuses, fitted_run, simulated, limit):
-    refuses(["test", "--run", fitted_run, "--trainer.limit_test_batches", limit], "leaves nothing to test")
-    refuses(["validate", "--run", fitted_run, "--trainer.limit_val_batches", limit], "leaves nothing to validate")
+def test_limits_that_leave_nothing_to_do(rejects, fitted_run, simulated, limit):
+    rejects(["test", "--run", fitted_run, "--trainer.limit_test_batches", limit], "leaves nothing to test")
+    rejects(["validate", "--run", fitted_run, "--trainer.limit_val_batches", limit], "leaves nothing to validate")
 
 
-def test_recordings_longer_than_a_clip(refuses, fitted_run, simulated):
+def test_recordings_longer_than_a_clip(rejects, fitted_run, simulated):
     path = simulated / "evaluation" / "normal"
     message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; cut them .*data slice, or .*crop true"
-    refuses(["predict", "--run", fitted_run, "--data.predict_path", path], message)
+    rejects(["predict", "--run", fitted_run, "--data.predict_path", path], message)
 
 
-def test_prediction_without_recordings(refuses, fitted_run, tmp_path):
-    refuses(["predict", "--run", fitted_run], r"--data\.predict_path")
-    refuses(["predict", "--run", fitted_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
+def test_prediction_without_recordings(rejects, fitted_run, tmp_path):
+    rejects(["predict", "--run", fitted_run], r"--data\.predict_path")
+    rejects(["predict", "--run", fitted_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
 
 
-def test_unknown_command_and_missing_options(refuses):
-    refuses(["train"], "no command 'train'; choose one of fit, validate, test, predict")
-    refuses(["fit", "--model", "Autoencoder", "--data", "PlanerDataModule", "--data.root", "x"], "required: --run")
-    refuses(["simulate"], "root")
-    refuses(["report"], "runs")
+def test_unknown_command_and_missing_options(rejects):
+    rejects(["train"], "no command 'train'; choose one of fit, validate, test, predict")
+    rejects(["fit", "--model", "Autoencoder", "--data", "PlanerDataModule", "--data.root", "x"], "required: --run")
+    rejects(["simulate"], "root")
+    rejects(["report"], "runs")
 
 
-def test_simulate_and_report_refuse(refuses, simulated, tmp_path):
-    refuses(["simulate", simulated], "planer")
-    refuses(["simulate", tmp_path / "new", "--train", "-1"], "--train")
-    refuses(["report", tmp_path / "nowhere"], "nowhere")
+def test_invalid_folders(rejects, simulated, tmp_path):
+    rejects(["simulate", simulated], "planer")
+    rejects(["simulate", tmp_path / "new", "--train", "-1"], "--train")
+    rejects(["report", tmp_path / "nowhere"], "nowhere")
     for command in (["report", ""], ["simulate", ""], ["data", "describe", ""], ["study", ""]):
-        refuses(command, "[A-Z]+ is empty; give a name")
-    refuses(["data", "slice", simulated, "--output", ""], "--output is empty; give a name")
+        rejects(command, "[A-Z]+ is empty; give a name")
+    rejects(["data", "slice", simulated, "--output", ""], "--output is empty; give a name")
 
 
 @contextmanager
@@ -364,7 +368,7 @@ def largest_file(n_bytes):
 
 @contextmanager
 def small_disk(folder):
-    """A disk of 2 MB in a folder, which takes a checkpoint no more."""
+    """A disk of 2 MB in a folder, too small for a checkpoint."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
@@ -377,7 +381,7 @@ def small_disk(folder):
 
 def small_training(simulated):
     options = ["--data", "PlanerDataModule", "--data.root", str(simulated), *TRAIN, "--data.n_frames", "80"]
-    options += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.num_heads", "10"]
+    options += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     return [*options, "--trainer.enable_model_summary", "false", "--trainer.limit_train_batches", "1"]
 
 
@@ -389,7 +393,7 @@ def last_line(captured):
     return captured.err.splitlines()[-1]
 
 
-def test_training_on_a_full_disk_goes_on_when_there_is_room(simulated, tmp_path, capfd):
+def test_training_on_a_full_disk_resumes_when_there_is_space(simulated, tmp_path, capfd):
     command = ["fit", "--run", str(tmp_path / "run"), *small_training(simulated)]
     with largest_file(1_000_000):
         assert main(command) == 2
@@ -424,13 +428,13 @@ def test_results_on_a_full_disk(command, limit, message, simulated, ae_and_mae, 
         assert main(command.format(**names).split()) == 2
     told = capfd.readouterr()
     assert re.search(message.format(**names), last_line(told))
-    assert all(told.err.splitlines()), "an empty line is left of a progress bar"
+    assert all(told.err.splitlines()), "a progress bar has left an empty line"
     left = list((tmp_path / "out").rglob("*"))
     assert not [path for path in left if path.name.startswith(".")], "something half-written is left"
     assert not [path for path in left if path.is_file() and path.stat().st_size >= limit]
 
 
-def test_test_on_a_full_disk_has_no_results(fitted_run, tmp_path, capfd):
+def test_stage_on_a_full_disk_is_not_finished(fitted_run, tmp_path, capfd):
     run = shutil.copytree(fitted_run, tmp_path / "run")
     command = ["test", "--run", str(run), "--sanity.clips", "0", "--attributions.explainers"]
     assert main([*command, "[]"]) == 0
@@ -441,7 +445,7 @@ def test_test_on_a_full_disk_has_no_results(fitted_run, tmp_path, capfd):
     assert not [name for name in files_below(run) if "tmp" in name]
 
 
-def test_checkpoint_that_cannot_be_read_now_is_not_given_up(fitted_run, tmp_path, capfd, monkeypatch):
+def test_temporarily_unreadable_checkpoint_is_kept(fitted_run, tmp_path, capfd, monkeypatch):
     run = shutil.copytree(fitted_run, tmp_path / "run")
     (run / "fit" / "finished").unlink()
 
@@ -452,7 +456,7 @@ def test_checkpoint_that_cannot_be_read_now_is_not_given_up(fitted_run, tmp_path
     before = files_below(run)
     assert main(["fit", "--run", str(run), "--config", str(run / "fit" / "config.yaml")]) == 2
     assert re.search(r"last\.ckpt: Too many open files; allow more", last_line(capfd.readouterr()))
-    assert files_below(run) == before, "the training goes on from there when the file can be read"
+    assert files_below(run) == before, "the training resumes there when the file can be read"
 
 
 @pytest.mark.parametrize(
@@ -467,7 +471,7 @@ def test_checkpoint_that_cannot_be_read_now_is_not_given_up(fitted_run, tmp_path
         ("test --run {fitted}", "{fitted}/fit/checkpoints/best.ckpt"),
     ],
 )
-def test_files_of_others_are_not_called_damaged(command, name, ae_and_mae, fitted_run, monkeypatch, capfd):
+def test_files_without_permission_are_not_called_damaged(command, name, ae_and_mae, fitted_run, monkeypatch, capfd):
     Path("c.yaml").write_text("trainer: {max_epochs: 1}")
     names = {"fitted": fitted_run}
     name, opened = name.format(**names), open
@@ -485,32 +489,32 @@ def test_files_of_others_are_not_called_damaged(command, name, ae_and_mae, fitte
     )
 
 
-def test_what_the_machine_lacks_is_told():
+def test_shortages_of_the_machine():
     assert "fewer clips" in machine_mistake(MemoryError("Unable to allocate 74.5 GiB"))
     assert "num_workers 0" in machine_mistake(RuntimeError("unable to allocate shared memory(shm) for file"))
     assert "set HOME" in machine_mistake(RuntimeError("Could not determine home directory."))
-    assert machine_mistake(RuntimeError("shapes differ")) == "", "a mistake of ours is not hidden"
+    assert machine_mistake(RuntimeError("shapes differ")) == "", "an error of our own is not hidden"
 
 
-def test_terminal_that_knows_ascii_only(simulated, tmp_path, monkeypatch):
+def test_ascii_terminal(simulated, tmp_path, monkeypatch):
     printed = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="ascii"))
     assert main(["data", "describe", str(simulated), "--output", str(tmp_path / "r×.html")]) == 0
     sys.stdout.flush()
     text = printed.getvalue().decode("ascii")
     assert "rx.html" in text
-    assert re.search(r" -\d", text), "a minus is told"
+    assert re.search(r" -\d", text), "a minus is shown"
     assert "−" in (tmp_path / "r×.html").read_text(encoding="utf-8"), "files don't depend on the terminal"
 
 
-def test_streams_that_are_closed(tmp_path):
+def test_closed_streams(tmp_path):
     command = [sys.executable, "-m", "experiments.cli.main", "simulate", str(tmp_path / "set"), "--train", "6"]
     command += ["--normal", "1", "--anomalies", "4", "--duration", "4"]
     assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=False).returncode == 0
     assert (tmp_path / "set" / "annotations.csv").is_file()
 
 
-def test_current_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+def test_deleted_current_folder(tmp_path, monkeypatch, capsys):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -528,26 +532,26 @@ def test_current_folder_that_is_gone(tmp_path, monkeypatch, capsys):
             dict.fromkeys(("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"), "2")
             | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"},
             ["--trainer.devices", "2", "--trainer.strategy", "ddp"],
-            "SLURM_NTASKS=2.*2 in all, and this is none of them",
+            "SLURM_NTASKS=2.*2 in all, and this process is not one of them",
         ),
     ],
 )
-def test_variables_of_a_scheduler_that_do_not_fit(variables, options, message, fit, simulated, monkeypatch):
+def test_invalid_variables_of_a_scheduler(variables, options, message, fit, simulated, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     fit(simulated, message, "--trainer.accelerator", "cpu", *options)
 
 
-def test_rank_that_is_left_of_another_job(simulated, tmp_path, monkeypatch):
+def test_ignores_the_rank_of_another_job(simulated, tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it when it is imported
     assert main(["fit", "--run", str(tmp_path / "run"), *small_training(simulated)]) == 0
     assert {"fit/metrics.csv", "fit/figures/learning_curves.png"} <= files_below(tmp_path / "run")
 
 
-def test_figures_are_files_whatever_a_shell_says():
+def test_ignores_the_matplotlib_backend_of_the_shell():
     """Matplotlib looks at the variable when it is imported."""
-    command = "from experiments.cli.main import main; main(['annotations', '--help']); import matplotlib"
+    command = "from experiments.cli.main import main; main(['report', 'nowhere']); import matplotlib"
     found = subprocess.run(
         [sys.executable, "-c", f"{command}; print(matplotlib.get_backend())"],
         env=os.environ | {"MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -558,19 +562,19 @@ def test_figures_are_files_whatever_a_shell_says():
     assert found.stdout.splitlines()[-1].lower() == "agg"
 
 
-def test_commands_of_one_process_do_without_a_scheduler(tmp_path, monkeypatch):
+def test_other_commands_ignore_a_scheduler(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "4")
     assert main(["dashboard", "--output", str(tmp_path / "dashboard.json")]) == 0
     assert "SLURM_NTASKS" not in os.environ
 
 
-def test_name_that_is_not_utf8(fit, planer_copy):
+def test_file_name_that_is_not_utf8(fit, planer_copy):
     clip = os.fsencode(one_training_clip(planer_copy))
     os.rename(clip, clip.replace(b"MPD", b"M\xfcD"))  # noqa: PTH104  of bytes
     fit(planer_copy, r"M\\udcfcD.*wav': the name is not UTF-8")
 
 
-def test_names_that_mean_something_elsewhere(fitted_run, simulated, tmp_path):
+def test_names_with_special_characters(fitted_run, simulated, tmp_path):
     recordings, run = tmp_path / "a [b] {c}", tmp_path / "run [r] $x % ü"
     recordings.mkdir()
     samples, rate = soundfile.read(one_training_clip(simulated))
@@ -582,7 +586,7 @@ def test_names_that_mean_something_elsewhere(fitted_run, simulated, tmp_path):
     assert len(list((run / "predict" / "figures").glob("*.png"))) == 2
 
 
-def test_a_reader_that_leaves_is_no_mistake(tmp_path):
+def test_closed_pipe_is_not_an_error(tmp_path):
     path = tmp_path / "annotations.csv"
     path.write_text("file,start,end\n" + "x.wav,2,1\n" * 1000)
     command = [sys.executable, "-m", "experiments.cli.main", "annotations", "check", str(path)]

@@ -12,8 +12,9 @@ from lightning.pytorch import Callback
 from offline_runs import offline_runs
 
 from experiments.cli.main import main
-from experiments.cli.stage_parser import ExperimentParser
+from experiments.cli.options import ExperimentParser
 from explainers import EXPLAINERS
+from metrics.measures import REFERENCES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
 SMALL = ["--data.n_frames", "80", "--wandb.mode", "disabled", "--trainer.accelerator", "cpu"]
@@ -27,7 +28,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_a_run_owns_one_folder(mae_run):
+def test_files_of_a_run(mae_run):
     found = {str(path.relative_to(mae_run)) for path in mae_run.rglob("*") if path.is_file()}
     assert {
         "fit/config.yaml",
@@ -37,15 +38,15 @@ def test_a_run_owns_one_folder(mae_run):
         "test/config.yaml",
         "test/metrics.csv",
         "test/clips.csv",
-        "test/f1.csv",
-        "test/faithfulness.csv",
+        "test/explanations.csv",
+        "test/f1_null.npz",
     } <= found
     assert [name for name in found if name.startswith("test/examples/")]
     assert [name for name in found if name.startswith("test/figures/")]
     assert not [name for name in found if "tmp" in name]
 
 
-def test_test_reports_detection_and_every_explainer(mae_run):
+def test_scalars_of_detection_and_every_explainer(mae_run):
     (metrics,) = rows(mae_run / "test" / "metrics.csv")
     assert 0 <= float(metrics["test/auc"]) <= 1
     for explainer in EXPLAINERS:
@@ -54,10 +55,11 @@ def test_test_reports_detection_and_every_explainer(mae_run):
                 assert 0 <= float(metrics[f"test/{scalar}/{explainer}/p{percentile}"]) <= 1
     assert len(rows(mae_run / "test" / "clips.csv")) == 14
     annotated = [row for row in rows(mae_run / "test" / "clips.csv") if row["annotated"] == "1"]
-    assert len(rows(mae_run / "test" / "f1.csv")) == 10 * len(EXPLAINERS) * len(annotated)
+    of_f1 = [row for row in rows(mae_run / "test" / "explanations.csv") if row["measure"] == "f1"]
+    assert len(of_f1) == 10 * (len(EXPLAINERS) + len(REFERENCES)) * len(annotated)
 
 
-def test_configuration_follows_the_data(mae_run):
+def test_model_has_the_dimensions_of_the_data(mae_run):
     config = yaml.safe_load((mae_run / "fit" / "config.yaml").read_text())
     assert config["model"]["class_path"] == "lightning_modules.MaskedAutoencoder"
     assert config["data"]["init_args"]["n_frames"] == 80
@@ -65,13 +67,13 @@ def test_configuration_follows_the_data(mae_run):
     assert checkpoint["hyper_parameters"]["n_frames"] == 80
 
 
-def test_the_same_seed_gives_the_same_files(train, mae_run):
+def test_same_seed_gives_the_same_files(train, mae_run):
     drawn = ["smoothgrad", "random"]
     again = train("MaskedAutoencoder", "again", explainers=drawn)
     for name in ("fit/metrics.csv", "test/clips.csv"):
         assert (again / name).read_bytes() == (mae_run / name).read_bytes(), name
-    for name in ("test/f1.csv", "test/faithfulness.csv"):
-        assert rows(again / name) == [row for row in rows(mae_run / name) if row["explainer"] in drawn], name
+    explained = [rows(run / "test" / "explanations.csv") for run in (again, mae_run)]
+    assert explained[0] == [row for row in explained[1] if row["explainer"] in {*drawn, *REFERENCES}]
 
 
 def test_validate_evaluates_the_labelled_split(mae_run, tmp_path):
@@ -85,15 +87,15 @@ def test_validate_evaluates_the_labelled_split(mae_run, tmp_path):
     assert 5 <= len(validated) <= 9, "about half of the 14 test clips"
 
 
-def test_a_second_test_leaves_nothing_of_the_first(mae_run, tmp_path):
+def test_second_test_replaces_the_first(mae_run, tmp_path):
     run = shutil.copytree(mae_run, tmp_path / "twice")
-    assert (run / "test" / "f1.csv").is_file()
+    assert (run / "test" / "explanations.csv").is_file()
     assert main(["test", "--run", str(run), "--attributions.explainers", "[]"]) == 0
     assert (run / "test" / "clips.csv").is_file()
-    assert not (run / "test" / "f1.csv").exists()
+    assert not (run / "test" / "explanations.csv").exists()
 
 
-def test_a_training_from_another_ones_checkpoint_is_tested_itself(mae_run, simulated, tmp_path):
+def test_tests_the_training_itself_not_its_initial_checkpoint(mae_run, simulated, tmp_path):
     began = str(mae_run / "fit" / "checkpoints" / "last.ckpt")
     options = ["--config", str(mae_run / "fit" / "config.yaml"), "--trainer.max_epochs", "1", "--init_from", began]
     run = tmp_path / "longer"
@@ -105,7 +107,7 @@ def test_a_training_from_another_ones_checkpoint_is_tested_itself(mae_run, simul
     assert scores[0] != scores[1]
 
 
-def test_predict_scores_and_draws_recordings_without_labels(mae_run, simulated):
+def test_predict_scores_and_draws_recordings(mae_run, simulated):
     recordings = simulated / "evaluation" / "anomalies" / "broken_board"
     assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings), *CROPPED]) == 0
     predicted = rows(mae_run / "predict" / "predictions.csv")
@@ -125,7 +127,7 @@ def test_planer_configurations_train(name, simulated, tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["Autoencoder", "MaskedAutoencoder"])
-def test_one_configuration_serves_both_objectives_on_machine_recordings(objective, slider, tmp_path):
+def test_dcase_configuration_trains_both_objectives(objective, slider, tmp_path):
     run = str(tmp_path / objective)
     options = ["--config", str(CONFIGS / "dcase.yaml"), "--data.root", str(slider), "--model", objective]
     assert main(["fit", "--run", run, *options, *SMALL, *ONE_STEP]) == 0
@@ -148,7 +150,7 @@ def test_audio_folder_configuration_trains(slider, tmp_path):
     assert main(["fit", "--run", str(tmp_path / "run"), *options]) == 0
 
 
-def test_every_shipped_configuration_is_tested():
+def test_covers_every_shipped_configuration():
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == {
         "planer_ae",
         "planer_mae",
@@ -159,7 +161,7 @@ def test_every_shipped_configuration_is_tested():
     }
 
 
-def test_an_offline_dashboard_holds_scalars_and_figures(simulated, tmp_path):
+def test_offline_run_has_scalars_and_figures(simulated, tmp_path):
     run = tmp_path / "tracked"
     options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--model", "Autoencoder", *SMALL, *ONE_STEP]
     options += ["--attributions.explainers", "[error_map]", "--wandb.mode", "offline"]
@@ -180,7 +182,7 @@ class Limited(Callback):
 
 
 @pytest.mark.parametrize(("given", "kind"), [("1", int), ("1.0", float), ("0.5", float), ("all", str)])
-def test_one_batch_is_not_a_share_of_them(given, kind):
+def test_limit_of_one_batch_is_a_whole_number(given, kind):
     parser = ExperimentParser(exit_on_error=False)
     parser.add_lightning_class_args(Limited, "limited")
     assert type(parser.parse_args(["--limited.limit", given]).limited.limit) is kind

@@ -1,4 +1,4 @@
-"""The dashboard as code: what it lays out, and what it says when it can't."""
+"""The dashboard: its layout, and its errors."""
 
 import json
 import sys
@@ -10,12 +10,12 @@ import wandb
 from offline_runs import offline_runs
 
 from experiments.cli.main import main
-from experiments.tracking import WandbSettings, build_loggers
+from experiments.tracking.loggers import WandbSettings, build_loggers
+from metrics.measures import MEASURES
 
 pytest.importorskip("wandb_workspaces")
 
 EXPLAINERS = ("error_map", "saliency")
-KINDS = ("f1", "faithfulness_frame", "faithfulness_segment")
 
 
 @pytest.fixture
@@ -84,13 +84,13 @@ def configs(panels):
     return {panel["config"]["chartTitle"]: panel["config"] for panel in panels}
 
 
-def test_the_comparison_is_laid_out(workspace):
+def test_sections_and_panels(workspace):
     laid_out = sections(workspace())
     assert list(laid_out) == [
         "Detection",
         "F1 over percentiles",
-        "Faithfulness, frames over percentiles",
-        "Faithfulness, segments over percentiles",
+        "Frame-based faithfulness over percentiles",
+        "Segment-based faithfulness over percentiles",
         "Chance levels",
         "Sanity checks, deletion and insertion",
         "Clips",
@@ -100,29 +100,35 @@ def test_the_comparison_is_laid_out(workspace):
     assert saliency["metrics"] == ["test/f1_curve/saliency", "test/f1_chance_curve/saliency"]
     assert (saliency["xAxis"], saliency["groupBy"]) == ("percentile", "jobType")
     assert (saliency["groupAgg"], saliency["groupArea"]) == ("mean", "stddev")
-    assert configs(laid_out["Detection"])["AUC"]["metrics"] == ["test/auc.max"]
+    assert {title: panel["metrics"] for title, panel in configs(laid_out["Detection"]).items()} == {
+        "AUC": ["test/auc.max"],
+        "pAUC": ["test/pauc.max"],
+        "AUC, masked score": ["test/auc_masked_score.max"],
+        "pAUC, masked score": ["test/pauc_masked_score.max"],
+    }
     assert "test/clips" in json.dumps(laid_out["Clips"][0]["config"])
 
 
 @pytest.mark.parametrize("group", ["planer", "a 'quoted' \"study\""])
-def test_runs_of_a_group_are_compared_by_job_type(workspace, group):
+def test_compares_job_types_of_a_group(workspace, group):
     (runs,) = workspace("--group", group)["spec"]["section"]["runSets"]
     (chosen,) = runs["filters"]["filters"]
     assert (chosen["key"], chosen["op"], chosen["value"]) == ({"section": "run", "name": "group"}, "=", group)
     assert runs["grouping"] == [{"section": "run", "name": "jobType"}]
 
 
-def test_without_a_group_all_runs_are_shown(workspace):
+def test_shows_all_runs_without_a_group(workspace):
     (runs,) = workspace()["spec"]["section"]["runSets"]
     assert not runs["filters"]["filters"]
 
 
-def test_every_panel_shows_what_runs_log(workspace, tmp_path):
-    levels = [f"{kind}{what}" for kind in KINDS for what in ("", "_chance", "_corrected", "_pvalue")]
+def test_panels_match_logged_scalars(workspace, tmp_path):
+    with_chance = [key for key, measure in MEASURES.items() if measure.has_chance]
+    levels = [f"{key}{what}" for key in with_chance for what in ("", "_chance", "_corrected", "_pvalue")]
     names = [f"test/{level}/{name}/p{p}" for level in levels for name in EXPLAINERS for p in (97, 98)]
-    checks = ("deletion_area", "insertion_area", "sanity/randomisation", "sanity/infidelity", "sanity/max_sensitivity")
+    checks = ("deletion", "insertion", "sanity/randomisation", "sanity/infidelity", "sanity/max_sensitivity")
     names += [f"test/{check}/{name}" for check in checks for name in EXPLAINERS]
-    names += ["test/auc", "test/pauc", "test/auc_masked_error", "train/loss", "val/loss"]
+    names += ["test/auc", "test/pauc", "test/auc_masked_score", "test/pauc_masked_score", "train/loss", "val/loss"]
     (_, logger) = build_loggers(tmp_path / "run", "test", WandbSettings(mode="offline"))
     logger.log_metrics(dict.fromkeys(names, 0.5))
     wandb.finish()
@@ -137,34 +143,34 @@ def test_every_panel_shows_what_runs_log(workspace, tmp_path):
     assert {name for name in run.logged if "_curve/" in name} <= lines, "every curve is shown"
 
 
-def refused(capsys, *options):
-    """The one line that `dashboard` ends with."""
+def error_lines(capsys, *options):
+    """What `dashboard` prints when it fails."""
     assert main(["dashboard", *options]) == 2
     return [line for line in capsys.readouterr().err.splitlines() if not line.startswith("wandb:")]
 
 
 def test_saving_needs_an_account(account, capsys):
     account("http://127.0.0.1:9", None)
-    (line,) = refused(capsys)
+    (line,) = error_lines(capsys)
     assert line == (
         "faithful-aad dashboard: error: dashboard needs an account: call `wandb login` first, "
-        "or name a file with --output to look at it"
+        "or write the workspace to a file with --output"
     )
 
 
-def test_the_optional_package_is_named(monkeypatch, capsys, tmp_path):
+def test_missing_package_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    (line,) = refused(capsys, "--output", str(tmp_path / "workspace.json"))
+    (line,) = error_lines(capsys, "--output", str(tmp_path / "workspace.json"))
     assert "pip install 'faithful-aad[dashboard]'" in line
     assert not list(tmp_path.iterdir())
 
 
-def test_unknown_explainers_are_refused(capsys, tmp_path):
-    (line,) = refused(capsys, "--explainers", "[lime]", "--output", str(tmp_path / "workspace.json"))
+def test_rejects_unknown_explainers(capsys, tmp_path):
+    (line,) = error_lines(capsys, "--explainers", "[lime]", "--output", str(tmp_path / "workspace.json"))
     assert "--explainers lime does not exist; choose from error_map" in line
 
 
-def test_it_is_saved_for_the_accounts_own_entity(account, server, capsys):
+def test_saves_for_the_entity_of_the_account(account, server, capsys):
     address, saved = server
     account(address, "0" * 40)
     assert main(["dashboard", "--project", "planing", "--group", "study"]) == 0

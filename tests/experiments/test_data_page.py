@@ -36,7 +36,7 @@ def test_a_sound_set(simulated, tmp_path, capsys):
     page = tmp_path / "page" / "data.html"
     printed = describe(simulated, page, capsys)
     assert "26 clips (4 min 20 s) in the planer layout: 12 normal ones to train on, 14 to test on" in printed
-    assert "All that can be read are WAV 16 bit, 20 kHz, mono, each 10 s long." in printed
+    assert "All readable clips are WAV 16 bit, 20 kHz, mono, each 10 s long." in printed
     assert "Every file can be read; none is silent, interrupted or clipped" in printed
     assert re.search(r"4 of 8 anomalous clips are annotated, with \d+ intervals", printed)
 
@@ -75,7 +75,7 @@ def test_what_is_wrong_is_said_printed_drawn_and_listed(planer_copy, tmp_path, c
     html = page.read_text()
     assert "copy<b>" not in html
     assert "copy<b>" in unescape(html)
-    titles = ("Unusable files: 1", "Same samples: 1", "Silent clips: 1")
+    titles = ("Unusable files: 1", "Same samples: 1", "Silent test clips: 1")
     assert all(f"<h3>{title}</h3>" in html for title in titles)
     assert Page(html).tags.count("img") == 3  # durations differ now, and nothing is annotated
 
@@ -95,11 +95,11 @@ def test_spectrograms_and_a_level_that_gives_anomalies_away(tmp_path, capsys):
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(torch.randn(80, 41, generator=draw) + step, path)
     printed = describe(tmp_path / "set", tmp_path / "data.html", capsys, "--layout", "folder")
-    assert "All that can be read are spectrograms of 80 bands, each 1 s long." in printed
+    assert "All readable clips are spectrograms of 80 bands, each 1 s long." in printed
     assert "louder than normal ones by 10.0 dB in the median" in printed
     assert "AUC of 1.000, which any detector should be compared with" in printed
     assert "Levels of spectrograms (dB)" in printed
-    assert "whether parts of one recording are in both splits cannot be told" in printed
+    assert "these file names do not tell whether parts of one recording are in both splits" in printed
 
 
 def test_what_training_would_warn_of_is_said_too(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Stages on one, two and three real processes: the same results."""
+"""Stages give the same results on one, two and three real processes."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ import datamodules.base
 from datamodules.shuffle import EpochShuffle
 from experiments.cli.main import main
 
-# Cheap, but with everything that draws, pads or gathers.
+# Cheap, but with everything that draws random numbers, pads or gathers.
 SETTINGS = '{"smoothgrad": {"n_samples": 2}, "integrated_gradients": {"n_steps": 2}}'
 NOISY = '["error_map", "smoothgrad", "integrated_gradients", "random"]'
 EVALUATION = ["--fscore.percentiles", "[90, 98]", "--faithfulness.percentiles", "[90, 98]"]
@@ -26,7 +26,7 @@ BASE += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false
 BASE += ["--trainer.enable_model_summary", "false", "--attributions.validation_explainers", "[]"]
 TRAINING_BATCH = 2
 TRAINING = ["--trainer.max_epochs", "3", "--data.val_fraction", "0.3", "--data.batch_size", str(TRAINING_BATCH)]
-# Clips in a batch, by processes. 3 do not share out the 14 clips to test or predict evenly, nor 2 the 7 to validate.
+# Clips per batch, by number of processes. 3 do not divide the 14 clips to test or predict, nor 2 the 7 to validate.
 BATCHES = {1: 8, 2: 3, 3: 1}
 PROCESSES = {"test": (1, 2, 3), "validate": (1, 2), "predict": (1, 3)}
 CALL = Path(__file__).with_name("forked_stages.py")
@@ -91,14 +91,16 @@ def runs(base, simulated, tmp_path_factory):
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_and_batches_change_no_result_of_test(runs, processes):
+def test_test_does_not_depend_on_processes_and_batches(runs, processes):
     one, several = (runs["test", n] / "test" for n in (1, processes))
     files = {path.name for path in one.glob("*.csv")}
     assert files == {path.name for path in several.glob("*.csv")}
-    assert {"clips.csv", "f1.csv", "faithfulness.csv", "f1_references.csv", "deletion.csv", "sanity.csv"} < files
+    assert {"clips.csv", "explanations.csv", "sanity.csv", "metrics.csv"} <= files
     for name in files:
         assert_same(rows(one / name), rows(several / name))
-    for name in ("f1_null.npz", "faithfulness_null.npz"):
+    nulls = {path.name for path in one.glob("*_null.npz")}
+    assert nulls == {"f1_null.npz", "faithfulness_frame_null.npz", "faithfulness_segment_null.npz"}
+    for name in nulls:
         with np.load(one / name) as values, np.load(several / name) as like:
             for key in values.files:
                 if values[key].dtype.kind == "f":
@@ -107,15 +109,15 @@ def test_processes_and_batches_change_no_result_of_test(runs, processes):
                     assert (like[key] == values[key]).all()
 
 
-def test_processes_and_batches_change_no_result_of_validate(runs):
+def test_validate_does_not_depend_on_processes_and_batches(runs):
     one, several = (runs["validate", n] / "validate" for n in PROCESSES["validate"])
-    for name in ("clips.csv", "f1.csv", "faithfulness.csv", "deletion.csv", "metrics.csv"):
+    for name in ("clips.csv", "explanations.csv", "metrics.csv"):
         assert_same(rows(one / name), rows(several / name))
     (scalars,) = rows(several / "metrics.csv")
     assert {"val/loss", "val/auc", "val/convergence_delta/integrated_gradients"} <= set(scalars)
 
 
-def test_processes_merge_one_prediction_of_each_recording(runs, simulated):
+def test_processes_predict_each_recording_once(runs, simulated):
     one, several = (runs["predict", n] / "predict" for n in PROCESSES["predict"])
     predictions = rows(several / "predictions.csv")
     assert sorted(Path(row["name"]).name for row in predictions) == sorted(
@@ -126,7 +128,7 @@ def test_processes_merge_one_prediction_of_each_recording(runs, simulated):
 
 
 class Dealt(EpochShuffle):
-    """Order in which one process meets, one after the other, the batches that two processes meet at once."""
+    """Order in which one process sees one after another the batches that two processes see at once."""
 
     def __iter__(self):
         shares = [list(EpochShuffle(self.size, self.seed, self.epoch, num_replicas=2, rank=rank)) for rank in (0, 1)]
@@ -135,11 +137,11 @@ class Dealt(EpochShuffle):
                 yield from share[start : start + TRAINING_BATCH]
 
 
-def test_two_processes_train_as_one_that_joins_their_batches(runs, base, tmp_path, monkeypatch):
-    """Training losses agree but for rounding; a gradient is the mean over the same clips, summed in another order.
+def test_two_processes_train_like_one_with_joint_batches(runs, base, tmp_path, monkeypatch):
+    """Training losses agree up to rounding: a gradient is the mean over the same clips, summed in another order.
 
-    Held-out losses agree less closely, because the running statistics of batch normalisation have seen other clips:
-    those of the first process in one case, of both in the other.
+    Held-out losses agree less closely: the running statistics of batch normalisation have seen the clips of the first
+    process in one case, of both in the other.
     """
     monkeypatch.setattr(datamodules.base, "EpochShuffle", Dealt)
     joined = ["--trainer.accumulate_grad_batches", "2", "--run", str(tmp_path / "run")]

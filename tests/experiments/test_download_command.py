@@ -1,4 +1,4 @@
-"""`faithful-aad download`: what it prints and how it refuses."""
+"""`faithful-aad download`: what it prints and rejects."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def run(capsys):
         (["annotations", "{}/set", "--mirror", "gopher://host"], "--mirror gopher://host is no address"),
     ],
 )
-def test_mistakes_are_told_in_a_line(tmp_path, run, arguments, message):
+def test_rejects_invalid_arguments(tmp_path, run, arguments, message):
     status, out, err = run(*(argument.format(tmp_path) for argument in arguments))
     assert (status, out) == (2, "")
     assert len(err.strip().splitlines()) == 1
@@ -40,7 +40,7 @@ def test_mistakes_are_told_in_a_line(tmp_path, run, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_archive_that_is_not_the_published_one(tmp_path, run):
+def test_rejects_an_archive_that_is_not_the_published_one(tmp_path, run):
     (tmp_path / "annotations.csv").write_text("file,start,end\n")
     (tmp_path / "data.zip").write_bytes(b"PK")
     status, _, err = run(
@@ -51,7 +51,7 @@ def test_archive_that_is_not_the_published_one(tmp_path, run):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations.csv", "data.zip"]
 
 
-def test_what_is_there_is_left_alone(tmp_path, run):
+def test_keeps_complete_data(tmp_path, run):
     for part in ("train/normal_id_00_00000000", "test/normal_id_00_00000000", "test/anomaly_id_00_00000000"):
         path = tmp_path / "slider" / f"{part}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,16 +6,35 @@ import json
 from pathlib import Path
 
 import pytest
+from run_folders import write_rows
 
+from experiments.report.clips_table import clips_table
 from experiments.report.comparison import load_comparison
-from experiments.report.evidence import Estimate
-from experiments.report.export import to_csv, to_latex, write_tables
-from experiments.report.tables import Cell, Table, all_tables, clips_table, measure_table
-from experiments.report.tables.checks import deletion_table, sanity_table
-from experiments.report.tables.detection import ablation_table
-from experiments.report.tables.paired import masked_error_table, paired_tables
-from experiments.report.tables.table import estimate_cells, without_empty_columns
-from lightning_modules.files import write_rows
+from experiments.report.evidence import compute_evidence
+from experiments.report.table import (
+    Cell,
+    Table,
+    number_cells,
+    to_csv,
+    to_latex,
+    without_empty_columns,
+    write_tables,
+)
+from experiments.report.tables import (
+    ablation_table,
+    all_tables,
+    area_table,
+    checks_table,
+    masked_table,
+    measure_table,
+    paired_tables,
+)
+
+
+def load(*folders):
+    """A comparison and its evidence."""
+    comparison = load_comparison([Path(folder) for folder in folders])
+    return comparison, compute_evidence(comparison)
 
 
 def by_column(table, row=0):
@@ -32,7 +51,7 @@ def small():
         ("Explainer", "Model", "F1", "p"),
         (
             (
-                (Cell("Error map"), Cell("AE"), *estimate_cells([Estimate(0.25, 0.125)]), Cell("–")),
+                (Cell("Error map"), Cell("AE"), *number_cells([0.25], [0.125]), Cell("–")),
                 (Cell(""), Cell("MAE"), Cell("0.500", True, (("", 0.5),)), Cell("<0.001", False, (("", 0.0001),))),
             ),
         ),
@@ -44,7 +63,7 @@ def small():
 @pytest.fixture
 def with_evidence(run_maker, tmp_path):
     folders = [run_maker(objective, evidence=True).write(tmp_path / objective) for objective in ("AE", "MAE")]
-    return load_comparison(folders)
+    return load(*folders)
 
 
 def test_csv_repeats_names_and_splits_numbers(small):
@@ -64,7 +83,7 @@ def test_latex_is_escaped_and_marks_the_best(small):
 
 
 def test_files_of_all_tables(with_evidence, tmp_path):
-    tables = all_tables(with_evidence)
+    tables = all_tables(*with_evidence)
     assert len({table.name for table in tables}) == len(tables)
     write_tables(tables, tmp_path / "tables")
     for table in tables:
@@ -84,26 +103,27 @@ def test_columns_without_a_number_go(small):
 
 def test_measure_table(with_evidence):
     # F1 0.4 with a chance of half of it; the oracle has 1: (0.4 − 0.2) / (1 − 0.2).
-    row = by_column(measure_table(with_evidence, "f1"))
+    row = by_column(measure_table(*with_evidence, "f1"))
     assert (row["F1"], row["Chance"], row["Corrected"]) == ("0.400", "0.200", "0.250")
     assert (row["Random frames"], row["All frames"], row["Oracle"]) == ("0.200", "0.400", "1.000")
     # Three clips of five values each: of 125 picks one is all observed, so p is about 1 in 125; two explainers.
     assert 0.004 < float(row["p"]) < 0.012
     assert float(row["p (Holm)"]) == pytest.approx(2 * float(row["p"]), abs=0.002)
+    assert row["Verdict"] == "above chance, not above random frames and all frames"
 
 
 def test_best_percentile_is_named(with_evidence):
-    row = by_column(measure_table(with_evidence, "f1", best=True))
+    row = by_column(measure_table(*with_evidence, "f1", best=True))
     assert (row["Percentile"], row["F1"]) == ("99", "0.500")
 
 
 def test_paired_table(ae_and_mae):
-    (table,) = paired_tables(load_comparison([Path(folder) for folder in ae_and_mae]))
+    (table,) = paired_tables(*load(*ae_and_mae))
     row = by_column(table)
     assert table.title == "MAE against AE"
     assert (row["AE"], row["MAE"], row["Difference"], row["95 %"]) == ("0.400", "0.450", "+0.050", "[0.050, 0.050]")
     # Three positive differences: 2 / 2³.
-    assert (row["p"], row["p (Holm)"]) == ("0.250", "0.500")
+    assert (row["p"], row["p (Holm)"], row["Verdict"]) == ("0.250", "0.500", "open")
     assert float(row["Published"].replace("−", "-")) == pytest.approx(PUBLISHED_DIFFERENCE, abs=0.001)
 
 
@@ -113,15 +133,14 @@ PUBLISHED_DIFFERENCE = 0.581 - 0.5233
 
 def test_masked_error_map_against_the_plain_one(run_maker, tmp_path):
     f1 = {"error_map": [[0.2] * 3] * 3, "masked_error_map": [[0.5] * 3] * 3}
-    comparison = load_comparison([run_maker(f1=f1).write(tmp_path / "run")])
-    row = by_column(masked_error_table(comparison))
+    row = by_column(masked_table(*load(run_maker(f1=f1).write(tmp_path / "run"))))
     assert (row["Error map"], row["Masked"], row["Difference"]) == ("0.200", "0.500", "+0.300")
-    assert masked_error_table(load_comparison([run_maker().write(tmp_path / "plain")])) is None
+    assert masked_table(*load(run_maker().write(tmp_path / "plain"))) is None
 
 
 def test_deletion_areas(with_evidence):
     # Values 0.4, 0.4, 0.5 at 97, 98, 99 on average: 0.425 by trapezoids; insertion is 1 − that.
-    row = by_column(deletion_table(with_evidence))
+    row = by_column(area_table(*with_evidence))
     assert (row["Deletion ↓"], row["Insertion ↑"]) == ("0.425", "0.575")
 
 
@@ -134,7 +153,7 @@ def test_sanity_table(run_maker, tmp_path):
         (4, "stuck/a.wav", "error_map", "infidelity", "", 0.0012345),
     ]
     write_rows(folder / "test" / "sanity.csv", ("index", "name", "explainer", "check", "step", "value"), rows)
-    table = sanity_table(load_comparison([folder]))
+    table = checks_table(*load(folder))
     assert by_column(table) == {
         "Explainer": "Error map",
         "Model": "AE",
@@ -155,7 +174,7 @@ def test_mask_ablation(run_maker, tmp_path):
         config.write_text(config.read_text().replace("learning_rate: 0.001", mask))
         membership = {"study": "masks", "variant": "MAE", "settings": {"mask_ratio": ratio, "size": size}, "seed": 0}
         (run / "study.json").write_text(json.dumps(membership))
-    table = ablation_table(load_comparison([study]))
+    table = ablation_table(*load(study))
     assert table.header == ("Mask ratio", "4 × 4", "16 × 16", "Published 4 × 4", "Published 16 × 16")
     assert list(by_column(table, 0).values()) == ["75 %", "0.750", "–", "0.864", "0.710"]
     assert list(by_column(table, 1).values()) == ["30 %", "0.750", "0.750", "0.902", "0.636"]
@@ -163,7 +182,7 @@ def test_mask_ablation(run_maker, tmp_path):
 
 def test_clips_and_annotated_share(with_evidence):
     # Marking every frame has an F1 of 0.4, so a quarter of the seconds is positive: 2 · 0.25 / 1.25.
-    table = clips_table(with_evidence)
+    table = clips_table(with_evidence[0])
     assert by_column(table, 0)["Clips"] == "4"
     broken = by_column(table, 1)
     assert (broken["Type"], broken["Clips"], broken["Annotated"], broken["Share"]) == ("broken", "2", "2", "25 %")

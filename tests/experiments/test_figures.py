@@ -5,29 +5,23 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
-from read_axes import titled
+from read_axes import evidence_rows, titled
 
-from experiments.report.figures import (
-    Block,
-    Curve,
-    Panel,
+from experiments.report.figures.clips import (
     annotated_clip,
     attribution_comparison,
     attribution_grid,
     choose_example,
-    learning_curves,
-    model_comparison,
-    percentile_curves,
-    render,
+    replaced_frames,
     replacement_example,
-    roc_curves,
-    save_pdf,
-    save_png,
 )
-from experiments.report.figures.replacement import replaced_frames
-from experiments.report.figures.style import explainer_colour, explainer_label, explainer_marker
+from experiments.report.figures.curves import model_comparison, percentile_curves
+from experiments.report.figures.output import render, save_pdf, save_png
+from experiments.report.figures.performance import learning_curves, roc_curves
+from experiments.report.figures.style import explainer_colour, explainer_marker
 from experiments.runs.results import read_run
 from explainers import EXPLAINERS
+from explainers.registry import explainer_label
 from lightning_modules.files import write_atomically
 
 
@@ -173,8 +167,8 @@ def test_dollars_in_names_are_no_formula(example, run_maker, tmp_path):
         attribution_grid(replace(example(), name="a$$b$.wav", anomaly_type="$_"), 8, model=model),
         replacement_example(example(), 8, 8, model=model),
         roc_curves({model: ("AE", [run.clips])}),
-        percentile_curves(run.f1, ["f1"], model),
-        model_comparison([Block("F1", [Panel("x", {model: Curve(np.ones((1, 3)))})])], (97, 98, 99), {model: "AE"}),
+        percentile_curves(run.explanations, ["f1"], model),
+        model_comparison(evidence_rows({model: [0.1, 0.2, 0.3]}), ["f1"], {model: "AE"}),
         attribution_comparison({model: example()}, 8, ["error_map"]),
         learning_curves({model: run.learning}),
     ]

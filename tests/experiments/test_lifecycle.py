@@ -1,4 +1,4 @@
-"""Trainings that are stopped, diverge, make no step or begin with other weights, and stages that use their networks."""
+"""Trainings that are stopped, diverge, make no step or begin with other weights, and the stages after them."""
 
 import math
 import os
@@ -7,16 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
+from experiments.cli.commands import Command
 from experiments.cli.errors import stopped_by_signals
 from experiments.cli.main import main
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.folder import RunFolder
-from experiments.study import jobs
-from experiments.study.jobs import run_jobs
+from experiments.study.local import run_jobs
 from lightning_modules import Autoencoder, ConfigurationError
 
 COMMON = ["--model", "Autoencoder", "--model.backbone", "cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]
@@ -49,7 +50,7 @@ def finished(simulated, tmp_path_factory):
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """Do something once, before the loss of a training step; what that gives multiplies the loss."""
+    """Do something once, before the loss of a training step; its result multiplies the loss."""
 
     def arrange(number, action):
         original, done = Autoencoder.training_loss, []
@@ -67,7 +68,7 @@ def at_step(monkeypatch):
 
 
 def kill(number):
-    """What sends a signal to this process."""
+    """An action that sends a signal to this process."""
     return lambda module: os.kill(os.getpid(), number)
 
 
@@ -80,27 +81,27 @@ def contents(folder):
     return {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in folder.rglob("*")}
 
 
-def test_a_stopped_training_says_so_and_goes_on(train, finished, at_step, capsys):
+def test_stopped_training_says_so_and_resumes(train, finished, at_step, capsys):
     before = signal.getsignal(signal.SIGTERM)
     at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
     status, run = train()
     assert status == 143
     assert signal.getsignal(signal.SIGTERM) is before
     *_, line = capsys.readouterr().err.splitlines()
-    assert "stopped by SIGTERM in epoch 3; the same command goes on after the last whole epoch" in line
+    assert "stopped by SIGTERM in epoch 3; the same command resumes after the last whole epoch" in line
     assert not run.is_finished("fit")
     assert epoch(run.last_checkpoint) == 2
     assert train()[0] == 0
     assert (run.path / "fit/metrics.csv").read_bytes() == (finished.path / "fit/metrics.csv").read_bytes()
 
 
-def test_a_stop_before_the_first_epoch_is_over(train, at_step, capsys):
+def test_training_stopped_in_its_first_epoch(train, at_step, capsys):
     at_step(1, kill(signal.SIGINT))
     assert train()[0] == 130
     assert "stopped by SIGINT in epoch 1; the same command begins it again" in capsys.readouterr().err
 
 
-def test_results_of_an_unfinished_training_say_so(train, at_step, simulated, capsys):
+def test_results_of_an_unfinished_training_carry_a_caution(train, at_step, simulated, capsys):
     at_step(STEPS_OF_AN_EPOCH + 1, kill(signal.SIGTERM))
     _, run = train()
     caution = "training unfinished: epoch 1"
@@ -111,9 +112,8 @@ def test_results_of_an_unfinished_training_say_so(train, at_step, simulated, cap
         shown = capsys.readouterr()
         assert f"caution: {caution};" in shown.err
         assert (run.path / stage / "caution.txt").read_text() == f"{caution}\n"
-    told = " ".join(shown.out.split())
-    assert f"AE: {caution}." in told, "in the notes of tables"
-    assert f"({run.path}): {caution}. Finish it and run faithful-aad test again." in told
+    shown_text = " ".join(shown.out.split())
+    assert f"({run.path}): {caution}. Finish it and run faithful-aad test again." in shown_text
     assert main(["report", str(run.path), "--output", str(run.path / "report.html")]) == 0
     assert caution in (run.path / "report.html").read_text()
 
@@ -125,7 +125,7 @@ def test_results_of_an_unfinished_training_say_so(train, at_step, simulated, cap
 
 
 @pytest.mark.parametrize("lost", ["metrics.csv", "last.ckpt", "both checkpoints"])
-def test_what_a_resumed_training_has_lost_is_told(train, at_step, finished, lost, capsys):
+def test_resumed_training_warns_of_damaged_files(train, at_step, finished, lost, capsys):
     at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
     _, run = train()
     checkpoints = run.last_checkpoint.parent
@@ -138,7 +138,7 @@ def test_what_a_resumed_training_has_lost_is_told(train, at_step, finished, lost
         kept = metrics
     else:
         run.last_checkpoint.write_bytes(bytes(range(256)))
-        message = f"going on from {checkpoints / 'best.ckpt'}"
+        message = f"resuming from {checkpoints / 'best.ckpt'}"
         kept = run.last_checkpoint
         if lost == "both checkpoints":
             run.checkpoint("best").unlink()
@@ -154,7 +154,7 @@ def test_what_a_resumed_training_has_lost_is_told(train, at_step, finished, lost
     ]
 
 
-def test_scalars_that_are_gone_are_told(train, at_step, capsys):
+def test_resumed_training_warns_of_missing_scalars(train, at_step, capsys):
     at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
     _, run = train()
     (run.path / "fit/metrics.csv").unlink()
@@ -162,7 +162,7 @@ def test_scalars_that_are_gone_are_told(train, at_step, capsys):
     assert "fit/metrics.csv lacks 1 epoch before this one" in capsys.readouterr().err
 
 
-def test_results_of_a_part_of_the_clips_say_so(finished, simulated, tmp_path, capsys):
+def test_results_of_some_of_the_clips_carry_a_caution(finished, simulated, tmp_path, capsys):
     run = shutil.copytree(finished.path, tmp_path / "part")
     recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
     clips = {"validate": (["--data.batch_size", "1", "--data.val_fraction", "0.25"], 1, 3)}
@@ -181,12 +181,12 @@ def test_results_of_a_part_of_the_clips_say_so(finished, simulated, tmp_path, ca
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
-def test_every_precision_trains(train, precision):
+def test_trains_in_every_precision(train, precision):
     summary = ["--trainer.enable_model_summary", "true"]
     assert train("--trainer.precision", precision, "--trainer.max_epochs", "1", *summary)[0] == 0
 
 
-def test_a_training_goes_on_with_other_settings_of_the_machine(train, at_step, finished, tmp_path):
+def test_training_resumes_with_other_settings_of_the_machine(train, at_step, finished, tmp_path):
     at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
     assert train()[0] == 143
     machine = ["--data.num_workers", "1", "--data.cache_dir", str(tmp_path / "cache"), "--data.pin_memory", "false"]
@@ -204,19 +204,20 @@ class KilledByItsEnd:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_signals_stop_every_command(monkeypatch, finished, capsys):
-    monkeypatch.setattr("experiments.cli.commands.run_chance", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(Command, "run", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["chance"]) == 143
     assert capsys.readouterr().err == (
         "faithful-aad chance: stopped by SIGTERM before the end; give the same command again\n"
     )
-    monkeypatch.setattr("experiments.cli.commands.run_chance", lambda *_: KilledByItsEnd())
+    monkeypatch.setattr(Command, "run", lambda *_: KilledByItsEnd())
     assert main(["chance"]) == 143, "also where the interpreter drops what the handler raises"
+    monkeypatch.undo()
     monkeypatch.setattr(Autoencoder, "test_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert main(["test", "--run", str(finished.path), *UNEXPLAINED]) == 130
     assert not finished.is_finished("test")
 
 
-def test_what_is_ignored_stays_ignored():
+def test_ignored_signals_stay_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with stopped_by_signals() as received:
@@ -227,22 +228,19 @@ def test_what_is_ignored_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_stopped_study_ends_its_processes(monkeypatch, tmp_path):
+def test_stopped_study_ends_its_processes(monkeypatch):
     started = []
 
-    def start(*_):
-        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
-        return started[0]
+    class Sleeping:
+        def start(self, environment):
+            started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+            return started[-1]
 
-    class Step:
-        plan = command = log = None
-
-    monkeypatch.setattr(jobs, "start", start)
-    monkeypatch.setattr(jobs, "record", lambda plan: None)
-    show = lambda running, ended: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
-    monkeypatch.setattr("experiments.cli.commands.run_study", lambda *_: run_jobs([[Step()]], 1, show))
+    progress = MagicMock()
+    progress.begin = lambda step: os.kill(os.getpid(), signal.SIGTERM)
+    monkeypatch.setattr(Command, "run", lambda *_: run_jobs([[Sleeping(), Sleeping()], [Sleeping()]], 1, progress))
     assert main(["study"]) == 143
-    assert [process.returncode for process in started] == [-signal.SIGTERM]
+    assert [process.returncode for process in started] == [-signal.SIGTERM], "no further step has started"
 
 
 def assert_diverged(status, run, message, capsys):
@@ -266,12 +264,12 @@ def assert_diverged(status, run, message, capsys):
         (math.inf, ["--trainer.limit_val_batches", "0"], r"the training loss is (inf|nan) in epoch 2.* since step 5"),
     ],
 )
-def test_a_training_that_diverges_fails_and_keeps_what_was_good(train, at_step, capsys, factor, options, message):
+def test_diverging_training_fails_and_keeps_good_checkpoints(train, at_step, capsys, factor, options, message):
     at_step(STEPS_OF_AN_EPOCH + 2, lambda module: factor)
     assert_diverged(*train(*options), message, capsys)
 
 
-def test_weights_that_are_not_finite_are_not_saved(train, monkeypatch, capsys):
+def test_does_not_save_weights_that_are_not_finite(train, monkeypatch, capsys):
     def spoil(module, *_):
         if module.global_step == 2 * STEPS_OF_AN_EPOCH:
             with torch.no_grad():
@@ -300,7 +298,7 @@ def test_stages_reject_weights_that_are_not_finite(train, finished, tmp_path, si
     assert train("--init_from", path)[0] == 2
 
 
-def test_a_training_that_stopped_early_is_not_gone_on_with(train):
+def test_training_that_stopped_early_is_not_resumed(train):
     """Of one that was killed between its last checkpoint and the mark of its end."""
     options = ["--model.patience", "1", "--model.min_delta", "1e9", "--trainer.max_epochs", "9"]
     _, run = train(*options)
@@ -313,7 +311,7 @@ def test_a_training_that_stopped_early_is_not_gone_on_with(train):
     assert (run.path / "fit/metrics.csv").read_bytes() == logged
 
 
-def test_best_and_last_are_what_they_say_also_in_a_moved_folder(train, at_step, monkeypatch, tmp_path):
+def test_best_and_last_checkpoint_also_in_a_moved_folder(train, at_step, monkeypatch, tmp_path):
     monkeypatch.setattr(
         Autoencoder, "validation_loss", lambda module, x, *_: torch.full((len(x),), 1.0 + module.current_epoch)
     )
@@ -343,7 +341,7 @@ OWN = [
         (OWN, 3),
     ],
 )
-def test_trainings_of_every_shape_keep_usable_checkpoints(train, options, epochs):
+def test_unusual_trainings_keep_usable_checkpoints(train, options, epochs):
     status, run = train(*options)
     assert status == 0
     assert run.is_finished("fit")
@@ -352,14 +350,14 @@ def test_trainings_of_every_shape_keep_usable_checkpoints(train, options, epochs
     assert (run.path / "fit/checkpoints/own.ckpt").is_file() == (options is OWN)
 
 
-def test_a_training_without_a_step_is_not_finished(train, capsys):
+def test_training_without_a_step_is_not_finished(train, capsys):
     status, run = train("--trainer.max_time", "00:00:00:00")
     assert status == 2
     assert "the training made no step" in capsys.readouterr().err
     assert not run.is_finished("fit")
 
 
-def test_a_training_begins_with_the_weights_of_another(train, finished, capsys):
+def test_training_begins_with_the_weights_of_another(train, finished, capsys):
     best = finished.checkpoint("best")
     barely = ["--trainer.max_steps", "1", "--model.learning_rate", "1e-9", "--model.min_learning_rate", "1e-9"]
     status, run = train("--init_from", best, *barely)
@@ -385,7 +383,7 @@ def test_a_training_begins_with_the_weights_of_another(train, finished, capsys):
     assert main(["test", "--run", str(run.path), "--init_from", str(best)]) == 2
 
 
-def test_a_checkpoint_is_used_with_the_spectrograms_it_was_trained_on(finished, tmp_path, capsys, recwarn):
+def test_checkpoint_needs_the_spectrograms_it_was_trained_on(finished, tmp_path, capsys, recwarn):
     before = contents(finished.path)
     for option, value, was in [("reference_level", "-10.0", "0.0"), ("frontend.f_max", "8000.0", "10000.0")]:
         assert main(["test", "--run", str(finished.path), f"--data.{option}", value]) == 2
@@ -409,7 +407,7 @@ def test_a_checkpoint_is_used_with_the_spectrograms_it_was_trained_on(finished, 
         Autoencoder.load_from_checkpoint(other)
 
 
-def test_a_trial_touches_nothing(train, finished, simulated, tmp_path, monkeypatch, capsys):
+def test_trial_run_writes_nothing(train, finished, simulated, tmp_path, monkeypatch, capsys):
     run = shutil.copytree(finished.path, tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     assert main(["test", "--run", str(run), *UNEXPLAINED]) == 0
@@ -423,18 +421,18 @@ def test_a_trial_touches_nothing(train, finished, simulated, tmp_path, monkeypat
     assert contents(tmp_path) == before
 
 
-def test_one_process_is_at_work_on_a_stage(train, tmp_path, capsys):
+def test_one_process_runs_a_stage(train, tmp_path, capsys):
     run = RunFolder(tmp_path / "run")
     with run.alone("fit"):
         assert train()[0] == 2
-        assert "another process is at work on fit" in capsys.readouterr().err
+        assert "another process is running fit" in capsys.readouterr().err
         assert {path.name for path in run.path.iterdir()} == {".fit.lock"}
-        with run.alone("test"), pytest.raises(ConfigurationError, match="at work on test"), run.alone("test"):
+        with run.alone("test"), pytest.raises(ConfigurationError, match="is running test"), run.alone("test"):
             pass
     assert train()[0] == 0
     assert not list(run.path.glob(".*"))
 
 
-def test_a_checkpoint_is_not_a_run(finished, capsys):
+def test_rejects_a_checkpoint_as_run(finished, capsys):
     assert main(["test", "--run", str(finished.last_checkpoint)]) == 2
     assert "is a checkpoint; name the folder of its run" in capsys.readouterr().err

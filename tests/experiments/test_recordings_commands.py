@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 import datamodules
+from experiments.cli.errors import shorten_warnings
 from experiments.cli.main import main
-from experiments.cli.quiet import quieten
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared/planer/annotations.csv"
 
@@ -36,7 +36,7 @@ def recording(tmp_path):
     return path
 
 
-def test_slices_and_goes_on(status, tmp_path, recording):
+def test_slices_and_resumes(status, tmp_path, recording):
     clips = tmp_path / "clips"
     code, out, _ = status("data", "slice", recording, "--output", clips, "--start", "2019-12-04 08:48")
     assert code == 0
@@ -62,7 +62,7 @@ def test_slices_and_goes_on(status, tmp_path, recording):
         (["--output", "press.wav/clips"], "--output press.wav/clips cannot be written"),
     ],
 )
-def test_slicing_mistakes_are_one_line(status, tmp_path, recording, monkeypatch, options, message):
+def test_rejects_invalid_options_of_slice(status, tmp_path, recording, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     code, _, error = status("data", "slice", recording, "--output", tmp_path / "clips", *options)
     assert code == 2
@@ -71,7 +71,7 @@ def test_slicing_mistakes_are_one_line(status, tmp_path, recording, monkeypatch,
     assert not (tmp_path / "clips").exists()
 
 
-def test_slicing_tells_what_is_left_out_and_what_cancels(status, tmp_path):
+def test_slicing_warns_of_unreadable_files_and_cancelled_channels(status, tmp_path):
     tone = (9_000 * np.sin(np.arange(5_000))).astype(np.int16)
     folder = tmp_path / "in"
     folder.mkdir()
@@ -94,7 +94,7 @@ def test_slicing_tells_what_is_left_out_and_what_cancels(status, tmp_path):
     assert "2 channels, so --channel 2 does not exist; choose 0 to 1, or mix" in error[0]
 
 
-def test_evaluation_data_can_be_trained_beside_and_predicted(status, tmp_path):
+def test_evaluation_data_can_be_predicted_but_not_tested(status, tmp_path):
     draw = np.random.default_rng(0)
     names = [f"train/section_00_source_train_normal_{number:04}_noAttribute" for number in range(3)]
     for name in (*names, "test/section_00_0000"):
@@ -119,14 +119,14 @@ def test_evaluation_data_can_be_trained_beside_and_predicted(status, tmp_path):
     assert "1 channel, so --data.channel 1 does not exist" in error[0]
 
 
-def test_own_warnings_take_a_line(monkeypatch):
+def test_own_warnings_are_one_line(monkeypatch):
     monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
-    quieten()
+    shorten_warnings()
     assert warnings.formatwarning("x", UserWarning, datamodules.__file__, 1) == "warning: x\n"
     assert "pytest" in warnings.formatwarning("x", UserWarning, pytest.__file__, 1)
 
 
-def test_simulated_annotations_fit_their_clips(status, simulated, tmp_path):
+def test_checks_and_converts_simulated_annotations(status, simulated, tmp_path):
     code, out, _ = status("annotations", "check", simulated / "annotations.csv", "--root", simulated)
     assert code == 0
     table = {line.rsplit(maxsplit=5)[0].strip(): line.split()[-5:] for line in out if len(line.split()) > 5}
@@ -141,7 +141,7 @@ def test_simulated_annotations_fit_their_clips(status, simulated, tmp_path):
     assert status("annotations", "check", labels, "--root", simulated)[0] == 0
 
 
-def test_problems_are_printed_and_the_status_is_one(status, tmp_path, recording):
+def test_prints_problems_and_exits_with_status_1(status, tmp_path, recording):
     path = tmp_path / "labels.csv"
     path.write_text("file,start,end,type\npress.wav,24,25.5,bang\nother.wav,1,2,hiss\n")
     code, out, error = status("annotations", "check", path, "--root", tmp_path, "--types", "[bang]")
@@ -154,7 +154,7 @@ def test_problems_are_printed_and_the_status_is_one(status, tmp_path, recording)
     ]
 
 
-def test_points_of_a_recording_reach_its_clips(status, tmp_path, recording):
+def test_converts_points_in_a_recording_to_its_clips(status, tmp_path, recording):
     clips, labels, annotations = tmp_path / "clips", tmp_path / "labels", tmp_path / "annotations.csv"
     status("data", "slice", recording, "--output", clips)
     labels.mkdir()
@@ -171,7 +171,7 @@ def test_points_of_a_recording_reach_its_clips(status, tmp_path, recording):
     assert ["click", "1", "1", "1.0"] in rows
 
 
-def test_damaged_clip_of_the_root_is_one_line(status, tmp_path, recording):
+def test_damaged_clip_is_one_line(status, tmp_path, recording):
     annotations = tmp_path / "labels.csv"
     annotations.write_text("file,start,end\npress.wav,1,2\n")
     recording.write_bytes(b"RIFF")
@@ -180,7 +180,7 @@ def test_damaged_clip_of_the_root_is_one_line(status, tmp_path, recording):
     assert "press.wav cannot be read as audio" in error[0]
 
 
-def test_unknown_type_in_the_authors_file(status, simulated, tmp_path):
+def test_rejects_an_unknown_type_in_the_authors_file(status, simulated, tmp_path):
     path = tmp_path / "annotations.csv"
     path.write_text((simulated / "annotations.csv").read_text().replace("board_stuck", "bored_stuck"))
     code, out, _ = status("annotations", "check", path)
@@ -188,7 +188,7 @@ def test_unknown_type_in_the_authors_file(status, simulated, tmp_path):
     assert "is of type 'bored_stuck', not of Uneven_thick_wood, board_stuck, broken_board" in out[0]
 
 
-def test_annotation_mistakes_are_one_line(status, tmp_path):
+def test_annotation_errors_are_one_line(status, tmp_path):
     for arguments, message in (
         (["check", tmp_path / "gone.csv"], "gone.csv does not exist"),
         (["check", tmp_path, "--root", tmp_path / "gone"], "--root"),

@@ -1,17 +1,16 @@
 """Reading of run folders, against files written by hand."""
 
 import re
-import shutil
 
-import numpy as np
 import pytest
+from run_folders import EXPLANATION_COLUMNS
 
 from experiments.runs.folder import RunFolder
-from experiments.runs.results import SanityRow, StudyMembership, read_clip_values, read_learning_curves, read_run
+from experiments.runs.results import StudyMembership, has_roc, read_explanations, read_learning, read_run
 from lightning_modules import ConfigurationError
 
 
-def refused(folder, *texts):
+def rejected(folder, *texts):
     with pytest.raises(ConfigurationError) as caught:
         read_run(folder)
     message = str(caught.value)
@@ -19,13 +18,21 @@ def refused(folder, *texts):
     assert all(text in message for text in texts), message
 
 
+def values(run, measure, explainer, column="value"):
+    """A column of explanations by clip and percentile."""
+    rows = run.explanations
+    rows = rows[(rows["measure"] == measure) & (rows["explainer"] == explainer)]
+    return rows.pivot(index="name", columns="percentile", values=column)
+
+
 def test_a_run_is_read_whole(run_maker, tmp_path):
     run = read_run(run_maker("MAE").write(tmp_path / "run"))
     assert run.objective == "MAE"
-    assert run.clips.names[4:] == ("stuck/a.wav", "broken/b.wav", "broken/c.wav")
-    assert run.clips.labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
-    assert run.clips.scores.tolist() == [1, 2, 3, 4, 5, 3.5, 2.5]
-    assert run.clips.annotated.tolist() == [False] * 4 + [True] * 3
+    assert run.clips["name"].tolist()[4:] == ["stuck/a.wav", "broken/b.wav", "broken/c.wav"]
+    assert run.clips["label"].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert run.clips["score"].tolist() == [1, 2, 3, 4, 5, 3.5, 2.5]
+    assert run.clips["annotated"].tolist() == [False] * 4 + [True] * 3
+    assert has_roc(run.clips)
     assert [example.name for example in run.examples] == ["stuck/a.wav", "broken/b.wav"]
     assert run.config["data"]["init_args"]["frame_step"] == 0.125, "interpolation is resolved"
 
@@ -34,47 +41,48 @@ def test_frame_rate_comes_from_the_configuration(run_maker, tmp_path):
     assert read_run(run_maker().write(tmp_path / "run")).frames_per_second == 8.0
 
 
-def test_means_over_clips_and_types(run_maker, tmp_path):
-    f1 = read_run(run_maker().write(tmp_path / "run")).f1
-    assert (f1.explainers, f1.percentiles) == (("error_map", "saliency"), (97, 98, 99))
-    assert f1.mean("f1", "error_map") == pytest.approx([0.4, 0.4, 0.5])
-    assert f1.mean("f1", "error_map", "broken") == pytest.approx([0.5, 0.35, 0.3])
-    assert np.isnan(f1.mean("f1", "error_map", "thick")).all()
+def test_names_and_numbers_read_back_as_written(run_maker, tmp_path):
+    odd = {"NA": 0.1 + 0.2, "nan/None.wav": 5e-324, "1.0": float("nan")}
+    run = read_run(run_maker(anomalous=odd, examples=False).write(tmp_path / "run"))
+    assert run.clips["name"].tolist()[4:] == list(odd)
+    assert run.clips["score"].tolist()[4:6] == [0.1 + 0.2, 5e-324]
+    assert run.clips["score"].isna().tolist() == [False] * 6 + [True]
+    assert not has_roc(run.clips)
+    assert set(run.explanations["name"]) == set(odd)
 
 
 def test_missing_segment_values_are_undefined(run_maker, tmp_path):
-    values = read_run(run_maker(segments=False).write(tmp_path / "run")).faithfulness
-    assert values.defined("frame")
-    assert not values.defined("segment")
-
-
-def test_rows_may_stand_in_any_order(run_maker, tmp_path):
-    folder = run_maker().write(tmp_path / "run")
-    path = folder / "test" / "f1.csv"
-    before = read_clip_values(path, ("f1",))
-    header, *rows = path.read_text().splitlines()
-    path.write_text("\n".join([header, *rows[::-1]]))
-    after = read_clip_values(path, ("f1",))
-    for explainer in before.explainers:
-        assert after.mean("f1", explainer) == pytest.approx(before.mean("f1", explainer))
-    assert after.values["f1"]["saliency"][after.names.index("broken/c.wav")].tolist() == [0.3, 0.1, 0.0]
+    run = read_run(run_maker(segments=False).write(tmp_path / "run"))
+    assert values(run, "faithfulness_frame", "saliency").notna().all(axis=None)
+    assert values(run, "faithfulness_segment", "saliency").isna().all(axis=None)
 
 
 def test_losses_of_an_epoch_are_joined(run_maker, tmp_path):
     folder = run_maker().write(tmp_path / "run")
-    curves = read_run(folder).learning
-    assert curves.epochs.tolist() == [0, 1, 2]
-    assert curves.train.tolist() == [8, 4, 3]
-    assert curves.validation.tolist() == [9, 5, 6]
+    losses = read_run(folder).learning
+    assert losses["epoch"].tolist() == [0, 1, 2]
+    assert losses["train_loss"].tolist() == [8, 4, 3]
+    assert losses["val_loss"].tolist() == [9, 5, 6]
     (folder / "fit" / "metrics.csv").write_text("epoch,step,train/loss\n0,1,2.5\n")
-    assert np.isnan(read_learning_curves(folder / "fit").validation).all()
+    assert read_learning(folder / "fit")["val_loss"].isna().all()
+    (folder / "fit" / "metrics.csv").write_text("epoch,step,lr\n0,1,2.5\n")
+    assert read_learning(folder / "fit") is None
 
 
-def test_what_was_not_made_is_none(run_maker, tmp_path):
+def test_results_that_were_not_made_are_empty(run_maker, tmp_path):
     folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
     (folder / "fit" / "metrics.csv").unlink()
     run = read_run(folder)
-    assert (run.f1, run.faithfulness, run.learning, run.examples) == (None, None, None, ())
+    assert run.explanations.empty
+    assert "measure" in run.explanations
+    assert (run.learning, run.sanity, run.examples, run.membership) == (None, None, (), None)
+    assert not {"masked_score", "level"} & set(run.clips)
+
+
+def test_a_run_of_an_older_version_has_to_be_tested_again(run_maker, tmp_path):
+    folder = run_maker(f1=None).write(tmp_path / "run")
+    (folder / "test" / "f1.csv").write_text("index,name\n")
+    rejected(folder, "run was tested by an older version", f"run faithful-aad test --run {folder} again")
 
 
 def test_the_test_configuration_stands_in_for_that_of_fit(run_maker, tmp_path):
@@ -83,11 +91,11 @@ def test_the_test_configuration_stands_in_for_that_of_fit(run_maker, tmp_path):
     assert read_run(folder).objective == "MAE"
 
 
-def test_unfinished_runs_are_refused(run_maker, tmp_path):
-    refused(tmp_path / "nowhere", "nowhere is not a folder", "faithful-aad")
+def test_rejects_unfinished_runs(run_maker, tmp_path):
+    rejected(tmp_path / "nowhere", "nowhere is not a folder", "faithful-aad")
     folder = run_maker().write(tmp_path / "run")
     (folder / "test" / "clips.csv").unlink()
-    refused(folder, "run holds no test results", "clips.csv is missing", "faithful-aad test --run", str(folder))
+    rejected(folder, "run holds no test results", "clips.csv is missing", "faithful-aad test --run", str(folder))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +103,8 @@ def test_unfinished_runs_are_refused(run_maker, tmp_path):
     [
         ("test/clips.csv", "index,name\n0,a\n", "no column 'label'"),
         ("test/clips.csv", "index,name,label,anomaly_type,annotated,score\n0,a,zero,,0,1\n", "damaged"),
-        ("test/f1.csv", "index,name,anomaly_type,explainer,percentile,f1,precision,recall\n0,a,,e\n", "damaged"),
+        ("test/explanations.csv", f"{','.join(EXPLANATION_COLUMNS)}\n0,a,,e\n", "damaged"),
+        ("test/explanations.csv", f"{','.join(EXPLANATION_COLUMNS)}\n0,a,,e,f2,98,1,\n", "no measure 'f2'"),
         ("fit/metrics.csv", "epoch,train/loss\nx,1\n", "damaged"),
         ("fit/config.yaml", "model: [", "not a readable YAML mapping: line 2"),
         ("fit/config.yaml", "- model", "holds no mapping"),
@@ -104,10 +113,10 @@ def test_unfinished_runs_are_refused(run_maker, tmp_path):
 def test_damaged_files_are_named(run_maker, tmp_path, damaged, contents, expected):
     folder = run_maker().write(tmp_path / "run")
     (folder / damaged).write_text(contents)
-    refused(folder, damaged, expected)
+    rejected(folder, damaged, expected)
 
 
-@pytest.mark.parametrize("changed", ["f1.csv", "faithfulness.csv", "f1_null.npz", "finished"])
+@pytest.mark.parametrize("changed", ["explanations.csv", "clips.csv", "f1_null.npz", "finished"])
 @pytest.mark.parametrize("length", [None, 0, 100])
 def test_results_are_as_the_test_left_them(run_maker, tmp_path, changed, length):
     run = run_maker(evidence=True).write(tmp_path / "run")
@@ -121,15 +130,18 @@ def test_results_are_as_the_test_left_them(run_maker, tmp_path, changed, length)
     if changed == "finished" and not length:
         assert read_run(run).caution == ("test unfinished: results may be missing" if length is None else "")
         return
-    refused(run, changed, "is missing" if length is None else "changed", f"run faithful-aad test --run {run} again")
+    rejected(run, changed, "is missing" if length is None else "changed", f"run faithful-aad test --run {run} again")
 
 
-def test_measures_that_were_cut_are_not_averaged(run_maker, tmp_path):
-    """Of a run of an older version, which did not note how long its files were."""
+def test_rejects_explanations_that_were_cut(run_maker, tmp_path):
+    """Of a run that did not note how long its files were."""
     run = run_maker().write(tmp_path / "run")
-    path = run / "test" / "f1.csv"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
-    refused(run, "f1.csv is damaged (16 of 18 rows are there)")
+    path = run / "test" / "explanations.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "saliency,f1,99" not in line))
+    rejected(run, "explanations.csv is damaged (15 of 18 rows of f1 are there)")
+    path.write_text("".join([lines[0], *lines[:0:-1]]))
+    assert len(read_explanations(run / "test")) == len(lines) - 1, "rows may stand in any order"
 
 
 def test_a_damaged_example_is_named(run_maker, tmp_path):
@@ -140,38 +152,35 @@ def test_a_damaged_example_is_named(run_maker, tmp_path):
         _ = run.examples
 
 
-def test_a_run_without_evidence_is_read(run_maker, tmp_path):
-    run = read_run(run_maker().write(tmp_path / "run"))
-    assert (run.f1_references, run.faithfulness_references, run.f1_null, run.faithfulness_null) == (None,) * 4
-    assert (run.deletion, run.sanity, run.membership, run.clips.masked_scores) == (None,) * 4
-    assert "chance" not in run.f1.values
-    assert not run.faithfulness.defined("frame_chance")
-
-
-def test_evidence_is_read(run_maker, tmp_path):
+def test_chance_levels_references_and_nulls_are_read(run_maker, tmp_path):
+    bare = read_run(run_maker().write(tmp_path / "bare"))
+    assert bare.explanations["chance"].isna().all()
+    assert bare.null("f1") is None
     run = read_run(run_maker("MAE", evidence=True).write(tmp_path / "run"))
-    assert run.f1.mean("chance", "saliency") == pytest.approx([0.1, 0.05, 0.0])
-    assert run.faithfulness.values["segment_chance"]["error_map"][0] == pytest.approx([0.1, 0.175, 0.275])
-    assert run.f1_references.explainers == ("random_frames", "all_frames", "oracle")
-    assert run.f1_references.mean("f1", "oracle") == pytest.approx([1, 1, 1])
-    assert run.faithfulness_references.mean("frame", "random_frames") == pytest.approx([0.3, 0.2, 0.1])
-    assert run.deletion.mean("insertion", "error_map") == pytest.approx([0.6, 0.6, 0.5])
-    assert (run.f1_null.names, run.f1_null.percentiles) == (run.f1.names, (97, 98, 99))
-    assert run.f1_null.values["f1"]["saliency"].shape == (3, 3, 5)
-    assert run.f1_null.values["f1"]["saliency"][..., 0] == pytest.approx(run.f1.values["f1"]["saliency"])
-    assert set(run.faithfulness_null.values) == {"frame", "segment"}
-    assert run.clips.masked_scores[4:] == pytest.approx([10, 7, 5])
+    assert values(run, "f1", "saliency", "chance").mean().tolist() == pytest.approx([0.1, 0.05, 0.0])
+    segment = values(run, "faithfulness_segment", "error_map", "chance")
+    assert segment.loc["stuck/a.wav"].tolist() == pytest.approx([0.1, 0.175, 0.275])
+    assert values(run, "f1", "oracle").mean().tolist() == [1, 1, 1]
+    assert values(run, "faithfulness_frame", "random_frames").mean().tolist() == pytest.approx([0.3, 0.2, 0.1])
+    assert values(run, "insertion", "error_map").mean().tolist() == pytest.approx([0.6, 0.6, 0.5])
+    null = run.null("f1")
+    assert (null.names, null.percentiles) == (("stuck/a.wav", "broken/b.wav", "broken/c.wav"), (97, 98, 99))
+    assert null.values["saliency"].shape == (3, 3, 5)
+    observed = values(run, "f1", "saliency").loc[list(null.names)]
+    assert null.values["saliency"][..., 0] == pytest.approx(observed.to_numpy())
+    assert run.clips["masked_score"].tolist()[4:] == pytest.approx([10, 7, 5])
 
 
 def test_sanity_checks_are_typed(run_maker, tmp_path):
     folder = run_maker().write(tmp_path / "run")
     (folder / "test" / "sanity.csv").write_text(
         "index,name,explainer,check,step,value\n4,stuck/a.wav,saliency,randomisation,decoder,0.25\n"
-        "4,stuck/a.wav,saliency,infidelity,,1e-3\n"
+        "4,stuck/a.wav,saliency,infidelity,,\n"
     )
-    assert read_run(folder).sanity == [
-        SanityRow(4, "stuck/a.wav", "saliency", "randomisation", "decoder", 0.25),
-        SanityRow(4, "stuck/a.wav", "saliency", "infidelity", "", 1e-3),
+    checks = read_run(folder).sanity.fillna(-1)
+    assert checks.to_numpy().tolist() == [
+        [4, "stuck/a.wav", "saliency", "randomisation", "decoder", 0.25],
+        [4, "stuck/a.wav", "saliency", "infidelity", "", -1],
     ]
 
 
@@ -180,19 +189,17 @@ def test_the_place_in_a_study_is_read(run_maker, tmp_path):
     (folder / "study.json").write_text('{"study": "s", "variant": "MAE", "settings": {"mask_ratio": 0.3}, "seed": 3}')
     assert read_run(folder).membership == StudyMembership("s", "MAE", {"mask_ratio": 0.3}, 3)
     (folder / "study.json").write_text('{"study": "s"}')
-    refused(folder, "study.json", "damaged")
+    rejected(folder, "study.json", "damaged")
 
 
-@pytest.mark.parametrize(
-    ("name", "label"), [("one_class_svm", "One-class SVM"), ("nearest_neighbour", "Nearest neighbour")]
-)
-def test_a_reference_detector_is_a_run(run_maker, tmp_path, name, label):
+@pytest.mark.parametrize(("name", "label"), [("OneClassSVM", "One-class SVM"), ("NearestNeighbours", "kNN")])
+def test_a_baseline_detector_is_a_run(run_maker, tmp_path, name, label):
     folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
-    shutil.rmtree(folder / "fit")
-    (folder / "test" / "config.yaml").write_text(f"detector: {{name: {name}, nu: 0.1}}\n")
+    config = folder / "fit" / "config.yaml"
+    config.write_text(config.read_text().replace("lightning_modules.Autoencoder", f"lightning_modules.{name}"))
     run = read_run(folder)
-    assert (run.objective, run.learning, run.f1, run.examples) == (label, None, None, ())
-    assert run.clips.has_roc
+    assert (run.objective, run.examples) == (label, ())
+    assert run.explanations.empty
 
 
 def test_damaged_nulls_are_named(run_maker, tmp_path):
@@ -200,14 +207,17 @@ def test_damaged_nulls_are_named(run_maker, tmp_path):
     path = run.folder / "test" / "f1_null.npz"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(ConfigurationError, match=r"f1_null\.npz is damaged"):
-        _ = run.f1_null
+        run.null("f1")
 
 
 def test_no_damaged_file_is_advised_to_be_run(run_maker, tmp_path):
     run = read_run(run_maker(evidence=True).write(tmp_path / "run"))
     example = next((run.folder / "test" / "examples").glob("*.npz"))
-    for path, read in ((run.folder / "test" / "f1_null.npz", "f1_null"), (example, "examples")):
+    for path, read in (
+        (run.folder / "test" / "f1_null.npz", lambda: run.null("f1")),
+        (example, lambda: run.examples),
+    ):
         path.write_bytes(bytes(range(256)))
         with pytest.raises(ConfigurationError, match=rf"{path.name} is damaged .* run the stage") as caught:
-            getattr(run, read)
+            read()
         assert not re.search("trust|pickle|unsafe", str(caught.value))

@@ -1,4 +1,4 @@
-"""Trainings that are killed, and checkpoints that are damaged, end as if nothing had happened."""
+"""Killed trainings and damaged checkpoints lead to the results of an uninterrupted training."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from experiments.runs.checkpoints import read_checkpoint
-from experiments.runs.csv_log import take_up
+from experiments.runs.scalars import restore_scalars
 
 SCRIPT = Path(__file__).with_name("killed_fits.py")
 
 
 @pytest.fixture(scope="module")
-def told(simulated, tmp_path_factory):
-    """What the script tells of two kills at random moments and of two damages."""
+def results(simulated, tmp_path_factory):
+    """What the script reports of two kills at random moments and of two damages."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, str(SCRIPT), str(simulated), str(folder), "--kills", "2", "--damage"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -25,16 +25,16 @@ def told(simulated, tmp_path_factory):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_killed_training_ends_as_one_without_a_break(told):
-    killed = [line for line in told if line["what"] == "killed"]
+def test_killed_training_ends_like_an_uninterrupted_one(results):
+    killed = [line for line in results if line["what"] == "killed"]
     assert len(killed) == 2
     for line in killed:
         assert line["same_metrics"], line
         assert line["max_difference"] == 0, line
 
 
-def test_a_training_goes_on_from_an_intact_checkpoint(told):
-    damaged = [line for line in told if line["what"] == "damaged"]
+def test_resumes_from_an_intact_checkpoint(results):
+    damaged = [line for line in results if line["what"] == "damaged"]
     assert [(line["names"], line["how"]) for line in damaged] == [
         (["last"], "flip"),
         (["last", "best"], "truncate"),
@@ -42,13 +42,13 @@ def test_a_training_goes_on_from_an_intact_checkpoint(told):
     for line in damaged:
         assert line["same_metrics"], line
         assert line["max_difference"] == 0, line
-        told_of = [f"{name}.ckpt" for name in line["names"]]
-        told_of += ["begins again with its first epoch"] if line["names"] == ["last", "best"] else []
-        for what, warning in zip(told_of, line["warnings"], strict=True):
+        expected = [f"{name}.ckpt" for name in line["names"]]
+        expected += ["begins again with its first epoch"] if line["names"] == ["last", "best"] else []
+        for what, warning in zip(expected, line["warnings"], strict=True):
             assert what in warning
 
 
-def test_a_row_that_was_due_comes_out_of_the_checkpoint(fitted_run, tmp_path):
+def test_pending_row_is_restored_from_the_checkpoint(fitted_run, tmp_path):
     """Of a training that was killed between writing an epoch's checkpoint and logging its loss."""
     whole = (fitted_run / "fit" / "metrics.csv").read_text()
     lines = whole.splitlines(keepends=True)
@@ -56,5 +56,5 @@ def test_a_row_that_was_due_comes_out_of_the_checkpoint(fitted_run, tmp_path):
     path = tmp_path / "metrics.csv"
     for rows in (lines[:-1], lines, [*lines, lines[-1].replace(f",{checkpoint['global_step'] - 1},", ",99999,")]):
         path.write_text("".join(rows))
-        take_up(path, checkpoint)
+        restore_scalars(path, checkpoint)
         assert path.read_text() == whole

@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch.utils.data import DataLoader
 
-from experiments.runs.results import read_learning_curves
+from experiments.runs.results import read_learning
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps
 from lightning_modules import Autoencoder, ConfigurationError
@@ -58,7 +58,7 @@ def run_stage(tmp_path):
             accelerator="cpu", max_epochs=2, callbacks=callbacks, logger=[CSVLogger(tmp_path, stage, ""), *loggers],
             enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
         )  # fmt: skip
-        module = Autoencoder(n_mels=16, n_frames=16, num_heads=2)
+        module = Autoencoder(n_mels=16, n_frames=16, backbone={"num_heads": 2})
         getattr(trainer, stage)(module, datamodule=Clips(annotate))
         return sorted(path.name for path in (tmp_path / stage / "figures").glob("*"))
 
@@ -67,7 +67,7 @@ def run_stage(tmp_path):
 
 def test_fit_draws_its_learning_curves_alone(run_stage, tmp_path):
     assert run_stage("fit") == ["learning_curves.png"]
-    assert read_learning_curves(tmp_path / "fit").epochs.tolist() == [0, 1], "the last epoch was on disk in time"
+    assert read_learning(tmp_path / "fit")["epoch"].tolist() == [0, 1], "the last epoch was on disk in time"
 
 
 @pytest.mark.parametrize("stage", ["test", "validate"])
@@ -103,6 +103,6 @@ def test_figures_reach_an_offline_wandb_run(run_stage, tmp_path, monkeypatch):
     assert sent["roc"].read_bytes() == (tmp_path / "test" / "figures" / "roc.png").read_bytes()
 
 
-def test_percentile_outside_its_range_is_refused():
+def test_rejects_percentiles_outside_their_range():
     with pytest.raises(ConfigurationError, match="101"):
         RunFigures(percentile=101)

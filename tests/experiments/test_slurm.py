@@ -10,14 +10,14 @@ from slurm_cluster import NoCluster, SlurmCluster
 from experiments.cli.main import main
 from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
-from experiments.study.node import NodeJob, NodeStep
 from experiments.study.plan import plan_runs
+from experiments.study.process import ClusterJob, Step
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
 STUDY = """
 variants:
   MAE: {config: base.yaml, fit: {model: MaskedAutoencoder, model.backbone: cae}}
-  neighbours: {config: base.yaml, detector: knn}
+  neighbours: {config: base.yaml, fit: {model: NearestNeighbours}}
 """
 BASE = """
 trainer:
@@ -37,12 +37,12 @@ sanity: {{clips: 0}}
 deletion: {{percentiles: [0, 100]}}
 wandb: {{mode: disabled}}
 """
-RESULTS = ("fit/metrics.csv", "test/clips.csv", "test/f1.csv", "test/faithfulness.csv", "test/metrics.csv")
+RESULTS = ("fit/metrics.csv", "test/clips.csv", "test/explanations.csv", "test/metrics.csv")
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A Slurm of one node with two cores and two GPUs, which are none."""
+    """A Slurm of one node with two cores and two pretended GPUs."""
     try:
         cluster = SlurmCluster()
     except NoCluster as error:
@@ -62,7 +62,7 @@ def definition(simulated, tmp_path):
     return tmp_path / "study.yaml"
 
 
-def test_a_preempted_study_ends_with_the_results_of_one_that_ran_through(cluster, definition, tmp_path, capsys):
+def test_preempted_study_resumes_with_the_same_results(cluster, definition, tmp_path, capsys):
     folder = tmp_path / "study"
     command = ["study", str(definition), "--output", str(folder), "--launcher", "slurm"]
     options = ["--slurm.partition", "debug", "--slurm.gpus", "1", "--slurm.array_parallelism", "1"]
@@ -80,7 +80,7 @@ def test_a_preempted_study_ends_with_the_results_of_one_that_ran_through(cluster
     assert began["GRES"].startswith("gpu:1"), "a GPU for the run alone"
     assert state(neighbours) == "PENDING", "one at a time, as asked for"
     assert state(report) == "PENDING"
-    assert main([*command, *options]) == 2, "two would work in one folder"
+    assert main([*command, *options]) == 2, "two studies would write into one folder"
     assert f"scancel {array} {report}" in capsys.readouterr().err
 
     cluster.call("scancel", "--signal=TERM", training)  # Slurm's notice, after which it gives a grace time
@@ -101,23 +101,21 @@ def test_a_preempted_study_ends_with_the_results_of_one_that_ran_through(cluster
         assert (run.path / name).read_bytes() == (plan.folder / name).read_bytes(), name
 
 
-def test_mistakes_are_told_in_a_line(cluster, definition, tmp_path, capsys):
+def test_rejects_an_unknown_partition(cluster, definition, tmp_path, capsys):
     command = ["study", str(definition), "--output", str(tmp_path / "out"), "--launcher", "slurm"]
     assert main([*command, "--slurm.partition", "nowhere"]) == 2
     message = capsys.readouterr().err
-    assert "Slurm refuses the jobs:" in message
+    assert "Slurm rejects the jobs:" in message
     assert "invalid partition" in message
     assert message.count("\n") == 1
 
 
-def test_a_job_leaves_out_what_is_done_and_stops_at_what_fails(tmp_path):
+def test_job_skips_finished_steps_and_stops_at_a_failure(tmp_path):
     done, failing, after = (tmp_path / name for name in ("done", "failing", "after"))
     done.touch()
-    steps = [
-        NodeStep(f"{mark.name} step", [mark.name], mark, mark.with_suffix(".txt")) for mark in (done, failing, after)
-    ]
+    steps = [Step(f"{mark.name} step", [mark.name], mark, mark.with_suffix(".txt")) for mark in (done, failing, after)]
     with pytest.raises(ChildProcessError, match=r"failing step failed: .*no command 'failing'.*failing.txt"):
-        NodeJob(steps)()
+        ClusterJob(steps)()
     assert not done.with_suffix(".txt").exists()
     assert not after.with_suffix(".txt").exists()
 
@@ -129,14 +127,12 @@ def test_without_a_cluster(definition, tmp_path, monkeypatch, capsys):
 
 
 def test_without_submitit(definition, tmp_path, monkeypatch, capsys):
-    for module in ("submitit", "submitit.helpers"):
-        monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "experiments.study.node", raising=False)
+    monkeypatch.setitem(sys.modules, "submitit", None)
     assert main(["study", str(definition), "--output", str(tmp_path / "out"), "--launcher", "slurm"]) == 2
     assert "needs submitit; call pip install faithful-aad[cluster]" in capsys.readouterr().err
 
 
-def test_one_training_on_several_processes_of_slurm(cluster, simulated, tmp_path):
+def test_trains_in_several_processes_of_one_job(cluster, simulated, tmp_path):
     """What multi_node.sbatch does with nodes and GPUs, with two processes of one node."""
     command = tmp_path / "bin" / "faithful-aad"
     command.parent.mkdir()

@@ -1,4 +1,4 @@
-"""The study command: real processes, killed and started again."""
+"""Studies in real processes, which are killed and started again."""
 
 import contextlib
 import os
@@ -13,9 +13,8 @@ import pytest
 
 from experiments.cli.main import main
 from experiments.study.definition import read_definition
-from experiments.study.jobs import environment
+from experiments.study.local import environment
 from experiments.study.plan import plan_runs
-from experiments.study.state import record
 
 BASE = """
 trainer:
@@ -32,7 +31,7 @@ attributions:
 sanity: {{clips: 0}}
 wandb: {{mode: disabled}}
 """
-RESULTS = ("clips.csv", "f1.csv", "faithfulness.csv", "f1_references.csv", "metrics.csv")
+RESULTS = ("clips.csv", "explanations.csv", "metrics.csv")
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def alive(run):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the steps of a killed study")
-def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp_path):
+def test_killed_study_resumes_with_the_same_results(study, tmp_path):
     definition = study("  MAE: {config: base.yaml, fit: {model: MaskedAutoencoder, model.backbone: cae}}")
     (plan,) = plan_runs(read_definition(Path(definition)), tmp_path / "whole")
     assert main(plan.fit) == main(plan.test) == 0
@@ -101,20 +100,20 @@ def test_a_killed_study_ends_with_the_results_of_one_that_ran_through(study, tmp
         process.send_signal(signal.SIGKILL)
         process.wait()
         time.sleep(0.5)
-        assert not alive(run), "a step went on without its study"
+        assert not alive(run), "a step outlived its study"
     assert start(definition, "--output", str(killed)).wait() == 0
 
     assert results(run) == results(plan.folder)
-    assert scalars.read_bytes() == (plan.folder / "fit" / "metrics.csv").read_bytes(), "went on as if nothing"
+    assert scalars.read_bytes() == (plan.folder / "fit" / "metrics.csv").read_bytes(), "resumed without a trace"
     assert (killed / "report.html").is_file()
     assert (killed / "study.yaml").read_bytes() == Path(definition).read_bytes()
 
 
-def test_a_failing_run_is_reported_and_stops_no_other(study, tmp_path, capsys):
+def test_failing_run_does_not_stop_others(study, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     definition = study(
         f"  broken: {{config: base.yaml, fit: {{model: Autoencoder, data.root: {tmp_path / 'empty'}}}}}\n"
-        "  neighbours: {config: base.yaml, detector: knn}"
+        "  neighbours: {config: base.yaml, fit: {model: NearestNeighbours}}"
     )
     folder = tmp_path / "study"
     assert main(["study", definition, "--output", str(folder), "--jobs", "2"]) == 1
@@ -126,12 +125,12 @@ def test_a_failing_run_is_reported_and_stops_no_other(study, tmp_path, capsys):
     assert not (folder / "runs" / "broken" / "seed_0" / "test").exists()
 
 
-def test_a_finished_study_is_told_and_reported_also_from_its_own_copy(study, tmp_path, capsys):
-    definition, folder = study("  neighbours: {config: base.yaml, detector: knn}"), tmp_path / "study"
+def test_finished_study_is_reported_again_also_from_its_copy(study, tmp_path, capsys):
+    definition, folder = study("  neighbours: {config: base.yaml, fit: {model: NearestNeighbours}}"), tmp_path / "study"
     (plan,) = plan_runs(read_definition(Path(definition)), folder)
-    record(plan)
-    assert main(plan.fit) == 0
-    for path in (definition, str(folder / "study.yaml")):  # the configuration lies beside the first one only
+    plan.record()
+    assert main(plan.fit) == main(plan.test) == 0
+    for path in (definition, str(folder / "study.yaml")):  # the configuration is next to the first one only
         (folder / "report.html").unlink(missing_ok=True)
         capsys.readouterr()
         assert main(["study", path, "--output", str(folder)]) == 0
@@ -143,7 +142,7 @@ def test_a_finished_study_is_told_and_reported_also_from_its_own_copy(study, tmp
         assert (folder / "study.yaml").read_text() == Path(definition).read_text()
 
 
-def test_gpus_and_cores_are_dealt_round(monkeypatch):
+def test_runs_take_turns_on_gpus_and_share_cores(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
@@ -159,10 +158,10 @@ def test_gpus_and_cores_are_dealt_round(monkeypatch):
     [
         (["nowhere.yaml"], "nowhere.yaml is not a file; name the YAML of a study"),
         (["{study}", "--jobs", "0"], "--jobs 0 is not a positive number"),
-        (["{study}", "--data.root=x"], "--data.root=x; options of every training stand behind --"),
+        (["{study}", "--data.root=x"], "--data.root=x; put options for all training runs after `--`"),
     ],
 )
-def test_mistakes_are_told_in_a_line(study, tmp_path, capsys, arguments, message):
+def test_rejects_invalid_arguments(study, tmp_path, capsys, arguments, message):
     definition = study("  AE: {config: base.yaml}")
     arguments = [argument.format(study=definition) for argument in arguments]
     assert main(["study", *arguments, "--output", str(tmp_path / "out")]) == 2

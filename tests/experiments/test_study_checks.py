@@ -1,4 +1,4 @@
-"""A study's options, refused before its first step."""
+"""A study's options, checked before its first step."""
 
 import os
 import re
@@ -11,10 +11,9 @@ import pytest
 import yaml
 
 from experiments.cli.main import main
-from experiments.study.checks import check_steps
+from experiments.study.checks import check_plans
 from experiments.study.definition import read_definition
 from experiments.study.plan import plan_runs
-from experiments.study.steps import open_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,8 +27,8 @@ wandb: {mode: disabled}
 
 
 @pytest.fixture
-def refuses(tmp_path, capsys):
-    """Start a study with options that it refuses; returns what it says behind the name of its YAML."""
+def rejects(tmp_path, capsys):
+    """Start a study with invalid options; returns the error after the name of its YAML."""
 
     def start(options, *overrides):
         (tmp_path / "base.yaml").write_text(BASE)
@@ -60,56 +59,52 @@ def refuses(tmp_path, capsys):
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
             "grid: {model.backbone: [skip_cae, dense]}",
-            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and backbone=dense has none",
+            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and DenseAutoencoder has none",
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
         ("fit: {data.root: nope}", "variants.MAE, fit: --data.root nope is not a folder"),
-        ("fit: {model.learning_rate: -1}", "variants.MAE, fit: --model.learning_rate is -1.0; it must be above 0"),
+        (
+            "fit: {model.learning_rate: -1}",
+            "variants.MAE, fit --model.learning_rate=-1: learning_rate=-1.0 is not valid; it must",
+        ),
         ("fit: {trainer.accumulate_grad_batches: 0}", "variants.MAE, fit: --trainer.accumulate_grad_batches is 0; it"),
         (
             "test: {faithfulness.shifts: 80}",
             "variants.MAE, test --faithfulness.shifts=80: shifts: 80 of 80 frames can't",
         ),
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
-        (
-            "  kNN: {config: base.yaml, detector: knn, fit: {data.root: nope}}",
-            "variants.kNN, detect: --data.root nope is",
-        ),
+        ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit: --data.root nope is"),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
-        ("  svm: {config: base.yaml, detector: svm}", "variants.svm, detect: --detector.name svm does not exist"),
-        (
-            "  kNN: {config: base.yaml, detector: knn, fit: {detector.k: 3}}",
-            "variants.kNN, detect: unrecognized arguments: --detector.k=3",
-        ),
+        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model svm does not exist; choose"),
     ],
 )
-def test_an_option_that_a_later_step_would_refuse(refuses, options, message):
-    assert refuses(options).startswith(message)
+def test_rejects_options_of_any_step(rejects, options, message):
+    assert rejects(options).startswith(message)
 
 
-def test_a_mistake_in_a_configuration_and_in_what_follows_the_dashes(refuses, tmp_path):
-    assert refuses("", "--", "--data.batch_size=0").startswith("variants.MAE, fit: --data.batch_size is 0;")
+def test_rejects_invalid_configurations_and_overrides(rejects, tmp_path):
+    assert rejects("", "--", "--data.batch_size=0").startswith("variants.MAE, fit: --data.batch_size is 0;")
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
-    message = refuses("  AE: {config: twice.yaml}")
+    message = rejects("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
 
 
-def test_the_study_of_the_readme_is_in_order(tmp_path, monkeypatch):
-    (definition,) = re.findall(r"```yaml\n(seeds:.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_accepts_the_study_of_the_documentation(tmp_path, monkeypatch):
+    (definition,) = re.findall(r"```yaml\n(seeds:.*?)```", (ROOT / "docs" / "clusters.md").read_text(), re.DOTALL)
     (tmp_path / "studies").mkdir()
     shutil.copy(ROOT / "experiments" / "configs" / "demo.yaml", tmp_path)
     path = tmp_path / "studies" / "study.yaml"
     path.write_text(definition)
     monkeypatch.chdir(tmp_path)
     demo = yaml.safe_load((tmp_path / "demo.yaml").read_text())
-    Path(demo["data"]["init_args"]["root"]).mkdir(parents=True)  # as the command before it in the README does
+    Path(demo["data"]["init_args"]["root"]).mkdir(parents=True)  # as the command before it does
     plans = plan_runs(read_definition(path), tmp_path / "out")
     assert len(plans) == 13, "two objectives, two settings, three seeds, and a detector"
-    check_steps(open_jobs(plans), path)
+    check_plans(plans, path)
 
 
-def test_variant_whose_name_the_locale_cannot_write(tmp_path):
+def test_variant_name_outside_the_locale(tmp_path):
     (tmp_path / "base.yaml").write_text(BASE)
     (tmp_path / "study.yaml").write_text("variants: {A×: {config: base.yaml, seeds: [0]}}\n", encoding="utf-8")
     plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

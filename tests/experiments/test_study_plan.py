@@ -1,4 +1,4 @@
-"""A study's YAML and the runs that follow from it."""
+"""A study's YAML and its list of runs."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.study.definition import read_definition
-from experiments.study.plan import plan_runs
-from experiments.study.state import record
-from experiments.study.steps import open_jobs
+from experiments.study.plan import make_jobs, open_plans, plan_runs
 from lightning_modules import ConfigurationError
 
 STUDY = """
@@ -20,7 +18,7 @@ variants:
     seeds: [1]
     fit: {trainer.max_epochs: 7}
     grid: {model.patch_size: [4, 16]}
-  forest: {config: base.yaml, detector: isolation_forest, seeds: [1]}
+  forest: {config: base.yaml, fit: {model: IsolationForest}, seeds: [1], grid: {}}
 fit: {trainer.max_epochs: 5, data.n_frames: 80}
 test: {attributions.explainers: [error_map]}
 """
@@ -36,13 +34,18 @@ def plans(tmp_path):
     return make
 
 
+def open_commands(plans):
+    """Commands that are still to run, by job."""
+    return [[step.command for step in job] for job in make_jobs(open_plans(plans))]
+
+
 def finish(folder, *stages):
     for stage in stages:
         (folder / stage).mkdir(parents=True, exist_ok=True)
         (folder / stage / "finished").touch()
 
 
-def test_every_variant_setting_and_seed_is_a_run(plans, tmp_path):
+def test_plans_a_run_per_variant_setting_and_seed(plans, tmp_path):
     root = tmp_path / "out" / "runs"
     runs = {plan.folder.relative_to(root).as_posix(): plan for plan in plans(STUDY)}
     assert list(runs) == [
@@ -56,7 +59,7 @@ def test_every_variant_setting_and_seed_is_a_run(plans, tmp_path):
     assert runs["MAE/patch_size=16/seed_1"].label == "MAE patch_size=16 seed 1"
 
 
-def test_commands_hold_the_options_the_variants_own_ones_last(plans, tmp_path):
+def test_options_of_a_variant_override_common_ones(plans, tmp_path):
     runs = {plan.label: plan for plan in plans(STUDY, ["--data.root=x", "--wandb.mode=disabled"])}
     mae = runs["MAE patch_size=4 seed 1"]
     folder = tmp_path / "out" / "runs" / "MAE" / "patch_size=4" / "seed_1"
@@ -76,58 +79,49 @@ def test_commands_hold_the_options_the_variants_own_ones_last(plans, tmp_path):
     ]
     assert mae.test == ["test", '--attributions.explainers=["error_map"]', f"--run={folder}"]
     forest = runs["forest seed 1"]
-    assert forest.fit[0] == "detect"
-    assert "--detector.name=isolation_forest" in forest.fit
-    assert not any("max_epochs" in argument for argument in forest.fit), "a detector has no epochs"
-    assert "--data.n_frames=80" in forest.fit, "but it is fitted to the same clips"
-    assert forest.fit[-1] == "--data.root=x", "what W&B is told means nothing to a detector"
-    assert forest.test == []
+    assert "--model=IsolationForest" in forest.fit
+    assert not any("patch_size" in argument for argument in forest.fit), "its own grid is empty"
 
 
-def test_settings_of_test_share_one_training(plans, tmp_path):
+def test_grid_of_test_shares_one_training(plans, tmp_path):
     varied = "variants: {AE: {config: base.yaml}}\ntest_grid: {faithfulness.shifts: {few: 1, many: 9}}"
     few, many = plans(varied)
     assert few.fit == many.fit
     assert few.fitted_in == tmp_path / "out" / "runs" / "AE" / "seed_0"
     assert f"--ckpt_path={few.fitted_in / 'fit' / 'checkpoints' / 'best.ckpt'}" in few.test
     assert "--faithfulness.shifts=9" in many.test
-    (job,) = open_jobs([few, many])
-    assert [step.name for step in job] == ["fit", "test", "test"], "trained once, for both"
+    assert open_commands([few, many]) == [[few.fit, few.test, many.test]], "trained once, for both"
 
 
-def test_what_is_finished_is_not_run_again(plans):
-    runs = plans(
-        "variants: {AE: {config: base.yaml}, MAE: {config: base.yaml}, knn: {config: base.yaml, detector: knn}}"
-    )
+def test_skips_finished_steps(plans):
+    runs = plans("variants: {AE: {config: base.yaml}, MAE: {config: base.yaml}, CAE: {config: base.yaml}}")
     for plan in runs:
-        record(plan)
-    ae, mae, knn = runs
+        plan.record()
+    ae, mae, cae = runs
     finish(ae.folder, "fit", "test")
     finish(mae.folder, "fit")
-    assert [[step.command for step in job] for job in open_jobs(runs)] == [[mae.test], [knn.fit]]
-    finish(knn.folder, "test")
-    assert [[step.command for step in job] for job in open_jobs(runs)] == [[mae.test]]
+    assert open_commands(runs) == [[mae.test], [cae.fit, cae.test]]
 
 
-def test_other_options_of_test_are_tested_anew(plans):
+def test_changed_options_of_test_are_tested_again(plans):
     (before,) = plans("variants: {AE: {config: base.yaml}}")
-    record(before)
+    before.record()
     finish(before.folder, "fit", "test")
     (now,) = plans("variants: {AE: {config: base.yaml}}\ntest: {faithfulness.shifts: 2}")
-    assert [[step.name for step in job] for job in open_jobs([now])] == [["test"]]
-    record(now)
-    assert not (now.folder / "test").exists(), "no result of other options passes for one of these"
+    assert open_commands([now]) == [[now.test]]
+    now.record()
+    assert not (now.folder / "test").exists(), "no result of other options is taken for one of these"
     assert json.loads((now.folder / "study.json").read_text())["test"] == now.test
 
 
-def test_other_options_of_training_are_refused(plans):
+def test_rejects_changed_options_of_a_training(plans):
     (before,) = plans("variants: {AE: {config: base.yaml}}")
-    record(before)
+    before.record()
     (now,) = plans("variants: {AE: {config: base.yaml, fit: {trainer.max_epochs: 9}}}")
-    assert [[step.command for step in job] for job in open_jobs([now])] == [[now.fit, now.test]], "nothing has begun"
+    assert open_commands([now]) == [[now.fit, now.test]], "nothing has begun"
     (before.folder / "fit").mkdir()
     with pytest.raises(ConfigurationError, match=r"made with other options \(was without, is --trainer.max_epochs=9\)"):
-        open_jobs([now])
+        open_plans([now])
 
 
 @pytest.mark.parametrize(
@@ -137,10 +131,11 @@ def test_other_options_of_training_are_refused(plans):
         ("variants: {AE: {config: none.yaml}}", "variants.AE.config none.yaml is not a file"),
         ("variants: {AE: {}}", "variants.AE.config is missing"),
         ("variants: {AE: {config: base.yaml, sed: 1}}", "variants.AE.sed does not exist; choose from config"),
-        ("varants: {}", "varants does not exist; choose from seeds"),
+        ("varants: {}", "varants does not exist; choose from variants"),
         ("variants: {AE: 3}", "variants.AE is 3, not a mapping"),
+        ("variants: {AE: {config: base.yaml, detector: knn}}", "variants.AE.detector does not exist; choose from"),
         ("variants: {../AE: {config: base.yaml}}", "can't be the name of a folder"),
-        ("variants: {AE: {config: base.yaml}}\nseeds: [0, 0]", r"seeds \[0, 0\] name one twice"),
+        ("variants: {AE: {config: base.yaml}}\nseeds: [0, 0]", r"seeds \[0, 0\] contain a duplicate"),
         ("variants: {AE: {config: base.yaml}}\nseeds: 3", "seeds is 3; list whole numbers"),
         ("variants: {AE: {config: base.yaml, seeds: [-1]}}", r"variants.AE.seeds is \[-1\]"),
         ("variants: {AE: {config: base.yaml}}\ngrid: {model.patch_size: 4}", "grid.model.patch_size is 4; give a list"),
@@ -154,7 +149,7 @@ def test_other_options_of_training_are_refused(plans):
         ("variants: {AE: {config: base.yaml, test: {run: x}}}", "variants.AE.test.run is given by the study"),
         (
             "variants: {AE: {config: base.yaml}}\ngrid: {model.patch_size: [4, 4]}",
-            r"\['4', '4'\] name a value",
+            r"\['4', '4'\] contain a duplicate",
         ),
         ("variants:\n  AE: {config: [base.yaml}", r"line 2, column 26: .* that begins in line 2, column 16"),
         ("variants:\n  AE: {}\n  AE: {}", "line 3, column 3: found duplicate key AE"),
@@ -162,11 +157,11 @@ def test_other_options_of_training_are_refused(plans):
         ("- AE", "the file is .* not a mapping"),
     ],
 )
-def test_a_wrong_study_is_refused_by_its_key(plans, study, message):
+def test_invalid_study_names_its_key(plans, study, message):
     with pytest.raises(ConfigurationError, match=message):
         plans(study)
 
 
 @pytest.mark.parametrize("path", sorted(Path("experiments/configs/studies").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_studies_can_be_planned(path, tmp_path):
+def test_plans_shipped_studies(path, tmp_path):
     assert plan_runs(read_definition(path), tmp_path)

@@ -1,4 +1,4 @@
-"""The sweeps that are shipped, their command lines expanded as W&B's agent does."""
+"""The shipped sweeps, with command lines expanded as W&B's agent does."""
 
 import csv
 from pathlib import Path
@@ -36,7 +36,7 @@ def extreme(parameter, last):
 
 @pytest.mark.parametrize("last", [0, 1], ids=["lowest", "highest"])
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_a_run_of_the_sweep_trains_what_the_agent_asks_for(path, last, simulated, tmp_path, monkeypatch):
+def test_run_of_a_sweep_trains_with_its_parameters(path, last, simulated, tmp_path, monkeypatch):
     sweep = yaml.safe_load(path.read_text())
     values = {name: extreme(parameter, last) for name, parameter in sweep["parameters"].items()}
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")  # the sweep starts in the repository's root

@@ -1,4 +1,4 @@
-"""Which loggers a run has, what they need, and what Weights & Biases gets to see."""
+"""The loggers of a run, what they need, and what Weights & Biases shows."""
 
 import csv
 import json
@@ -6,6 +6,7 @@ import os
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import wandb
@@ -15,11 +16,11 @@ from offline_runs import offline_runs
 from PIL import Image
 
 from experiments.cli.main import main
-from experiments.runs.results import ClipScores
-from experiments.tracking import WandbSettings, build_loggers
 from experiments.tracking.clips import MAX_CLIPS, MAX_SECONDS, log_clips, map_image, spectrogram_image
-from experiments.tracking.metrics import HEADLINE_PERCENTILE, define, direction
+from experiments.tracking.loggers import WandbSettings, build_loggers
+from experiments.tracking.metrics import define, direction
 from lightning_modules import ConfigurationError
+from metrics.measures import HEADLINE_PERCENTILE, MEASURES
 
 TINY = ["--data", "PlanerDataModule", "--data.n_frames", "80", "--model", "Autoencoder", "--trainer.max_epochs", "1"]
 TINY += ["--trainer.limit_train_batches", "1", "--trainer.accelerator", "cpu", "--wandb.mode", "offline"]
@@ -88,7 +89,7 @@ def test_disabled_leaves_the_csv_files(tmp_path):
 
 
 @pytest.mark.parametrize(("variable", "mode"), [("disabled", "disabled"), ("dryrun", "offline"), (None, "offline")])
-def test_the_mode_follows_wandbs_own_variable(monkeypatch, variable, mode):
+def test_default_mode_follows_the_variable_of_wandb(monkeypatch, variable, mode):
     if variable is None:
         monkeypatch.delenv("WANDB_MODE", raising=False)
     else:
@@ -96,19 +97,19 @@ def test_the_mode_follows_wandbs_own_variable(monkeypatch, variable, mode):
     assert WandbSettings().mode == mode
 
 
-def test_a_run_stands_in_its_group(stages):
+def test_run_belongs_to_its_group(stages):
     for stage in stages:
         assert (stage.run.run_group, stage.run.job_type, stage.run.display_name) == ("seeds", "AE", "seed_3")
         assert set(stage.run.tags) == {"AE", "seed-3"}
 
 
-def test_stages_are_added_to_one_run(stages):
+def test_stages_share_one_run(stages):
     assert len(stages) == 2
     assert len({stage.run.run_id for stage in stages}) == 1
     assert all(stage.run.resume for stage in stages), "or `wandb sync` would replace the training by the test"
 
 
-def test_runs_of_one_process_stay_apart(simulated, tracked, stages, tmp_path):
+def test_runs_of_one_process_are_separate(simulated, tracked, stages, tmp_path):
     again = ["fit", "--run", str(tmp_path / "seed_4"), "--data.root", str(simulated), *TINY, "--seed_everything", "4"]
     assert main(again) == 0
     (fit,) = offline_runs(tmp_path / "seed_4")
@@ -116,14 +117,14 @@ def test_runs_of_one_process_stay_apart(simulated, tracked, stages, tmp_path):
     assert len(offline_runs(tracked)) == 2
 
 
-def test_an_offline_run_leaves_the_environment_alone(logger, monkeypatch):
+def test_offline_run_keeps_the_environment(logger, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     logger.log_metrics({"test/auc": 0.5})
     assert "WANDB_MODE" not in os.environ
 
 
 @pytest.mark.parametrize("kept", ["", " \n", "abc123\n"])
-def test_the_name_of_a_run_that_an_editor_has_touched(kept, tmp_path):
+def test_accepts_blanks_around_a_run_id(kept, tmp_path):
     (tmp_path / "wandb-id").write_text(kept)
     loggers = [build_loggers(tmp_path, stage, WandbSettings(mode="offline"))[1] for stage in ("fit", "test")]
     names = {logger.version for logger in loggers}
@@ -132,13 +133,13 @@ def test_the_name_of_a_run_that_an_editor_has_touched(kept, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [b"a/b", b"two\nlines", bytes(range(256))])
-def test_what_is_not_the_name_of_a_run(kept, tmp_path):
+def test_rejects_an_invalid_run_id(kept, tmp_path):
     (tmp_path / "wandb-id").write_bytes(kept)
-    with pytest.raises(ConfigurationError, match="wandb-id is not the name of a run on W&B; delete it"):
+    with pytest.raises(ConfigurationError, match="wandb-id does not contain a valid W&B run id; delete it"):
         build_loggers(tmp_path, "test", WandbSettings(mode="offline"))
 
 
-def test_a_sweep_names_its_runs(monkeypatch, tmp_path):
+def test_sweep_sets_the_run_id(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_RUN_ID", "abc123")
     (tmp_path / "alone").mkdir()
     build_loggers(tmp_path / "alone", "fit", WandbSettings())
@@ -155,7 +156,9 @@ def test_a_sweep_names_its_runs(monkeypatch, tmp_path):
         ("val/loss", "min"),
         ("val/auc", "max"),
         ("test/auc/broken_board", "max"),
-        ("test/pauc_masked_error", "max"),
+        ("test/pauc_masked_score", "max"),
+        ("test/auc_level", None),
+        ("test/pauc_level/broken_board", None),
         ("test/f1/saliency/p98", "max"),
         ("test/precision/saliency/p98/board_stuck", "max"),
         ("test/f1_chance/saliency/p98", None),
@@ -163,15 +166,15 @@ def test_a_sweep_names_its_runs(monkeypatch, tmp_path):
         ("test/faithfulness_frame_pvalue/saliency/p98", "min"),
         ("test/faithfulness_segment_chance/saliency/p98", None),
         ("test/faithfulness_segment/saliency/p98", "max"),
-        ("test/deletion_area/saliency", "min"),
-        ("test/insertion_area/saliency", "max"),
+        ("test/deletion/saliency", "min"),
+        ("test/insertion/saliency", "max"),
         ("test/sanity/randomisation/saliency", "min"),
         ("epoch", None),
         ("lr-AdamW", None),
         ("test/f1", None),  # a figure
     ],
 )
-def test_every_scalar_has_its_direction(name, good):
+def test_direction_of_each_scalar(name, good):
     assert direction(name) == good
     assert define(name).operation in (good, "none")
 
@@ -187,7 +190,7 @@ def test_the_summary_holds_the_best_values(stages, tracked):
         assert test.summary[name] == {"max": pytest.approx(measured[name])}
 
 
-def test_few_of_the_many_scalars_make_a_chart_or_a_column(stages):
+def test_scalars_of_percentiles_are_hidden(stages):
     test = stages[1]
     at_percentiles = {name for name in test.metrics if re.search(r"/p\d+\b", name)}
     assert len(at_percentiles) > 200
@@ -195,11 +198,11 @@ def test_few_of_the_many_scalars_make_a_chart_or_a_column(stages):
     assert {name.split("/")[3] for name in at_percentiles & set(test.summary)} == {f"p{HEADLINE_PERCENTILE}"}
     assert not any(test.metrics[name].options.hidden for name in ("test/auc", "test/auc/board_stuck"))
     shown = {name for name in test.metrics if "_curve/" in name and not test.metrics[name].options.hidden}
-    kinds = ("f1", "faithfulness_frame", "faithfulness_segment")
-    assert shown == {f"test/{kind}_curve/{explainer}" for kind in kinds for explainer in ("error_map", "saliency")}
+    headlines = [key for key, measure in MEASURES.items() if measure.headline]
+    assert shown == {f"test/{key}_curve/{explainer}" for key in headlines for explainer in ("error_map", "saliency")}
 
 
-def test_curves_have_a_point_a_percentile(stages, tracked):
+def test_curves_have_one_point_per_percentile(stages, tracked):
     fit, test = stages
     measured = scalars(tracked, "test")
     for kind in ("f1", "recall", "faithfulness_frame", "faithfulness_segment"):
@@ -211,7 +214,7 @@ def test_curves_have_a_point_a_percentile(stages, tracked):
             assert test.metrics[name].step_metric == "percentile"
             assert name not in test.summary
     assert "val/f1/error_map/p98" in fit.logged
-    assert not [name for name in fit.logged if "curve/" in name], "each epoch would draw over the last"
+    assert not [name for name in fit.logged if "curve/" in name], "each epoch would overwrite the last"
 
 
 def table(run, key):
@@ -242,21 +245,14 @@ def test_clips_can_be_seen_and_heard(stages, tracked, simulated):
     assert all(tracked in path.parents for path in media.values()), "a run owns one folder"
 
 
-def test_clips_say_what_is_known_of_them(logger, example, tmp_path):
+def test_table_of_clips_leaves_unknown_cells_empty(logger, example, tmp_path):
     soundfile.write(tmp_path / "short.flac", np.zeros(100), 20_000)
     soundfile.write(tmp_path / "long.wav", np.zeros((MAX_SECONDS + 1) * 1000), 1000)
     (tmp_path / "broken.wav").write_text("no recording")
     files = {"short/a.flac": "short.flac", "long/b.wav": "long.wav", "broken/c.wav": "broken.wav", "gone/d.wav": "gone"}
     examples = [example(index, name) for index, name in enumerate([*files, "tensor/e.pt"])]
-    scores = ClipScores(
-        names=("long/b.wav", "short/a.flac"),
-        labels=np.array([0, 1]),
-        anomaly_types=("", "short"),
-        annotated=np.array([False, True]),
-        scores=np.array([1.0, 2.0]),
-        masked_scores=np.array([np.nan, 0.25]),
-    )
-    log_clips(logger, "test", examples, scores, {name: tmp_path / file for name, file in files.items()})
+    clips = pd.DataFrame({"name": ["long/b.wav", "short/a.flac"], "label": [0, 1], "masked_score": [np.nan, 0.25]})
+    log_clips(logger, "test", examples, clips, {name: tmp_path / file for name, file in files.items()})
     wandb.finish()
     (run,) = offline_runs(tmp_path / "run")
     _, rows, _ = table(run, "test/clips")
@@ -265,7 +261,7 @@ def test_clips_say_what_is_known_of_them(logger, example, tmp_path):
     assert [row["masked_score"] for row in rows] == [0.25, None, None, None, None]
 
 
-def test_what_was_scored_is_what_can_be_heard(logger, example, tmp_path):
+def test_recording_is_of_the_scored_channel(logger, example, tmp_path):
     noise = np.random.default_rng(0).integers(-9_000, 9_000, (2_000, 2)).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", noise, 20_000)
     log_clips(logger, "test", [example(0, "a.wav")], None, {"a.wav": tmp_path / "a.wav"}, channel=1)
@@ -284,14 +280,14 @@ def test_columns_without_a_value_are_left_out(logger, example, tmp_path):
     assert len(rows) == MAX_CLIPS
 
 
-def test_other_processes_log_nothing(logger, example, tmp_path, monkeypatch):
+def test_only_the_first_process_logs(logger, example, tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     logger.log_metrics({"test/auc": 0.5, "test/f1/saliency/p98": 0.5})
     log_clips(logger, "test", [example()], None, {})
     assert not (tmp_path / "run" / "wandb").exists()
 
 
-def test_images_stand_upright_with_marks_below():
+def test_images_are_upright_with_annotation_marks_below():
     values = np.array([[0.0, 1.0], [2.0, 4.0], [8.0, 10.0]])
     image = spectrogram_image(values, np.array([False, True]))
     assert image.shape == (3 + 4, 2, 3)
@@ -301,7 +297,7 @@ def test_images_stand_upright_with_marks_below():
     assert not (image[3:, 1] == 255).all(axis=1).any(), "annotated"
 
 
-def test_signed_maps_have_colours_symmetric_about_zero():
+def test_colours_of_signed_maps_are_symmetric_about_zero():
     image = map_image(np.array([[-1.0, 0.0, 2.0]]), np.zeros(3, bool))[0].astype(int)
     red, _, blue = image.T
     assert blue[0] > red[0], "below"

@@ -20,7 +20,7 @@ def clips():
 def module(clips):
     """An autoencoder whose buffers and weights differ from fresh ones."""
     torch.manual_seed(0)
-    module = Autoencoder(n_mels=16, n_frames=24, num_heads=3)
+    module = Autoencoder(n_mels=16, n_frames=24, backbone={"num_heads": 3})
     module.train()(clips(4))
     with torch.no_grad():
         for parameter in module.parameters():

@@ -121,7 +121,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def module():
     torch.manual_seed(0)
-    return Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    return Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
@@ -204,12 +204,12 @@ def test_random_maps_agree_with_the_published_code_within_their_spread(name, gol
         (IntegratedGradientsMap, {"steps_per_pass": 0}, "steps_per_pass=0"),
     ],
 )
-def test_numbers_that_do_not_do_are_refused(explainer, settings, message):
+def test_rejects_non_positive_sample_counts(explainer, settings, message):
     with pytest.raises(ConfigurationError, match=f"{message} is not a positive whole number"):
         explainer(Gain(), **settings)
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (0, 4, 6), (1, 1, 4, 6)])
-def test_what_is_no_batch_of_spectrograms_is_refused(shape):
+def test_rejects_what_is_not_a_batch_of_spectrograms(shape):
     with pytest.raises(ValueError, match="not a batch of spectrograms"):
         SaliencyMap(Gain()).attribute(torch.zeros(shape))

@@ -8,8 +8,9 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from explainers import EXPLAINERS, AttributionMaps
+from explainers.base import HasConvergenceDelta
 from explainers.examples import Example
-from lightning_modules import Autoencoder, ConfigurationError
+from lightning_modules import Autoencoder, ConfigurationError, NearestNeighbours
 
 FAST = {"smoothgrad": {"n_samples": 2}, "gradient_shap": {"n_samples": 2}, "integrated_gradients": {"n_steps": 3}}
 
@@ -51,7 +52,7 @@ class Reader(Callback):
 @pytest.fixture
 def module():
     torch.manual_seed(0)
-    return Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    return Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
 
 
 def run(tmp_path, maps, **settings):
@@ -123,6 +124,21 @@ def test_validation_inside_fit_explains_little_and_writes_nothing(tmp_path, modu
     assert not (tmp_path / "test" / "examples").exists()
 
 
+def test_a_model_without_reconstruction_is_passed_over(tmp_path):
+    module = NearestNeighbours(n_mels=16, n_frames=32)
+    module.learned = module.learn(np.stack([clip["spectrogram"].numpy() for clip in clips()]))
+    trainer, reader = run(tmp_path, AttributionMaps())
+    trainer.test(module, LOADER, verbose=False)
+    assert not any({"attributions", "explained"} & set(batch) for batch in reader.batches)
+    assert not (tmp_path / "test" / "examples").exists()
+    AttributionMaps().check(module, "test")
+
+
+def test_only_integrated_gradients_has_a_convergence_delta(module):
+    built = {name: explainer(module) for name, explainer in EXPLAINERS.items()}
+    assert [name for name, each in built.items() if isinstance(each, HasConvergenceDelta)] == ["integrated_gradients"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -136,6 +152,6 @@ def test_validation_inside_fit_explains_little_and_writes_nothing(tmp_path, modu
         ({"examples": -1}, "examples=-1 is negative"),
     ],
 )
-def test_settings_that_do_not_exist_are_refused(settings, message):
+def test_rejects_unknown_settings(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         AttributionMaps(**settings)

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from explainers import AttributionMaps, MaskedErrorMap, RandomMap
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, complementary_masks
 
-SIZE = {"n_mels": 16, "n_frames": 24, "num_heads": 3}
+SIZE = {"n_mels": 16, "n_frames": 24, "backbone": {"num_heads": 3}}
 
 
 def clips(count=3, seed=0):
@@ -51,7 +51,7 @@ def test_patches_are_those_of_the_training(module, settings, patch_size):
         torch.testing.assert_close(attribution[0][mask], expected, rtol=1e-4, atol=1e-2)
 
 
-def test_masks_that_cannot_be_are_refused():
+def test_rejects_impossible_masks():
     with pytest.raises(ConfigurationError, match="1 complementary masks can't share"):
         MaskedErrorMap(Autoencoder(**SIZE), n_masks=1).attribute(clips(1))
 

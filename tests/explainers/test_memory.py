@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from explainers import EXPLAINERS, ErrorMap, SaliencyMap
-from explainers.sanity.perturbation import infidelity
+from explainers.sanity import infidelity
 from lightning_modules import Autoencoder
 
 SETTINGS = {
@@ -35,7 +35,7 @@ class Cramped(nn.Module):
 def network():
     """In float64, since passes of other sizes round differently, and in float32 that flips kinks of the network."""
     torch.manual_seed(0)
-    return Autoencoder(n_mels=16, n_frames=32, num_heads=4).double()
+    return Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4}).double()
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,18 @@ def test_nothing_is_checked_where_nothing_is_asked_or_explained(tmp_path, module
         ({"radius": -0.1}, "radius=-0.1 dB changes nothing"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, message):
+def test_rejects_settings_out_of_range(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         SanityChecks(**settings)
+
+
+def test_rejects_a_trainer_without_maps_before_the_checks(tmp_path, module):
+    maps, checks = AttributionMaps(["error_map"]), SanityChecks()
+    for callbacks in ([checks], [checks, maps]):
+        trainer = evaluator(tmp_path, checks)
+        trainer.callbacks = callbacks
+        with pytest.raises(ConfigurationError, match="SanityChecks needs AttributionMaps, which has to come before it"):
+            trainer.test(module, LOADER, verbose=False)
+    trainer = evaluator(tmp_path, SanityChecks(clips=0))
+    trainer.callbacks = trainer.callbacks[1:]
+    trainer.test(module, LOADER, verbose=False)

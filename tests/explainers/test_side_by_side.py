@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from explainers import IntegratedGradientsMap
-from explainers.side_by_side import side_by_side
+from explainers.base import map_clips
 from lightning_modules import Autoencoder
 
 
@@ -26,7 +26,7 @@ def test_results_keep_the_order_of_the_clips_and_threads_their_number(threads):
         everyone.wait(timeout=30)  # nobody goes on alone: clips really are computed side by side
         return clip.item(), torch.get_num_threads()
 
-    values, threads_inside = zip(*side_by_side(compute, torch.arange(6).split(1), most=6), strict=True)
+    values, threads_inside = zip(*map_clips(compute, torch.arange(6).split(1), at_once=6), strict=True)
     assert values == (0, 1, 2, 3, 4, 5)
     assert set(threads_inside) == {1}
     assert torch.get_num_threads() == threads
@@ -42,18 +42,18 @@ def test_an_error_in_one_clip_is_raised_and_threads_keep_their_number(threads):
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        side_by_side(compute, torch.arange(6).split(1), most=6)
+        map_clips(compute, torch.arange(6).split(1), at_once=6)
     assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(("memory_budget", "most"), [(0, 1), (256, 3)])
 def test_clips_at_a_time_keep_to_the_memory_budget(memory_budget, most, monkeypatch):
     given = []
-    monkeypatch.setattr("explainers.side_by_side.ThreadPoolExecutor", recording(given))
+    monkeypatch.setattr("explainers.base.ThreadPoolExecutor", recording(given))
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        module = Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+        module = Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
         IntegratedGradientsMap(module, n_steps=2, memory_budget=memory_budget).attribute(torch.rand(4, 16, 32))
     finally:
         torch.set_num_threads(before)
@@ -73,7 +73,7 @@ def recording(given):
 
 def test_integrated_gradients_of_a_clip_do_not_depend_on_threads_and_neighbours(threads):
     torch.manual_seed(0)
-    module = Autoencoder(n_mels=16, n_frames=32, num_heads=4)
+    module = Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
     x = 10 * torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(2))
     explainer = IntegratedGradientsMap(module, n_steps=4)
     together = explainer.attribute(x)

@@ -14,7 +14,7 @@ from lightning_modules import (
     masked_prediction,
 )
 
-SIZE = {"n_mels": 16, "n_frames": 24, "num_heads": 3}
+SIZE = {"n_mels": 16, "n_frames": 24, "backbone": {"num_heads": 3}}
 
 
 @pytest.mark.parametrize(("n_frames", "patch_size", "n_masks"), [(400, 4, 3), (400, 16, 7), (401, 4, 3), (24, 8, 30)])
@@ -36,7 +36,7 @@ def test_masks_are_always_the_same_and_spread_over_the_clip():
     # A mask's 667 patches over eight parts of 50 × 5: binomial with mean 83, standard deviation 7.
     parts = masks[:, ::4, ::4].reshape(3, 4, 5, 2, 50).sum((2, 4))
     assert ((parts - 250 / 3).abs() < 4 * (250 * 2 / 9) ** 0.5).all()
-    # Neighbours share a mask about as often as chance has it, so a mask is no lattice.
+    # Neighbours share a mask about as often as by chance, so that a mask is not a lattice.
     patches = masks[:, ::4, ::4].int().argmax(0)
     assert (patches[:, 1:] == patches[:, :-1]).float().mean() == pytest.approx(1 / 3, abs=0.04)
 
@@ -49,7 +49,7 @@ def test_masks_are_always_the_same_and_spread_over_the_clip():
         (8, 7, "7 complementary masks can't share the 6 patches"),
     ],
 )
-def test_masks_that_cannot_be_are_refused(patch_size, n_masks, message):
+def test_rejects_impossible_masks(patch_size, n_masks, message):
     with pytest.raises(ConfigurationError, match=message):
         complementary_masks(16, 24, patch_size, n_masks)
 
@@ -120,6 +120,6 @@ def test_masked_score_is_of_tests_and_predictions_where_it_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize("score_masks", [-1, 1])
-def test_numbers_of_masks_that_cannot_be_are_refused(score_masks):
+def test_rejects_invalid_numbers_of_masks(score_masks):
     with pytest.raises(ConfigurationError, match=f"score_masks={score_masks} masks don't cover a clip"):
         MaskedAutoencoder(**SIZE, score_masks=score_masks)

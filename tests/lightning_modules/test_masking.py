@@ -52,6 +52,6 @@ def test_hash_is_splitmix64():
         ((80, 400, 4, 1.0), "mask_ratio=1.0 hides 2000 of 2000 patches"),
     ],
 )
-def test_masks_that_cannot_be_are_refused(settings, message):
+def test_rejects_impossible_masks(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         PatchMasker(*settings)

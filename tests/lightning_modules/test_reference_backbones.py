@@ -1,15 +1,31 @@
-"""The reference networks: their layers, what they lack, and the windows of the dense one by hand."""
+"""The reference networks against the published description, and how a backbone is chosen."""
+
+from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from explainers import EXPLAINERS
-from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, SkipCAETransformer
-from lightning_modules.backbones import BACKBONES, CAE, DenseAutoencoder, SkipCAE
-from lightning_modules.backbones.dense import overlap_average
+from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder
+from lightning_modules.backbones import BACKBONES, CAE, DenseAutoencoder, SkipCAE, build_backbone, describe_backbone
 
 REFERENCES = ["skip_cae", "cae", "dense"]
+
+
+def trained(network):
+    """The network in eval mode, with norms that have seen something."""
+    for norm in (layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        nn.init.normal_(norm.weight, 1, 0.2)
+        nn.init.normal_(norm.bias)
+    return network.eval()
+
+
+def convolutions(network):
+    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -21,88 +37,111 @@ def test_keeps_the_shape_of_any_size_that_fits(name, n_mels, n_frames):
 
 @pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("objective", [Autoencoder, MaskedAutoencoder])
-def test_the_loss_reaches_every_weight_whatever_the_heads(name, objective):
+def test_the_loss_reaches_every_weight(name, objective):
     torch.manual_seed(0)
-    module = objective(n_mels=16, n_frames=24, num_heads=7, backbone=name)
-    module.setup("fit")  # channels-last memory, which a dense network knows nothing of
+    module = objective(n_mels=16, n_frames=24, backbone=name)
     module.training_loss(10 * torch.randn(8, 16, 24)).backward()
     weights = {key: weight for key, weight in module.named_parameters() if weight.ndim > 1}
     assert weights
     assert not [key for key, weight in weights.items() if weight.grad is None or not weight.grad.abs().sum() > 0]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("skip_cae", "needs at least 16 mel bands"), ("cae", "needs at least 16 mel bands"), ("dense", "least 5 frames")],
-)
-def test_inputs_that_are_too_small_are_refused(name, message):
-    with pytest.raises(ConfigurationError, match=f"n_frames=4.*{message}"):
+@pytest.mark.parametrize("name", ["skip_cae", "cae"])
+def test_rejects_inputs_that_are_too_small(name):
+    with pytest.raises(ConfigurationError, match=r"n_frames=4.*needs at least 16 mel bands"):
         Autoencoder(n_mels=16, n_frames=4, backbone=name)
 
 
-class Target(nn.Module):
-    """A decoder layer that attends to nothing."""
-
-    def forward(self, target, memory):
-        return target
-
-
-def test_skip_cae_is_the_skip_cae_transformer_without_attention():
+def test_cae_as_published():
     torch.manual_seed(0)
-    full = SkipCAETransformer(32, 50, num_heads=4).eval()
-    full.encoder4.transformer, full.decoder4.transformer = nn.Identity(), Target()
-    backbone = SkipCAE(32, 50).eval()
-    backbone.load_state_dict(full.state_dict())
-    x = torch.randn(2, 32, 50)
-    assert torch.equal(backbone(x), full(x))
+    x = 10 * torch.randn(2, 32, 49)  # pooled to 24, 12, 6, 3 frames, of which three upsamplings make 24
+    network = CAE(32, 49).eval()
+    conv = iter(convolutions(network))
+
+    def stage(h, n):
+        for _ in range(n):
+            h = F.relu(next(conv)(h))
+        return h
+
+    h = x[:, None]
+    for n in (4, 2, 2, 2):
+        h = F.max_pool2d(stage(h, n), 2)
+    assert h.shape == (2, 32, 2, 3)
+    for n in (4, 2, 2):
+        h = F.interpolate(stage(h, n), scale_factor=2, mode="bilinear")
+    h = F.interpolate(stage(h, 2), (32, 49), mode="bilinear")
+    h = stage(h, 1)
+    h = next(conv)(h)
+    assert next(conv, None) is None, "ten and twelve convolutions"
+    torch.testing.assert_close(network(x), h[:, 0])
+    assert {type(layer) for layer in network.modules() if list(layer.parameters(recurse=False))} == {nn.Conv2d}
 
 
-def test_cae_has_the_same_convolutions_and_nothing_leads_past_its_bottleneck():
+def test_skip_cae_as_published():
     torch.manual_seed(0)
-    backbone = CAE(32, 50).eval()
-    layers = [
-        [(type(layer), layer.weight.shape) for layer in network.modules() if hasattr(layer, "weight")]
-        for network in (backbone, SkipCAE(32, 50))
-    ]
-    convolutional = [layer for layer in layers[1] if layer[0] is not nn.Linear]
-    assert sorted(map(str, layers[0])) == sorted(map(str, convolutional))
-    x = torch.randn(2, 32, 50)
-    latents = []
-    backbone.encoder.register_forward_hook(lambda module, inputs, output: latents.append(output) or output * 0)
-    reconstructions = backbone(x)
-    assert latents[0].shape == (2, 32, 2, 3)
-    assert torch.equal(reconstructions[0], reconstructions[1]), "with the latent gone nothing tells the clips apart"
+    x = 10 * torch.randn(2, 32, 49)
+    network = trained(SkipCAE(32, 49))
+    conv = iter(convolutions(network))
+    norm = iter([layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)])
+    upsample = iter([layer for layer in network.modules() if isinstance(layer, nn.ConvTranspose2d)])
+
+    def act():
+        layer = next(conv)
+        return lambda h: F.leaky_relu(layer(h), 0.01)
+
+    def pad(h, channels):
+        return torch.cat([h, torch.zeros(len(h), channels - h.shape[1], *h.shape[2:])], dim=1)
+
+    h = x[:, None]
+    a1 = act()(h)
+    a2 = act()(a1)
+    a3 = act()(a2 + a1)
+    a4 = act()(a3)
+    h = F.max_pool2d(next(norm)(a4 + a3 + pad(h, 4)), 2)
+    for channels in (8, 16, 32):
+        a = act()(h)
+        b = act()(a)
+        h = F.max_pool2d(next(norm)(b + a + pad(h, channels)), 2)
+    u1 = act()(h)
+    u2 = act()(u1)
+    u3 = act()(u2 + u1)
+    u4 = act()(u3)
+    h = F.interpolate(next(upsample)(next(norm)(u4 + u3 + h)), (4, 6), mode="bilinear")
+    for channels in (16, 8, 4):
+        c = act()(h)
+        d = act()(c)
+        h = next(upsample)(next(norm)(d + c + h[:, :channels]))
+    h = F.interpolate(h, (32, 49), mode="bilinear")
+    h = act()(h) + h[:, :2]
+    h = next(conv)(h)
+    torch.testing.assert_close(network(x), h[:, 0], rtol=1e-5, atol=1e-4)
+    layers = {type(layer) for layer in network.modules() if list(layer.parameters(recurse=False))}
+    assert layers == {nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d}, "no transformer, no linear layer over time"
 
 
-def test_dense_has_the_layers_of_the_baseline():
-    layers = list(DenseAutoencoder(n_mels=64, n_frames=20).layers)
-    widths = [layer.out_features for layer in layers if isinstance(layer, nn.Linear)]
-    assert layers[0].in_features == 320
-    assert widths == [128, 128, 128, 128, 8, 128, 128, 128, 128, 320]
-    kinds = [type(layer) for layer in layers]
-    assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU] * 9 + [nn.Linear]
+def test_dense_as_published():
+    torch.manual_seed(0)
+    x = 10 * torch.randn(3, 8, 10)
+    network = trained(DenseAutoencoder(8, 10))
+    weights = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    assert [layer.out_features for layer in weights] == [128, 128, 128, 128, 8, 128, 128, 128, 128, 80]
+    (norm,) = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d)]
+    h = x.reshape(3, 80)
+    for position, layer in enumerate(weights):
+        h = h @ layer.weight.T + layer.bias
+        if position not in (4, 9):  # one norm for eight layers of 128
+            h = (h - norm.running_mean) / (norm.running_var + 1e-5).sqrt() * norm.weight + norm.bias
+        h = h.clamp_min(0)
+    torch.testing.assert_close(network(x), h.view(3, 8, 10))
+    assert (network(x) >= 0).all(), "ReLU after the last layer too"
 
 
-def test_overlapping_windows_are_averaged():
-    windows = torch.tensor([[1.0, 2.0], [4.0, 8.0], [16.0, 32.0]])  # three windows of two frames, one band
-    assert overlap_average(windows.view(1, 3, 2, 1)).tolist() == [[[1.0, 3.0, 12.0, 32.0]]]
-
-
-class AddPosition(nn.Module):
-    """Reconstructs a window as itself plus each frame's position in it, plus a hundredth of its band."""
-
-    def forward(self, windows):
-        return windows + torch.arange(5.0).repeat_interleave(3) + torch.arange(3.0).repeat(5) / 100
-
-
-def test_dense_reconstructs_each_frame_as_the_mean_of_its_windows():
-    backbone = DenseAutoencoder(n_mels=3, n_frames=8)
-    backbone.layers = AddPosition()
-    x = torch.randn(2, 3, 8)
-    # Frame 0 is first in its only window; frame 1 second of one and first of another; frames 4 and on are last in one.
-    positions = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.5, 3.0, 3.5, 4.0])
-    bands = torch.tensor([[0.0], [0.01], [0.02]])
-    torch.testing.assert_close(backbone(x), x + positions + bands)
+def test_published_sizes():
+    parameters = {name: sum(p.numel() for p in BACKBONES[name](80, 401).parameters()) for name in REFERENCES}
+    hidden = 6 * (128 * 128 + 128) + (128 * 8 + 8) + (8 * 128 + 128) + 2 * 128
+    assert parameters["dense"] == 80 * 401 * 128 * 2 + 128 + 80 * 401 + hidden
+    widths = [1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64, 32, 32, 16, 16, 8, 8, 4, 4, 2, 1]
+    assert parameters["cae"] == sum(9 * a * b + b for a, b in pairwise(widths))
 
 
 @pytest.mark.parametrize("name", ["skip_cae", "cae"])
@@ -117,8 +156,62 @@ def test_grad_cam_explains_the_last_convolution_of_the_encoder(name):
     assert (maps != 0).any()
 
 
-def test_grad_cam_of_a_network_without_convolutions_is_refused_with_a_way_out():
-    module = Autoencoder(n_mels=16, n_frames=24, backbone="dense")
-    with pytest.raises(ConfigurationError, match=r"dense has none; .*--attributions\.explainers") as error:
+class OneLayer(nn.Module):
+    """A backbone of someone else's, with a convolution and an argument of its own."""
+
+    def __init__(self, n_mels, n_frames, width=3):
+        super().__init__()
+        self.layer = nn.Conv1d(n_mels, n_mels, width, padding="same")
+        self.plane = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x):
+        return self.plane(self.layer(x)[:, None])[:, 0]
+
+
+def test_grad_cam_says_what_is_missing():
+    with pytest.raises(ConfigurationError, match="grad_cam needs a convolution, and DenseAutoencoder has none"):
+        EXPLAINERS["grad_cam"](Autoencoder(n_mels=16, n_frames=24, backbone="dense"))
+    module = Autoencoder(n_mels=4, n_frames=5, backbone=f"{__name__}.OneLayer")
+    with pytest.raises(ConfigurationError, match=r"OneLayer has no cam_layer; set its layer to one of backbone\.plane"):
         EXPLAINERS["grad_cam"](module)
+    with pytest.raises(ConfigurationError, match=r"layer='conv' is not in OneLayer; set its layer to one of"):
+        EXPLAINERS["grad_cam"](module, layer="conv")
+    EXPLAINERS["grad_cam"](module, layer="backbone.plane").attribute(torch.randn(2, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("skip_cae", "SkipCAE()"),
+        ("SkipCAE", "SkipCAE()"),
+        ("lightning_modules.backbones.SkipCAE", "SkipCAE()"),
+        ("skip_cae_transformer", "SkipCAETransformer(num_heads=10)"),
+        ({"num_heads": 2}, "SkipCAETransformer(num_heads=2)"),
+        ({"class_path": f"{__name__}.OneLayer", "init_args": {"width": 5}}, "OneLayer(width=5)"),
+        ({"class_path": f"{__name__}.OneLayer", "width": 5}, "OneLayer(width=5)"),
+    ],
+)
+def test_a_backbone_is_chosen_by_name_or_class_path(chosen, expected):
+    assert describe_backbone(chosen) == expected
+    backbone = build_backbone(chosen, n_mels=16, n_frames=40)
+    assert type(backbone).__name__ == expected.partition("(")[0]
+    if "width" in expected:
+        assert backbone.layer.kernel_size == (5,)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ("resnet", "backbone='resnet' does not exist; choose one of skip_cae_transformer, .* or a class path"),
+        ("no.such.Net", r"backbone='no\.such\.Net' can't be imported \(No module named 'no'\)"),
+        ("lightning_modules.Net", r"can't be imported \(.*Net"),
+        ("pathlib.Path", r"backbone='pathlib\.Path' is not a torch\.nn\.Module class"),
+        ({"class_path": "cae", "init_args": {"num_heads": 3}}, "CAE has no argument 'num_heads'; it has none"),
+        ({"heads": 3}, "SkipCAETransformer has no argument 'heads'; it has num_heads"),
+        ({"n_mels": 3}, "no argument 'n_mels'"),
+    ],
+)
+def test_rejects_a_wrong_backbone_in_one_line(chosen, message):
+    with pytest.raises(ConfigurationError, match=message) as error:
+        Autoencoder(n_mels=16, n_frames=24, backbone=chosen)
     assert "\n" not in str(error.value)

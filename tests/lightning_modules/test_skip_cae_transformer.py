@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.reference import Network
 from torch import nn
-from yardstick import Network
 
 from lightning_modules import ConfigurationError, SkipCAETransformer
 
@@ -37,14 +37,14 @@ def test_keeps_the_shape_of_any_size_that_fits(n_mels, n_frames, heads):
     assert backbone(torch.zeros(2, n_mels, n_frames)).shape == (2, n_mels, n_frames)
 
 
-def test_heads_that_do_not_fit_are_refused_with_those_that_do():
+def test_rejects_heads_that_do_not_fit_and_lists_those_that_do():
     with pytest.raises(ConfigurationError, match=r"num_heads=10 does not divide .* 624 .* one of 1, 2, 3, 4, 6, 8, 12"):
         SkipCAETransformer(128, 312, num_heads=10)
     with pytest.raises(ConfigurationError, match="at least 16 mel bands and 16 frames"):
         SkipCAETransformer(80, 15)
 
 
-def test_reference_weights_that_do_not_fit_are_refused_in_one_line():
+def test_rejects_reference_weights_that_do_not_fit_in_one_line():
     weights = plain_reference(32, 48, 4).state_dict()
     with pytest.raises(ConfigurationError, match=r"no layer of the backbone is called 'conv23\.weight'"):
         SkipCAETransformer.from_reference({**weights, "conv23.weight": torch.zeros(1)}, 32, 48, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.backbones.skip_cae_transformer import SkipCAETransformer
+from lightning_modules.backbones import SkipCAETransformer
 from metrics import FaithfulnessScore, SegmentFScore
 from metrics.functional import chance_levels, circular_shift_f1, permutation_p_value, select_peaks
 

@@ -1,27 +1,35 @@
-"""`faithful-aad data describe`: what a data set holds, and what is wrong with it."""
+"""`faithful-aad data describe`: what a data set holds, and what is wrong with it, printed, as a page and as CSV."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from datamodules.description import Findings, LayoutName, Survey, find, survey
 from datamodules.errors import DataError
-from experiments.commands.describe.page import build_page
-from experiments.commands.describe.problems import problem_tables
-from experiments.commands.describe.rows import to_csv
+from experiments.commands.describe.clips import SOUND, clips_csv, media_of, medium_of
+from experiments.commands.describe.figures import annotation_figure, duration_figure, level_figure, spectrum_figure
+from experiments.commands.describe.findings import Finding, list_findings
 from experiments.commands.describe.tables import (
     annotations_table,
     channels_table,
     clips_table,
+    folders_table,
     formats_table,
     level_tables,
 )
-from experiments.commands.describe.words import summarise
-from experiments.report.terminal import print_table
+from experiments.report.html import Folded, Remarks, Untitled, image, render_page
+from experiments.report.table import print_table
 from lightning_modules.files import write_atomically
+from lightning_modules.wording import counted
+
+_SENTENCES = 20
+"""Findings on top of the page; further ones are folded."""
 
 
 def describe(
@@ -32,15 +40,15 @@ def describe(
     workers: int | None = None,
     channel: int | Literal["mix"] = "mix",
 ) -> None:
-    """Describe a data set in tables, in words and on one self-contained HTML page, with a CSV of all clips beside it.
+    """Describe a data set in the terminal and on one self-contained HTML page, with a CSV of all clips next to it.
 
     Args:
         folder: Folder of the data set; of DCASE and MIMII the folder of all machines, or of one.
-        layout: How the clips lie there: planer, dcase, mimii or folder; found out by default.
+        layout: How the clips are arranged: planer, dcase, mimii or folder; detected by default.
         annotations: CSV of annotated intervals; `annotations.csv` in the folder by default, if there.
-        output: The HTML file to write; an older one, and the CSV beside it, is replaced.
+        output: The HTML file to write; an existing file and the CSV next to it are replaced.
         workers: Clips read at a time, one per core by default.
-        channel: Which channel of the recordings is trained on: its index from 0, or mix, the mean of all channels.
+        channel: Channel of the recordings used in training: its index from 0, or mix, the mean of all channels.
 
     Raises:
         DataError: If the folder has none of the layouts, or a file cannot be written.
@@ -51,12 +59,13 @@ def describe(
     if annotations is not None and not Path(annotations).is_file():
         raise DataError(f"--annotations {annotations} is not a file; name a CSV file of annotations")
     surveyed = survey(Path(folder), layout, None if annotations is None else Path(annotations), workers, channel)
-    findings = find(surveyed)
-    _print(surveyed, findings)
+    found = find(surveyed)
+    findings = list_findings(surveyed, found)
+    _print(surveyed, found, findings)
     rows = page.with_suffix(".csv")
     try:
-        write_atomically(rows, to_csv(surveyed, findings).encode())
-        write_atomically(page, build_page(surveyed, findings).encode())
+        write_atomically(rows, _csv(surveyed, found, findings).encode())
+        write_atomically(page, _page(surveyed, found, findings).encode())
     except OSError as error:
         raise DataError(
             f"{error.filename or output} cannot be written ({error.strerror}); give another --output"
@@ -65,11 +74,72 @@ def describe(
         print(written)
 
 
-def _print(surveyed: Survey, findings: Findings) -> None:
+def _print(survey: Survey, found: Findings, findings: Sequence[Finding]) -> None:
     console = Console(highlight=False)
-    tables = [clips_table(surveyed), formats_table(surveyed), *level_tables(surveyed, findings)]
-    for table in [*tables, channels_table(surveyed), *problem_tables(surveyed, findings), annotations_table(surveyed)]:
+    tables = [clips_table(survey), formats_table(survey), *level_tables(survey, found), channels_table(survey)]
+    for table in [*tables, *(finding.table for finding in findings), annotations_table(survey)]:
         if table is not None:
             print_table(console, table)
-    for sentence in summarise(surveyed, findings):
-        console.print(f"\n{sentence}", markup=False)
+    for finding in findings:
+        console.print(f"\n{finding.text}", markup=False)
+
+
+def _csv(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
+    same_samples = {
+        clip.clip.name: next(other.clip.name for other in group.clips if other is not clip)
+        for group in found.duplicates
+        for clip in group.clips
+    }
+    flags: dict[str, list[str]] = defaultdict(list)
+    for finding in sorted(findings, key=lambda finding: finding.flag):
+        for clip in finding.clips:
+            flags[clip.clip.name].append(finding.flag)
+    return clips_csv(survey, same_samples, flags)
+
+
+def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
+    nothing = "Nothing stands out: the sentences above say what was checked."
+    annotations = annotations_table(survey)
+    return render_page(
+        f"Data set {survey.root.resolve().name}: {counted(len(survey.clips), 'clip')}",
+        [Remarks(findings, _SENTENCES)],
+        {
+            "Clips": [
+                Untitled(clips_table(survey)),
+                *_images(duration_figure(survey), "Clips by duration; the count is logarithmic."),
+                formats_table(survey),
+                Folded("Clips by folder", folders_table(survey)),
+            ],
+            "Findings": [finding.table for finding in findings if finding.table] or [nothing],
+            "Levels": _levels(survey, found),
+            "Spectra": _spectra(survey),
+            "Annotations": [
+                *_images(annotation_figure(survey), "Annotated intervals; each line is a clip."),
+                *([Untitled(annotations)] if annotations else []),
+            ],
+        },
+    )
+
+
+def _levels(survey: Survey, found: Findings) -> list[Any]:
+    parts: list[Any] = []
+    for medium, table in zip(media_of(survey), level_tables(survey, found), strict=True):
+        caption = "Each dot is a clip that is not silent, each bar the median of its kind."
+        parts += [*_images(level_figure(survey, medium), caption), table]
+    channels = channels_table(survey)
+    return [*parts, channels] if channels else parts
+
+
+def _spectra(survey: Survey) -> list[Any]:
+    """One figure per medium and number of bands, since only those of equal bands are comparable."""
+    measured = (clip.measured for clip in survey.clips if clip.measured is not None)
+    parts = []
+    for medium, bands in sorted({(medium_of(one), len(one.spectrum)) for one in measured}):
+        what = "Level in third octaves" if medium == SOUND else f"Mean over frames of {bands} bands"
+        caption = f"{what}: median over the clips of a kind, and the range of the middle 80 % of them."
+        parts += _images(spectrum_figure(survey, medium, bands), caption)
+    return parts
+
+
+def _images(figure: Figure | None, caption: str) -> list[Any]:
+    return [] if figure is None else [image(figure, caption)]

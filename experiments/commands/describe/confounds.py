@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules.description import Measured, Survey
 from datamodules.description.survey import TEST
-from experiments.commands.describe.kinds import media_of
+from experiments.commands.describe.clips import media_of
 from lightning_modules.wording import counted, join
 from metrics.functional import anomaly_auroc, oriented
 

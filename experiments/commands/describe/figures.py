@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from datamodules.description import Measured, Survey
 from datamodules.description.measure import THIRD_OCTAVES_HZ
 from datamodules.description.survey import NORMAL, TRAINING
-from experiments.commands.describe.kinds import SOUND, Array, Kind, kinds_of
+from experiments.commands.describe.clips import SOUND, Array, Kind, kinds_of
 from experiments.report.figures.style import INK, readable, styled, verbatim
 
 _TRAINING, _NORMAL = "#8d99a6", "#0072b2"
@@ -31,7 +31,7 @@ _MOST_SPECTRA = 6
 
 @styled
 def level_figure(survey: Survey, medium: str) -> Figure | None:
-    """Draw level and peak of every clip as a dot, one line a kind, with the median as a bar.
+    """Draw level and peak of every clip as a dot, one line per kind, with the median as a bar.
 
     Args:
         survey: The data set.
@@ -60,7 +60,7 @@ def spectrum_figure(survey: Survey, medium: str, bands: int) -> Figure | None:
     Args:
         survey: The data set.
         medium: Recordings or spectrograms.
-        bands: Number of bands of the spectra to draw; others do not compare.
+        bands: Number of bands of the spectra to draw; others are not comparable.
 
     Returns:
         The figure; ``None`` if no clip is long enough for a spectrum.

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from datamodules.description import Findings, Measured, Survey, SurveyedClip
+from datamodules.description import Findings, Measured, Survey
 from datamodules.description.findings import FLAT_SECONDS, SILENT_DBFS
-from experiments.commands.describe.kinds import (
+from experiments.commands.describe.clips import (
     SOUND,
     SPECTROGRAMS,
     Kind,
+    annotated_seconds,
     duration_text,
     format_of,
     kinds_of,
@@ -20,30 +21,59 @@ from experiments.commands.describe.kinds import (
     medium_of,
 )
 from experiments.report.figures.style import readable
-from experiments.report.tables import MISSING, Cell, Table
+from experiments.report.table import MISSING, Cell, Table
+
+Row = Sequence[str | int]
 
 _SPREAD = (5, 50, 95)
 """Percentiles over clips that a table gives."""
 
-
 _FLAT = f"Interrupted: {FLAT_SECONDS:g} s or more without any change."
 _NOTES = {
     SOUND: "RMS and peak of the mix of all channels, or of --channel; a sine at full scale has −3 dBFS RMS. Silent: "
-    f"RMS below −{abs(SILENT_DBFS):g} dBFS, or one value. {_FLAT} Clipped: three samples or more in a row at full "
-    "scale.",
-    SPECTROGRAMS: f"Mean over all values. Silent: one value all over. {_FLAT}",
+    f"RMS below −{abs(SILENT_DBFS):g} dBFS, or a constant signal. {_FLAT} Clipped: three samples or more in a row at "
+    "full scale.",
+    SPECTROGRAMS: f"Mean over all values. Silent: all values are the same. {_FLAT}",
 }
+
+
+def text_table(
+    title: str,
+    note: str,
+    header: Sequence[str],
+    *groups: Sequence[Row],
+    names: int = 1,
+    brief: Sequence[str] | None = None,
+) -> Table:
+    """Build a table from texts and counts; see `Table` for the arguments."""
+    cells = tuple(
+        tuple(tuple(Cell(f"{value:,}" if isinstance(value, int) else value) for value in row) for row in group)
+        for group in groups
+    )
+    return Table(title, note, tuple(header), cells, names, brief=None if brief is None else tuple(brief))
+
+
+def level_text(decibels: float, digits: int = 1) -> str:
+    """Format a level with a minus sign."""
+    return f"{decibels:.{digits}f}".replace("-", "−")
 
 
 def clips_table(survey: Survey) -> Table:
     """Counts and durations by split and type."""
-    kinds = kinds_of(survey.clips)
-    every = Kind("all", "", survey.clips)
-    return Table(
-        title="Clips",
-        note="Durations of the clips that can be read; those of spectrograms follow from a hop of 25 ms.",
-        header=("Split", "Type", "Clips", "Unusable", "Duration", "Shortest", "Longest", "Annotated"),
-        groups=(tuple(_clips_row(kind) for kind in kinds), (_clips_row(every),)),
+
+    def row(kind: Kind) -> Row:
+        seconds = kind.values(lambda one: one.seconds)
+        ends = [duration_text(seconds.min()), duration_text(seconds.max())] if seconds.size else [MISSING] * 2
+        unusable = sum(clip.measured is None for clip in kind.clips)
+        names = kind.split, readable(kind.name)
+        return (*names, len(kind.clips), unusable, duration_text(seconds.sum()), *ends, len(kind.annotated))
+
+    return text_table(
+        "Clips",
+        "Durations of the clips that can be read; those of spectrograms follow from a hop of 25 ms.",
+        ("Split", "Type", "Clips", "Unusable", "Duration", "Shortest", "Longest", "Annotated"),
+        [row(kind) for kind in kinds_of(survey.clips)],
+        [row(Kind("all", "", survey.clips))],
         names=2,
         brief=("Split", "Type", "Clips", "Unusable", "Duration", "Annotated"),
     )
@@ -51,36 +81,23 @@ def clips_table(survey: Survey) -> Table:
 
 def folders_table(survey: Survey) -> Table:
     """Counts and durations by folder."""
-    folders = sorted({clip.folder for clip in survey.clips})
     rows = []
-    for folder in folders:
+    for folder in sorted({clip.folder for clip in survey.clips}):
         inside = Kind("", "", tuple(clip for clip in survey.clips if clip.folder == folder))
-        rows.append((Cell(folder), _count(len(inside.clips)), _duration(inside)))
-    return Table(
-        title="Clips by folder",
-        note="Relative to the folder of the data set.",
-        header=("Folder", "Clips", "Duration"),
-        groups=(tuple(rows),),
-        names=1,
+        rows.append((folder, len(inside.clips), duration_text(inside.values(lambda one: one.seconds).sum())))
+    return text_table(
+        "Clips by folder", "Relative to the folder of the data set.", ("Folder", "Clips", "Duration"), rows
     )
 
 
 def formats_table(survey: Survey) -> Table:
     """How many clips have which format, by split."""
-    kinds = kinds_of(survey.clips)
-    splits = list(dict.fromkeys(kind.split for kind in kinds))
-    counts = {
-        split: Counter(format_of(one) for kind in kinds if kind.split == split for one in kind.measured())
-        for split in splits
-    }
-    formats = sorted({name for of_split in counts.values() for name in of_split})
-    return Table(
-        title="Formats",
-        note="As the files' headers say.",
-        header=("Format", *(split.capitalize() for split in splits)),
-        groups=(tuple((Cell(name), *(_count(counts[split][name]) for split in splits)) for name in formats),),
-        names=1,
-    )
+    counts = Counter((format_of(clip.measured), clip.split) for clip in survey.clips if clip.measured)
+    splits = list(dict.fromkeys(kind.split for kind in kinds_of(survey.clips)))
+    formats = sorted({name for name, _ in counts})
+    header = ("Format", *(split.capitalize() for split in splits))
+    rows: list[Row] = [(name, *(counts[name, split] for split in splits)) for name in formats]
+    return text_table("Formats", "According to the files' headers.", header, rows)
 
 
 def level_tables(survey: Survey, findings: Findings) -> list[Table]:
@@ -89,131 +106,80 @@ def level_tables(survey: Survey, findings: Findings) -> list[Table]:
 
 
 def channels_table(survey: Survey) -> Table | None:
-    """Levels of each channel, of recordings that have as many; nothing where all are mono."""
+    """Levels of each channel, one group of rows per number of channels; None if all recordings are mono."""
     measured = [clip.measured for clip in survey.clips if clip.measured and len(clip.measured.channel_levels_db) > 1]
-    groups = []
+    groups: list[list[Row]] = []
     for channels in sorted({len(one.channel_levels_db) for one in measured}):
         levels = np.array([one.channel_levels_db for one in measured if len(one.channel_levels_db) == channels])
         percentiles = np.percentile(levels, _SPREAD, axis=0).T
         groups.append(
-            tuple(
-                (Cell(f"{channel} of 0 to {channels - 1}"), _count(len(levels)), *map(_level, of_channel))
+            [
+                (f"{channel} of 0 to {channels - 1}", len(levels), *map(level_text, of_channel))
                 for channel, of_channel in enumerate(percentiles)
-            )
+            ]
         )
     if not groups:
         return None
-    return Table(
-        title="Levels of channels (dBFS)",
-        note="Percentiles over the clips with as many channels. The mean of all is trained on unless --data.channel "
-        "takes one.",
-        header=("Channel", "Clips", *(f"RMS {share} %" for share in _SPREAD)),
-        groups=tuple(groups),
-        names=1,
+    return text_table(
+        "Levels of channels (dBFS)",
+        "Percentiles over the clips with this number of channels. Training uses the mean of all channels unless "
+        "--data.channel selects one.",
+        ("Channel", "Clips", *(f"RMS {share} %" for share in _SPREAD)),
+        *groups,
     )
 
 
 def annotations_table(survey: Survey) -> Table | None:
-    """How much of which type is annotated; nothing where nothing is."""
-    kinds = [kind for kind in kinds_of(survey.clips) if _annotated(kind)]
+    """Counts and lengths of annotated intervals by type; None if nothing is annotated."""
+
+    def row(kind: Kind) -> Row:
+        seconds = [annotated_seconds(clip) for clip in kind.annotated]
+        measured = zip(seconds, kind.annotated, strict=True)
+        shares = [part / clip.measured.seconds for part, clip in measured if clip.measured]
+        return (
+            readable(kind.name),
+            len(kind.clips),
+            len(kind.annotated),
+            f"{np.mean([len(clip.clip.intervals) for clip in kind.annotated]):.1f}",
+            f"{np.mean(seconds):.1f}",
+            f"{100 * np.mean(shares):.0f} %" if shares else MISSING,
+        )
+
+    kinds = [kind for kind in kinds_of(survey.clips) if kind.annotated]
     if not kinds:
         return None
-    every = Kind("", "all", tuple(clip for kind in kinds for clip in kind.clips))
-    return Table(
-        title="Annotations",
-        note="Means over the annotated clips: intervals in a clip, seconds inside an interval, and their share of the "
-        "clip.",
-        header=("Type", "Clips", "Annotated", "Intervals", "Seconds", "Share"),
-        groups=(tuple(_annotations_row(kind) for kind in kinds), (_annotations_row(every),)),
-        names=1,
+    return text_table(
+        "Annotations",
+        "Means over the annotated clips: intervals per clip, seconds inside an interval, and their share of the clip.",
+        ("Type", "Clips", "Annotated", "Intervals", "Seconds", "Share"),
+        [row(kind) for kind in kinds],
+        [row(Kind("", "all", tuple(clip for kind in kinds for clip in kind.clips)))],
     )
-
-
-def annotated_seconds(clip: SurveyedClip) -> float:
-    """Seconds of a clip inside an annotated interval, overlaps counted once."""
-    total, reached = 0.0, 0.0
-    for start, end in sorted(clip.clip.intervals):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
-
-
-def _clips_row(kind: Kind) -> tuple[Cell, ...]:
-    seconds = kind.values(lambda one: one.seconds)
-    ends = [Cell(duration_text(end)) for end in (seconds.min(), seconds.max())] if seconds.size else [Cell(MISSING)] * 2
-    counts = _count(len(kind.clips)), _count(sum(clip.measured is None for clip in kind.clips))
-    annotated = _count(len(_annotated(kind)))
-    return (Cell(kind.split), Cell(readable(kind.name)), *counts, _duration(kind), *ends, annotated)
 
 
 def _level_table(survey: Survey, findings: Findings, medium: str) -> Table:
-    kinds = [kind for kind in kinds_of(survey.clips) if kind.measured(medium)]
-    flagged = [findings.silent, findings.interrupted, *([findings.clipped] if medium == SOUND else [])]
-    rows = tuple(
-        (
-            Cell(kind.split),
-            Cell(readable(kind.name)),
-            *_spread(kind, lambda one: one.level_db, medium),
-            *_spread(kind, lambda one: one.peak_db, medium)[1:],
-            *(_count(_in_kind(clips, kind, medium)) for clips in flagged),
-        )
-        for kind in kinds
-    )
-    low, middle, high = _SPREAD
+    flagged = {"Silent": findings.silent, "Interrupted": findings.interrupted}
+    if medium == SOUND:
+        flagged["Clipped"] = findings.clipped
+
+    def spread(kind: Kind, number: Callable[[Measured], float]) -> list[str]:
+        return [level_text(level) for level in np.percentile(kind.values(number, medium), _SPREAD)]
+
+    def row(kind: Kind) -> Row:
+        levels = spread(kind, lambda one: one.level_db), spread(kind, lambda one: one.peak_db)[1:]
+        inside = {id(clip) for clip in kind.clips if clip.measured and medium_of(clip.measured) == medium}
+        counts = [sum(id(clip) in inside for clip in clips) for clips in flagged.values()]
+        return (kind.split, readable(kind.name), *levels[0], *levels[1], *counts)
+
     level = "RMS" if medium == SOUND else "Mean"
-    header = (
-        *("Split", "Type", f"{level} {low} %", f"{level} {middle} %", f"{level} {high} %"),
-        *(f"Peak {middle} %", f"Peak {high} %", "Silent", "Interrupted", "Clipped"),
-    )[: 7 + len(flagged)]
-    return Table(
-        title=f"Levels of {medium} ({'dBFS' if medium == SOUND else 'dB'})",
-        note=f"{low} %, {middle} %, {high} %: percentiles over clips. {_NOTES[medium]}",
-        header=header,
-        groups=(rows,),
+    low, middle, high = _SPREAD
+    levels = [f"{level} {share} %" for share in _SPREAD]
+    peaks = [f"Peak {middle} %", f"Peak {high} %"]
+    return text_table(
+        f"Levels of {medium} ({'dBFS' if medium == SOUND else 'dB'})",
+        f"{low} %, {middle} %, {high} %: percentiles over clips. {_NOTES[medium]}",
+        ("Split", "Type", *levels, *peaks, *flagged),
+        [row(kind) for kind in kinds_of(survey.clips) if kind.measured(medium)],
         names=2,
-        brief=tuple(name for name in header if name not in (header[2], header[4], header[6])),
+        brief=("Split", "Type", levels[1], peaks[0], *flagged),
     )
-
-
-def _spread(kind: Kind, number: Callable[[Measured], float], medium: str) -> list[Cell]:
-    percentiles = np.percentile(kind.values(number, medium), _SPREAD)
-    return [_level(float(value)) for value in percentiles]
-
-
-def _level(decibels: float) -> Cell:
-    return Cell(f"{decibels:.1f}".replace("-", "−"), numbers=(("", float(decibels)),))
-
-
-def _in_kind(clips: Sequence[SurveyedClip], kind: Kind, medium: str) -> int:
-    return sum(
-        (clip.split, clip.kind) == (kind.split, kind.name)
-        and clip.measured is not None
-        and medium_of(clip.measured) == medium
-        for clip in clips
-    )
-
-
-def _annotations_row(kind: Kind) -> tuple[Cell, ...]:
-    annotated = _annotated(kind)
-    seconds = [annotated_seconds(clip) for clip in annotated]
-    shares = [part / clip.measured.seconds for part, clip in zip(seconds, annotated, strict=True) if clip.measured]
-    return (
-        Cell(readable(kind.name)),
-        _count(len(kind.clips)),
-        _count(len(annotated)),
-        Cell(f"{np.mean([len(clip.clip.intervals) for clip in annotated]):.1f}"),
-        Cell(f"{np.mean(seconds):.1f}"),
-        Cell(f"{100 * np.mean(shares):.0f} %" if shares else MISSING),
-    )
-
-
-def _annotated(kind: Kind) -> list[SurveyedClip]:
-    return [clip for clip in kind.clips if clip.clip.intervals]
-
-
-def _duration(kind: Kind) -> Cell:
-    return Cell(duration_text(float(kind.values(lambda one: one.seconds).sum())))
-
-
-def _count(number: int) -> Cell:
-    return Cell(f"{number:,}", numbers=(("", number),))

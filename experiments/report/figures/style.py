@@ -1,4 +1,4 @@
-"""What all figures share: type, names and colours of explainers and objectives."""
+"""What all figures share: sizes, type, and colours of explainers and models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 LineStyle = str | tuple[int, tuple[float, ...]]
 
 WIDTH = 5.6
-"""Inches of a figure that stands beside another on a page."""
+"""Inches of a figure next to another on a page."""
 
 COLUMN_WIDTH = 3.5
 """Inches of a figure in one column of a two-column paper."""
@@ -57,18 +57,16 @@ _SETTINGS = {
 
 # Okabe & Ito's palette for colour-blind readers; markers tell explainers apart in print.
 _EXPLAINERS = {
-    "error_map": ("Error map", "#d55e00", "o"),
-    "saliency": ("Saliency", "#0072b2", "s"),
-    "smoothgrad": ("SmoothGrad", "#56b4e9", "^"),
-    "integrated_gradients": ("Integrated gradients", "#009e73", "D"),
-    "gradient_shap": ("GradSHAP", "#e69f00", "v"),
-    "grad_cam": ("Grad-CAM", "#cc79a7", "P"),
-    "masked_error_map": ("Masked error map", "#7a2e00", "p"),
-    "random": ("Random map", "#8d99a6", "x"),
+    "error_map": ("#d55e00", "o"),
+    "saliency": ("#0072b2", "s"),
+    "smoothgrad": ("#56b4e9", "^"),
+    "integrated_gradients": ("#009e73", "D"),
+    "gradient_shap": ("#e69f00", "v"),
+    "grad_cam": ("#cc79a7", "P"),
+    "masked_error_map": ("#7a2e00", "p"),
+    "random": ("#8d99a6", "x"),
 }
-
-# Score and maps in powers of dB: a gradient of dB² by dB is in dB, times the input it is in dB² again.
-_UNITS = {"saliency": "dB", "smoothgrad": "dB"}
+_OTHER_EXPLAINER = (INK, "X")
 
 _DASHED: LineStyle = (0, (4, 1.6))
 _DOTTED: LineStyle = (0, (1, 1))
@@ -93,7 +91,7 @@ class ModelStyle:
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw with this module's settings, whatever Matplotlib's are, and leave those as they were."""
+    """Draw with this module's settings, without changing Matplotlib's own."""
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -123,24 +121,14 @@ def verbatim(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def explainer_label(name: str) -> str:
-    """What figures and tables call an explainer."""
-    return _EXPLAINERS[name][0] if name in _EXPLAINERS else readable(name).capitalize()
-
-
 def explainer_colour(name: str) -> str:
     """The explainer's colour, the same in every figure."""
-    return _EXPLAINERS[name][1] if name in _EXPLAINERS else INK
+    return _EXPLAINERS.get(name, _OTHER_EXPLAINER)[0]
 
 
 def explainer_marker(name: str) -> str:
     """The explainer's marker, the same in every figure."""
-    return _EXPLAINERS[name][2] if name in _EXPLAINERS else "X"
-
-
-def explainer_unit(name: str) -> str:
-    """Unit of an explainer's map, given a score in dB² of a spectrogram in dB."""
-    return _UNITS.get(name, "dB²")
+    return _EXPLAINERS.get(name, _OTHER_EXPLAINER)[1]
 
 
 def model_styles(models: Mapping[str, str]) -> dict[str, ModelStyle]:

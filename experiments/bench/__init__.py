@@ -1,1 +1,0 @@
-"""Speed beside a plainly written yardstick and beside what the machine can do."""

@@ -1,0 +1,244 @@
+"""The options of a stage: completed from its run, parsed, and checked before anything is written."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NoReturn, Union, get_args
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
+
+from datamodules import (
+    AudioFolderDataModule,
+    DCASEDataModule,
+    MIMIIDataModule,
+    PlanerDataModule,
+    SpectrogramDataModule,
+)
+from experiments.cli.commands import OneLineParser
+from experiments.cli.errors import configuration_errors
+from experiments.runs.config import read_yaml
+from experiments.runs.folder import RunFolder
+from explainers import AttributionMaps
+from lightning_modules import (
+    AnomalyDetector,
+    Autoencoder,
+    IsolationForest,
+    MaskedAutoencoder,
+    NearestNeighbours,
+    OneClassSVM,
+)
+from lightning_modules.errors import ConfigurationError
+from lightning_modules.wording import counted
+from metrics.callbacks import Faithfulness
+
+# What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
+CHOICES = {
+    "model": (Autoencoder, MaskedAutoencoder, OneClassSVM, IsolationForest, NearestNeighbours),
+    "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule, MIMIIDataModule),
+}
+
+_CONFIG = ("-c", "--config")
+# With one of these the configuration of the run's training is not needed.
+_SELF_SUFFICIENT = (*_CONFIG, "-h", "--help")
+# What a configuration may leave empty; everything else is a section.
+_OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optimizer", "lr_scheduler")
+_MAX_SEED = 2**32 - 1  # of numpy
+# Lightning finds these out of their range when the training has begun, or never.
+_TRAINER_NUMBERS = {
+    "accumulate_grad_batches": (lambda value: value >= 1, "at least 1"),
+    "check_val_every_n_epoch": (lambda value: value >= 1, "at least 1, or null"),
+    "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
+    "gradient_clip_val": (lambda value: value >= 0, "at least 0"),
+}
+
+
+def complete(stage: str, arguments: list[str]) -> list[str]:
+    """Put the configuration that a run was trained with before the arguments of its later stages.
+
+    Args:
+        stage: `fit`, `validate`, `test` or `predict`.
+        arguments: What follows the stage's name.
+
+    Raises:
+        ConfigurationError: If a configuration file is not valid YAML, the run has no training, or `--init_from` is
+            given to another stage than `fit`.
+    """
+    if stage != "fit" and _values(("--init_from",), arguments):
+        raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
+    for path in _values(_CONFIG, arguments):
+        _require_settings(Path(path), f"--config {path}")
+    runs = _values(("--run",), arguments)
+    given = {argument.split("=")[0] for argument in arguments}
+    if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
+        return arguments
+    run = RunFolder(runs[-1])
+    config = run.require_fit_config()
+    _require_settings(config, str(config))
+    # Also in place of the --ckpt_path of a training that began with another run's checkpoint.
+    return ["--config", str(config), "--ckpt_path", "best", *arguments]
+
+
+def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:
+    """The values of an option, given as `--option value` or `--option=value`."""
+    values = []
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        name, separator, value = argument.partition("=")
+        if name in options:
+            values.append(value if separator else following)
+    return values
+
+
+def _require_settings(path: Path, name: str) -> None:
+    """Check that a configuration file has settings; the parser's own messages would not name the file."""
+    settings = read_yaml(path, resolve=False) if path.is_file() else {"": path}
+    if not isinstance(settings, dict) or all(value is None for value in settings.values()):
+        raise ConfigurationError(f"{name} holds no settings, such as trainer: {{max_epochs: 10}}")
+    empty = [key for key, value in settings.items() if value is None and key not in _OPTIONAL]
+    if empty:
+        raise ConfigurationError(f"{name}: {empty[0]} is empty; give its settings, or leave it out")
+
+
+class ExperimentParser(OneLineParser, LightningArgumentParser):
+    """A LightningArgumentParser that accepts no abbreviations and raises a mistake as one line."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add a class's arguments; where one takes whole numbers as well as others, 1 is a whole number.
+
+        The members of a union are tried in order, and `typing` may change that order: of unions that are equal it
+        keeps the one that any library made first. A limit of 1 batch became a share of 1.0, all of them.
+        """
+        added: list[str] = super().add_lightning_class_args(*args, **kwargs)
+        for action in self._actions:
+            members = get_args(getattr(action, "_typehint", None))
+            if {int, float} <= set(members):
+                in_order = [each for member in members for each in ((int, float) if member is float else (member,))]
+                action._typehint = Union[tuple(dict.fromkeys(in_order))]  # noqa: UP007
+        return added
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say what is wrong in one line; for a class that does not exist, those that do."""
+        for option, classes in CHOICES.items():
+            unknown = re.search(rf'Parser key "{option}":\s+- Expected a path but (\S+) either', message)
+            if unknown:
+                names = ", ".join(choice.__name__ for choice in classes)
+                message = f"--{option} {unknown[1]} does not exist; choose one of {names}"
+        unaccepted = re.search(
+            r"Parser key \"(\w+)\":.*?class_path '([\w.]+)':.*?Option '([\w.]+)' is not accepted", message, re.DOTALL
+        )
+        if unaccepted:
+            section, path, name = unaccepted.groups()
+            message = f"--{section}.{name} does not exist: {path} has no such option"
+        # The parser knows the run's folder as `fit.run`.
+        super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Make a ConfigurationError of what Lightning and OmegaConf say about a configuration."""
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
+    except MisconfigurationException as error:
+        raise ConfigurationError(str(error)) from error
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
+            raise
+        raise ConfigurationError(str(error)) from error
+
+
+def check_numbers(config: Any) -> None:
+    """Check the seed and the trainer's numbers that Lightning does not check before it needs them.
+
+    Args:
+        config: A stage's parsed options.
+
+    Raises:
+        ConfigurationError: The message names the option.
+    """
+    seed = config.seed_everything
+    if not 0 <= seed <= _MAX_SEED:
+        raise ConfigurationError(f"--seed_everything is {seed}; it must be a whole number from 0 to {_MAX_SEED}")
+    for option, (holds, expected) in _TRAINER_NUMBERS.items():
+        value = config.get("trainer", {}).get(option)
+        if value is not None and not holds(value):
+            raise ConfigurationError(f"--trainer.{option} is {value}; it must be {expected}")
+
+
+def check_callbacks(
+    callbacks: Iterable[Callback], model: AnomalyDetector, data: SpectrogramDataModule, stage: str
+) -> None:
+    """Check that the callbacks can do with a model and its data what their settings say.
+
+    Raises:
+        ConfigurationError: If one can't.
+    """
+    for callback in callbacks:
+        if isinstance(callback, AttributionMaps):
+            callback.check(model, stage)
+        if isinstance(callback, Faithfulness) and model.reconstructs:
+            with configuration_errors():
+                callback.check(data.n_frames)
+
+
+def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> str:
+    """Check that a trainer's limits leave a stage something to do, before it begins.
+
+    Returns:
+        A caution about a later stage's clips that the limits leave out, "" where they leave out none.
+
+    Raises:
+        ConfigurationError: If nothing is left, or Lightning would reject a limit later; the message names the option.
+    """
+    loaders: dict[str, list[Any]] = {
+        "fit": lambda: {"train": [data.train_dataloader()], "val": data.val_dataloader()[:1]},
+        "validate": lambda: {"val": data.val_dataloader()},
+        "test": lambda: {"test": [data.test_dataloader()]},
+        "predict": lambda: {"predict": [data.predict_dataloader()]},
+    }[stage]()
+    processes = trainer.num_devices * trainer.num_nodes
+    used, cautions = {}, []
+    for kind, of_kind in loaders.items():
+        limit = getattr(trainer, f"limit_{kind}_batches")
+        clips = [len(loader.dataset) for loader in of_kind]
+        batches = [math.ceil(math.ceil(n / processes) / data.batch_size) for n in clips]  # per process
+        # As Lightning counts them.
+        limited = [min(n, limit) if isinstance(limit, int) else int(n * limit) for n in batches]
+        used[kind] = limited[0]
+        overfitted = stage == "fit" and trainer.overfit_batches  # type: ignore[attr-defined]
+        # `fit` may do without validation.
+        if limited[0] == 0 and (limit > 0 or kind != "val" or stage == "validate"):
+            verb = {"train": "fit", "val": "validate"}.get(kind, kind)
+            raise ConfigurationError(
+                f"--trainer.{'overfit_batches' if overfitted else f'limit_{kind}_batches'} {limit:g} of {batches[0]} "
+                f"batches leaves nothing to {verb}; give a number of batches"
+            )
+        n_used = sum(min(n, m * data.batch_size * processes) for n, m in zip(clips, limited, strict=True))
+        if n_used < sum(clips):
+            cautions.append(
+                f"--trainer.limit_{kind}_batches {limit:g} leaves {n_used:,} of {counted(sum(clips), 'clip')}"
+            )
+    if stage != "fit":
+        return "; ".join(cautions)
+    for option in ("max_steps", "max_epochs"):
+        if getattr(trainer, option) == 0:
+            raise ConfigurationError(f"--trainer.{option} 0 trains nothing; give at least 1")
+    interval = trainer.val_check_interval
+    if isinstance(interval, int) and trainer.check_val_every_n_epoch and 0 < used["train"] < interval and used["val"]:
+        raise ConfigurationError(
+            f"--trainer.val_check_interval {interval} is more than the {used['train']} training batches of an epoch; "
+            "give fewer, or --trainer.check_val_every_n_epoch null to count batches across epochs"
+        )
+    return ""

@@ -1,1 +1,0 @@
-"""`faithful-aad annotations`: checking annotations and converting them."""

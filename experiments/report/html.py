@@ -1,0 +1,141 @@
+"""Self-contained HTML pages: parts of a page, and the template that frames them.
+
+A page is a mapping of section names to lists of parts. The macro of a part in ``templates/parts.html.jinja`` has the
+name of its class, in lower case; a string is a paragraph and a list of images stands side by side.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from experiments.report.figures.output import Format, render
+from experiments.report.table import Table
+
+_MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "webp": "image/webp"}
+
+_NARROW = 450
+"""Pixels up to which a figure is readable when it is shrunk to a telephone's width."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading below a section's, with the path of a file after it."""
+
+    text: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Untitled:
+    """A table below a heading that already says what it shows."""
+
+    table: Table
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A table or preformatted text that opens on demand."""
+
+    summary: str
+    contents: Table | str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A sentence and how serious it is.
+
+    Attributes:
+        level: "info" describes, a "warning" makes results doubtful, an "error" makes data unusable.
+        text: The sentence.
+    """
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """A list of remarks; those after the first `shown` are folded."""
+
+    remarks: Sequence[Remark]
+    shown: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure as an image inside the page.
+
+    Attributes:
+        source: Data URI of the image.
+        caption: What it shows; no caption is set if empty.
+        alternative: Text for readers who cannot see the image.
+        width: Width in CSS pixels.
+        height: Height in CSS pixels.
+    """
+
+    source: str
+    caption: str
+    alternative: str
+    width: int
+    height: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the figure scrolls on a telephone instead of shrinking."""
+        return self.width > _NARROW
+
+
+def image(figure: Figure, caption: str = "", format: Format = "svg", alternative: str | None = None) -> Image:
+    """Embed a Matplotlib figure.
+
+    Args:
+        figure: The figure.
+        caption: Text below the image.
+        format: SVG for lines, WebP for spectrograms.
+        alternative: Text for readers who cannot see the image; the caption by default.
+    """
+    data = base64.b64encode(render(figure, format)).decode()
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return Image(f"data:{_MEDIA_TYPES[format]};base64,{data}", caption, alternative or caption, width, height)
+
+
+def render_page(
+    title: str, summary: Sequence[Any], sections: Mapping[str, Sequence[Any] | None], script: str = ""
+) -> str:
+    """Render a whole page.
+
+    Args:
+        title: The page's heading.
+        summary: Parts below the heading.
+        sections: Parts by the section's name; sections without parts are left out.
+        script: The only program that the page's content security policy allows.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
+    return _environment().get_template("page.html.jinja").render(
+        title=title,
+        policy=policy + (f"'sha256-{digest}'" if script else "'none'"),
+        summary=summary,
+        sections={name: parts for name, parts in sections.items() if parts},
+        script=script,
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("experiments.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["macro"] = lambda part: type(part).__name__.lower()
+    environment.filters["anchor"] = lambda name: name.lower().replace(" ", "-")
+    return environment

@@ -1,0 +1,549 @@
+"""A comparison's evidence as tables, for the terminal, the page and files alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.report import published
+from experiments.report.clips_table import clips_table
+from experiments.report.comparison import Comparison, Model
+from experiments.report.evidence import LEVEL, LEVEL_ALONE, Evidence, at_headline, where
+from experiments.report.figures.style import readable
+from experiments.report.table import (
+    MISSING,
+    Cell,
+    Row,
+    Table,
+    interval_cells,
+    named_rows,
+    number_cells,
+    ordinal,
+    p_cells,
+    signed_cells,
+    without_empty_columns,
+)
+from explainers.registry import explainer_label
+from lightning_modules.wording import counted, join
+from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
+
+Columns = dict[str, list[Cell]]
+"""Cells of a group of rows, by the column's heading."""
+
+_CHANCE = (
+    "Chance: mean over circular shifts of each clip's curve. p: permutation test against these shifts, "
+    "one-sided{best}; p (Holm): corrected over a model's explainers. Verdict: whether p (Holm) is below 0.05; an "
+    "explanation above its own shifted curves need not be above random frames or all frames."
+)
+_PAIRED = (
+    "p: Wilcoxon's signed-rank test over clips, two-sided; p (Holm): corrected over the {family}. 95 %: bootstrap "
+    "interval (BCa) of the difference over clips, each averaged over its seeds first. Verdict: higher or lower where "
+    "p (Holm) is below 0.05 and the interval excludes 0, otherwise open."
+)
+_OVER_CHANCE = (
+    " Over chance, on the page and in files: the same for each clip's value minus its own chance level, the mean over "
+    "circular shifts of its curve with the same model; that removes what models differ by where nothing is explained, "
+    "but not a scale that stretches what is above chance."
+)
+NOT_ABOVE_REFERENCES = "*: not above random frames or all frames, see the table of the measure."
+_BOLD = " Bold: the best mean of its group as printed, without a test."
+_CHECKS = {"infidelity": "Infidelity", "max_sensitivity": "Max sensitivity"}
+
+
+def all_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
+    """Every table that the runs have results for, in the report's order."""
+    return [
+        *data_tables(comparison),
+        *detection_tables(comparison, evidence),
+        *explanation_tables(comparison, evidence),
+    ]
+
+
+def data_tables(comparison: Comparison) -> list[Table]:
+    """The test clips."""
+    return _marked(comparison, [clips_table(comparison)])
+
+
+def detection_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
+    """Detection by model, by type of anomaly and by mask."""
+    tables: list[Table | None] = [detection_table(comparison, evidence)]
+    if comparison.has_roc:
+        tables += [detection_type_table(comparison, evidence), ablation_table(comparison, evidence)]
+    return _marked(comparison, tables)
+
+
+def explanation_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
+    """Explanations: the overview, models compared, each measure on its own, and checks."""
+    tables: list[Table | None] = []
+    if comparison.headline:
+        tables += [overview_table(comparison, evidence), *paired_tables(comparison, evidence)]
+        tables += [masked_table(comparison, evidence), anomaly_type_table(comparison, evidence)]
+        for measure in comparison.headline:
+            tables += [measure_table(comparison, evidence, measure, best) for best in (False, True)]
+    tables += [area_table(comparison, evidence), checks_table(comparison, evidence)]
+    return _marked(comparison, tables)
+
+
+def _marked(comparison: Comparison, tables: Iterable[Table | None]) -> list[Table]:
+    """The tables that there are; each says what its bold numbers mean, and whether its test set is constructed."""
+    return [
+        replace(table, note=table.note + (_BOLD if _has_bold(table) else "") + comparison.mark)
+        for table in tables
+        if table is not None
+    ]
+
+
+def _has_bold(table: Table) -> bool:
+    return any(cell.best for group in table.groups for row in group for cell in row)
+
+
+def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
+    """AUC and partial AUC of the scores, one row per model, and what is published of the same systems."""
+    models = comparison.models
+    areas = where(evidence.detection, anomaly_type="")
+    columns: Columns = {"Runs": [Cell(_runs(model)) for model in models.values()]}
+    facts: Columns = {}
+    for key, score in SCORES.items():
+        for area, name in AREAS.items() if key != LEVEL else ():
+            found = _by_model(areas, models, score=key, measure=area)
+            heading = f"{name}, {score.label}" if score.label else name
+            columns[heading] = number_cells(found["mean"], found["sd"], "max")
+            columns[f"{heading} 95 %"] = interval_cells(found["low"], found["high"])
+            facts.setdefault(f"Published {name}", number_cells(found["published"]))
+    columns |= facts
+    header = ("Model", *columns)
+    groups = [tuple((Cell(label), *cells) for label, *cells in zip(models, *columns.values(), strict=True))]
+    level = where(areas, model=LEVEL_ALONE)
+    level_note = ""
+    if len(level):
+        numbers = zip(number_cells(level["mean"]), interval_cells(level["low"], level["high"]), strict=True)
+        row = [Cell(f"Level alone ({evidence.level_side})"), Cell(MISSING), *chain(*numbers)]
+        groups.append((tuple(row + [Cell(MISSING)] * (len(header) - len(row))),))
+        level_note = (
+            " Level alone: the score is the root mean square of the recording in dB (the mean of a spectrogram file), "
+            "with the sign that gives an AUC of at least 0.5."
+        )
+    planer = all(published.is_planer(model) for model in models.values())
+    if planer and comparison.has_roc:
+        groups.append(_published_systems(models.values(), len(header)))
+    labels = comparison.first.clips["label"]
+    undefined = ", so the AUC is undefined" if labels.nunique() == 1 else ""
+    table = Table(
+        title="Detection",
+        note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips{undefined}. "
+        f"pAUC: partial AUC up to a false-positive rate of {MAX_FPR:g}, standardised (McClish). Chance is 0.5."
+        f"{level_note}{_spread_note(models.values())}{_published_note(comparison) if planer else ''}",
+        header=header,
+        groups=tuple(group for group in groups if group),
+        names=2,
+        name="detection",
+        brief=("Model", "Runs", *AREAS.values(), f"{AREAS['auc']}, {SCORES['masked_score'].label}"),
+    )
+    return without_empty_columns(table, keep=tuple(AREAS.values()))
+
+
+def detection_type_table(comparison: Comparison, evidence: Evidence) -> Table:
+    """AUC by type of anomaly."""
+    types = comparison.anomaly_types
+    columns: Columns = {}
+    for kind in sorted(types):
+        found = _by_model(evidence.detection, comparison.models, score="score", measure="auc", anomaly_type=kind)
+        columns[f"{readable(kind)} ({types[kind]})"] = number_cells(found["mean"], found["sd"], "max")
+    single = " The AUC of a single clip is the share of normal clips with a lower score: it says little of its type."
+    return Table(
+        title="AUC by type of anomaly",
+        note="Clips of one type against all normal clips; in brackets the number of anomalous clips."
+        + single * (1 in types.values()),
+        header=("Model", *columns),
+        groups=(tuple((Cell(label), *cells)
+                      for label, *cells in zip(comparison.models, *columns.values(), strict=True)),),
+        names=1,
+        name="detection_by_type",
+        brief=(),
+    )  # fmt: skip
+
+
+def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
+    """AUC by mask ratio and patch size (Table 2), None unless several masks were compared."""
+    models = {
+        mask: model
+        for model in comparison.models.values()
+        if model.objective == "MAE" and (mask := published.mask(model)) is not None
+    }
+    if len(models) < 2:
+        return None
+    ratios, sizes = sorted({ratio for ratio, _ in models}, reverse=True), sorted({size for _, size in models})
+    planer = all(published.is_planer(model) for model in models.values())
+    columns: Columns = {}
+    for size in sizes:
+        labels = [models[ratio, size].label if (ratio, size) in models else None for ratio in ratios]
+        found = _by_model(evidence.detection, labels, score="score", measure="auc", anomaly_type="")
+        columns[f"{size} × {size}"] = number_cells(found["mean"], found["sd"], "max")
+    for size in sizes if planer else ():
+        facts = [published.ABLATION.get((ratio, size), math.nan) for ratio in ratios]
+        columns[f"Published {size} × {size}"] = number_cells(facts)
+    names = [Cell(f"{100 * ratio:.0f} %") for ratio in ratios]
+    table = Table(
+        title="AUC by mask ratio and patch size",
+        note="MAE; a patch is a square of mel bands and frames."
+        f"{_spread_note(models.values())}{_published_note(comparison) if planer else ''}",
+        header=("Mask ratio", *columns),
+        groups=(tuple(zip(names, *columns.values(), strict=True)),),
+        names=1,
+        name="mask_ablation",
+    )
+    return without_empty_columns(table)
+
+
+def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
+    """The headline measures at one percentile with chance levels, tests and verdicts."""
+    shown = at_headline(comparison, evidence)
+
+    def columns(explainer: str, labels: list[str]) -> Columns:
+        found: Columns = {}
+        for measure in comparison.headline:
+            rows = _by_model(shown, labels, explainer=explainer, measure=measure)
+            short = MEASURES[measure].short
+            found[short] = number_cells(rows["mean"], best=MEASURES[measure].direction)
+            found[f"{short} chance"] = number_cells(rows["chance"])
+            found[f"{short} p"] = p_cells(rows["p_holm"])
+            found[f"{short} verdict"] = _verdict_cells(rows, in_full=False)
+        return found
+
+    header, groups = _by_explainer(comparison, columns)
+    shorts = [MEASURES[measure].short for measure in comparison.headline]
+    first = shorts[0]
+    starred = f" {NOT_ABOVE_REFERENCES}" if (shown["not_above"] != "").any() else ""
+    table = Table(
+        title=join([MEASURES[measure].label for measure in comparison.headline]),
+        note=f"At the {shown_percentile(comparison)}: frames at or above it on a clip's curve are peaks. Means over "
+        f"{_n_clips(comparison)}.{_chance_note(comparison)}{starred}",
+        header=header,
+        groups=groups,
+        names=2,
+        name="explanations",
+        brief=("Explainer", "Model", first, f"{first} chance", f"{first} verdict", *shorts[1:]),
+    )
+    return without_empty_columns(table, keep=shorts)
+
+
+def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best: bool = False) -> Table | None:
+    """One measure with interval, chance, references, test and verdict.
+
+    Args:
+        comparison: The runs.
+        evidence: Of the comparison.
+        measure: A key of `MEASURES`.
+        best: Whether at the best percentile of each model and explainer, instead of the one that tables show.
+    """
+    of = MEASURES[measure]
+    chosen = where(evidence.best if best else at_headline(comparison, evidence), measure=measure)
+
+    def columns(explainer: str, labels: list[str]) -> Columns:
+        rows = _by_model(chosen, labels, explainer=explainer)
+        percentiles = [MISSING if np.isnan(percentile) else f"{percentile:.0f}" for percentile in rows["percentile"]]
+        return {
+            **({"Percentile": [Cell(text) for text in percentiles]} if best else {}),
+            of.short: number_cells(rows["mean"], rows["sd"], of.direction),
+            "95 %": interval_cells(rows["low"], rows["high"]),
+            "Chance": number_cells(rows["chance"]),
+            "Corrected": number_cells(rows["corrected"], best="max"),
+            "p": p_cells(rows["p"]),
+            "p (Holm)": p_cells(rows["p_holm"]),
+            "Verdict": _verdict_cells(rows, in_full=True),
+            **{label: number_cells(rows[name]) for name, label in REFERENCES.items()},
+            "Published": number_cells(rows["published"]),
+        }
+
+    header, groups = _by_explainer(comparison, columns)
+    percentile = "the best percentile of each" if best else f"the {shown_percentile(comparison)}"
+    several = " ± is the standard deviation between seeds, where there are several;" * bool(chosen["sd"].notna().any())
+    corrected = ""
+    if chosen["corrected"].notna().any():
+        corrected = f" Corrected: (value − chance) / (oracle − chance). {of.oracle}"
+    table = Table(
+        title=f"{of.label} at {percentile}",
+        note=f"Means over {counted(comparison.n_clips(measure), 'clip')};{several} 95 % is the bootstrap interval "
+        f"(BCa) over clips.{_chance_note(comparison, best)}{corrected}",
+        header=header,
+        groups=groups,
+        names=2,
+        name=f"{measure}{'_best' if best else ''}",
+        brief=(),
+    )
+    return without_empty_columns(table, keep=(of.short,))
+
+
+def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | None:
+    """F1 at one percentile by type of anomaly, with its chance level and what is published; None without F1."""
+    by_type = where(evidence.explanations, measure="f1", percentile=comparison.percentile)
+    by_type = by_type[by_type["anomaly_type"] != ""]
+    if by_type.empty:
+        return None
+    n_clips = by_type.groupby("anomaly_type")["n_clips"].first()
+    headings = {kind: f"{readable(str(kind))} ({number})" for kind, number in n_clips.items()}
+
+    def columns(explainer: str, labels: list[str]) -> Columns:
+        found: Columns = {}
+        for kind, heading in headings.items():
+            rows = _by_model(by_type, labels, anomaly_type=kind, explainer=explainer)
+            found[heading] = number_cells(rows["mean"], rows["sd"], "max")
+            found[f"{heading} chance"] = number_cells(rows["chance"])
+            found[f"{heading} published"] = number_cells(rows["published"])
+        return found
+
+    header, groups = _by_explainer(comparison, columns)
+    table = Table(
+        title="F1 by type of anomaly",
+        note=f"At the {shown_percentile(comparison)}; in brackets the number of annotated clips.",
+        header=header,
+        groups=groups,
+        names=2,
+        name="f1_by_type",
+        brief=("Explainer", "Model", *headings.values()),
+    )
+    return without_empty_columns(table, keep=list(headings.values()))
+
+
+def paired_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
+    """One table for each pair of models."""
+    pairs = [pair for pair in comparison.pairs() if len(_of_pair(evidence, *pair))]
+    return [
+        _paired_table(comparison, evidence, *pair, number if len(pairs) > 1 else 0)
+        for number, pair in enumerate(pairs, start=1)
+    ]
+
+
+def _of_pair(evidence: Evidence, first: Model, second: Model) -> pd.DataFrame:
+    return where(evidence.paired, first=first.label, second=second.label)
+
+
+def _paired_table(comparison: Comparison, evidence: Evidence, first: Model, second: Model, number: int) -> Table:
+    tests = _of_pair(evidence, first, second)
+    raw, over_chance = where(tests, over_chance=False), where(tests, over_chance=True)
+    columns, groups = {}, []
+    for measure in comparison.headline:
+        rows = where(raw, measure=measure).set_index("explainer")
+        over = where(over_chance, measure=measure).set_index("explainer").reindex(rows.index)
+        columns = {
+            **_test_cells(rows, first.label, second.label),
+            "Over chance": signed_cells(over["difference"]),
+            "Over chance 95 %": interval_cells(over["low"], over["high"]),
+            "Over chance p (Holm)": p_cells(over["p_holm"]),
+            "Over chance verdict": [Cell(text) for text in over["verdict"].fillna(MISSING)],
+            "Published": number_cells(rows["published"]),
+        }
+        labels = [explainer_label(name) for name in rows.index]
+        groups.append(named_rows(MEASURES[measure].short, labels, columns.values()))
+    shared = len({seed for seed in first.seeds if seed >= 0} & set(second.seeds))
+    paired_by = f"clip and seed ({shared} shared)" if shared else "clip"
+    table = Table(
+        title=f"{second.label} against {first.label}",
+        note=f"At the {shown_percentile(comparison)}, paired by {paired_by}. Difference: {second.label} minus "
+        f"{first.label}. {_PAIRED.format(family='explainers')}{_OVER_CHANCE if len(over_chance) else ''}",
+        header=("Measure", "Explainer", *columns),
+        groups=tuple(group for group in groups if group),
+        names=2,
+        name=f"paired_{number}" if number else "paired",
+        brief=("Measure", "Explainer", "Difference", "95 %", "p (Holm)", "Verdict"),
+    )
+    return without_empty_columns(table)
+
+
+def masked_table(comparison: Comparison, evidence: Evidence) -> Table | None:
+    """The masked error map against the error map, None where no model has both."""
+    columns, groups = {}, []
+    for measure, tests in evidence.masked.groupby("measure", sort=False):
+        columns = _test_cells(tests, explainer_label("error_map"), "Masked")
+        groups.append(named_rows(MEASURES[str(measure)].short, list(tests["model"]), columns.values()))
+    if not groups:
+        return None
+    return Table(
+        title="Masked error map against error map",
+        note=f"At the {shown_percentile(comparison)}. Difference: masked error map minus error map. "
+        f"{_PAIRED.format(family='models')}",
+        header=("Measure", "Model", *columns),
+        groups=tuple(groups),
+        names=2,
+        name="masked_error_map",
+        brief=("Measure", "Model", "Difference", "95 %", "p (Holm)", "Verdict"),
+    )
+
+
+def _test_cells(tests: pd.DataFrame, first: str, second: str) -> Columns:
+    return {
+        first: number_cells(tests["first_mean"]),
+        second: number_cells(tests["second_mean"]),
+        "Difference": signed_cells(tests["difference"]),
+        "95 %": interval_cells(tests["low"], tests["high"]),
+        "p": p_cells(tests["p"]),
+        "p (Holm)": p_cells(tests["p_holm"]),
+        "Verdict": [Cell(text) for text in tests["verdict"]],
+    }
+
+
+def area_table(comparison: Comparison, evidence: Evidence) -> Table | None:
+    """Areas under the deletion and insertion curves, None where no run has them."""
+    areas = evidence.areas
+    if areas.empty:
+        return None
+    arrows = {"min": "↓", "max": "↑"}
+
+    def columns(explainer: str, labels: list[str]) -> Columns:
+        found: Columns = {}
+        for measure in areas["measure"].unique():
+            rows, of = _by_model(areas, labels, measure=measure, explainer=explainer), MEASURES[measure]
+            found[f"{of.short} {arrows[of.direction]}"] = number_cells(rows["mean"], rows["sd"], of.direction)
+        return found
+
+    header, groups = _by_explainer(comparison, columns, areas)
+    return Table(
+        title="Deletion and insertion",
+        note="Areas under the curves of the error that is left, relative to the clip's own, over the share of frames "
+        f"replaced by their reconstruction; means over {counted(int(areas['n_clips'].max()), 'explained clip')}. "
+        "Deletion takes the highest frames of a curve first: lower is better. Insertion leaves nothing but these: "
+        "higher is better.",
+        header=header,
+        groups=groups,
+        names=2,
+        name="deletion",
+        brief=(),
+    )
+
+
+def checks_table(comparison: Comparison, evidence: Evidence) -> Table | None:
+    """Rank correlations under parameter randomisation, infidelity and maximum sensitivity; None where not checked."""
+    checks = evidence.checks
+    if checks.empty:
+        return None
+    stages = where(checks, check="randomisation")["step"].unique()
+
+    def columns(explainer: str, labels: list[str]) -> Columns:
+        rows = where(checks, explainer=explainer).set_index(["check", "step", "model"])["mean"]
+        found: Columns = {}
+        for stage in stages:
+            keys = [("randomisation", stage, label) for label in labels]
+            found[readable(stage.rpartition(".")[2]) or stage] = number_cells(rows.get(key, math.nan) for key in keys)
+        for check, heading in _CHECKS.items():
+            found[heading] = [_scientific(rows.get((check, "", label), math.nan)) for label in labels]
+        return found
+
+    header, groups = _by_explainer(comparison, columns, checks)
+    n_clips = len({name for run in comparison.runs.values() if run.sanity is not None for name in run.sanity["name"]})
+    table = Table(
+        title="Sanity checks",
+        note=f"Means over {counted(n_clips, 'checked clip')}. Columns of stages: rank correlation of a map with the "
+        "trained model's when the parameters from the output up to that stage are random; an explainer that explains "
+        "the model loses it. Infidelity: lower is better, and comparable between explainers of one model only where "
+        "their maps are in the same unit. Max sensitivity: largest relative change of a map under a small change of "
+        "the clip, lower is steadier.",
+        header=header,
+        groups=groups,
+        names=2,
+        name="sanity",
+        brief=(),
+    )
+    return without_empty_columns(table)
+
+
+def shown_percentile(comparison: Comparison) -> str:
+    """The percentile that tables show, as in "98th percentile"."""
+    return f"{ordinal(comparison.percentile or 0)} percentile"
+
+
+def _by_explainer(
+    comparison: Comparison, columns: Callable[[str, list[str]], Columns], rows: pd.DataFrame | None = None
+) -> tuple[tuple[str, ...], tuple[tuple[Row, ...], ...]]:
+    """Header and groups of rows: a group per explainer, in it a row for each model that has it.
+
+    Args:
+        comparison: The runs.
+        columns: Cells of an explainer's models.
+        rows: What has the explainers and models to show; everything that was explained by default.
+    """
+    rows = comparison.explanations if rows is None else rows
+    explainers = [name for name in rows["explainer"].unique() if name not in REFERENCES]
+    order = {name: i for i, name in enumerate(comparison.explainers)}
+    cells: Columns = {}
+    groups = []
+    for explainer in sorted(explainers, key=lambda name: order.get(name, len(order))):
+        found = set(where(rows, explainer=explainer)["model"])
+        labels = [label for label in comparison.models if label in found]
+        cells = columns(explainer, labels)
+        groups.append(named_rows(explainer_label(explainer), labels, cells.values()))
+    return ("Explainer", "Model", *cells), tuple(groups)
+
+
+def _verdict_cells(rows: pd.DataFrame, in_full: bool) -> list[Cell]:
+    """Verdicts with the references that are not exceeded, in full or as a star; missing where nothing was tested."""
+    cells = []
+    for verdict, not_above in zip(rows["verdict"], rows["not_above"], strict=True):
+        text = MISSING if pd.isna(verdict) else str(verdict)
+        references = [REFERENCES[name].lower() for name in str(not_above).split()] if not pd.isna(not_above) else []
+        if references:
+            text += f", not above {join(references)}" if in_full else " *"
+        cells.append(Cell(text))
+    return cells
+
+
+def _by_model(frame: pd.DataFrame, labels: Iterable[str | None], **values: Any) -> pd.DataFrame:
+    """The rows of models, of which those without a row are NaN, whose other columns have these values."""
+    return where(frame, **values).set_index("model").reindex(list(labels))
+
+
+def _scientific(value: float) -> Cell:
+    """A number of any size with three digits."""
+    return Cell(MISSING) if math.isnan(value) else Cell(f"{value:.3g}", numbers=(("", value),))
+
+
+def _n_clips(comparison: Comparison) -> str:
+    """How many clips the headline measures are over."""
+    measures: dict[int, list[str]] = {}
+    for measure in comparison.headline:
+        measures.setdefault(comparison.n_clips(measure), []).append(MEASURES[measure].label)
+    if len(measures) == 1:
+        return counted(next(iter(measures)), "clip")
+    return join([f"{counted(number, 'clip')} ({join(labels)})" for number, labels in measures.items()])
+
+
+def _chance_note(comparison: Comparison, best: bool = False) -> str:
+    """How chance levels, p-values and verdicts are found, where the runs have them."""
+    allowed = ", allowing for the choice of the percentile" if best else ""
+    return f" {_CHANCE.format(best=allowed)}" if comparison.explanations["chance"].notna().any() else ""
+
+
+def _runs(model: Model) -> str:
+    if model.runs[0].membership is None:
+        return str(model.runs[0].folder)
+    return counted(len(model.runs), "seed")
+
+
+def _spread_note(models: Iterable[Model]) -> str:
+    if any(len(model.runs) > 1 for model in models):
+        return " ± is the standard deviation between seeds; 95 % intervals: bootstrap over clips."
+    return " 95 %: bootstrap interval over clips."
+
+
+def _published_systems(models: Iterable[Model], width: int) -> tuple[Row, ...]:
+    """The published systems that no model is a version of."""
+    ours = {published.detection_system(model) for model in models}
+    rows = []
+    for system, areas in published.DETECTION.items():
+        if system not in ours:
+            facts = number_cells(math.nan if area is None else area for area in areas)
+            rows.append((Cell(system), Cell("published"), *[Cell(MISSING)] * (width - 2 - len(facts)), *facts))
+    return tuple(rows)
+
+
+def _published_note(comparison: Comparison) -> str:
+    """Whether the published numbers are of the same clips."""
+    normal = int((comparison.first.clips["label"] == 0).sum())
+    if (normal, comparison.anomaly_types) == (published.NORMAL_TEST_CLIPS, published.ANOMALOUS_CLIPS):
+        return " Published: on the same test clips, one training run."
+    return f" Published: on the {published.NORMAL_TEST_CLIPS:,} normal and 105 anomalous clips of the real planer."

@@ -1,0 +1,176 @@
+"""A study on this machine: some runs at a time, each in a process with its share of the cores, and their progress."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from experiments.runs.config import read_config
+from experiments.runs.folder import CONFIG_FILE
+from experiments.runs.scalars import read_scalars
+from experiments.study.process import Step
+
+_REFRESH_S = 2.0
+_PATIENCE_S = 10  # for a process that was asked to stop
+_WEEK_S = 604_800
+
+
+def run_jobs(jobs: Sequence[Sequence[Step]], slots: int, progress: StudyProgress) -> None:
+    """Run jobs, `slots` at a time; one that fails does not stop the others.
+
+    Args:
+        jobs: Steps to run one after another, by job; those after a failure are skipped.
+        slots: How many processes run at a time.
+        progress: Shows every step that starts or ends; each job calls it from a thread of its own.
+    """
+    processes = _Processes(slots, progress)
+    pool = ThreadPoolExecutor(slots)
+    try:
+        pending = {pool.submit(processes.run, job) for job in jobs}
+        while pending:
+            done, pending = wait(pending, timeout=_REFRESH_S, return_when=FIRST_COMPLETED)
+            for job in done:
+                job.result()
+            progress.refresh()
+    finally:
+        processes.stop()
+        pool.shutdown(cancel_futures=True)
+
+
+class _Processes:
+    """Runs jobs in as many threads as there are slots, and stops them."""
+
+    def __init__(self, slots: int, progress: StudyProgress) -> None:
+        self._slots, self._progress = slots, progress
+        self._free: SimpleQueue[int] = SimpleQueue()
+        for slot in range(slots):
+            self._free.put(slot)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock, self._stopped = threading.Lock(), False
+
+    def run(self, job: Sequence[Step]) -> None:
+        """Run the steps of a job until one fails."""
+        slot = self._free.get()
+        try:
+            for step in job:
+                with self._lock:
+                    if self._stopped:
+                        return
+                    process = step.start(environment(slot, self._slots))
+                    self._running.add(process)
+                self._progress.begin(step)
+                status = process.wait()
+                self._running.discard(process)
+                if self._stopped:
+                    return
+                self._progress.end(step, step.failure(status))
+                if status:
+                    return
+        finally:
+            self._free.put(slot)
+
+    def stop(self) -> None:
+        """Start nothing more and end the running processes; what they have written stays in their folders."""
+        with self._lock:
+            self._stopped = True
+        running = list(self._running)
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:  # noqa: PERF203  as many as there are slots
+                process.kill()
+
+
+def environment(slot: int, slots: int) -> dict[str, str]:
+    """This process's environment with the slot's GPU and its share of the cores."""
+    environment = dict(os.environ)
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // slots)))
+    gpus = environment.get("CUDA_VISIBLE_DEVICES")
+    devices = gpus.split(",") if gpus else [str(i) for i in range(torch.cuda.device_count())]
+    if devices:
+        environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+    return environment
+
+
+class StudyProgress:
+    """A bar for the study, with the time left, and one for each running step; a line for each that has ended.
+
+    Args:
+        steps: How many steps there are to run.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._console = Console(highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            # The mean speed of the whole study so far: runs are long, and their durations similar.
+            speed_estimate_period=_WEEK_S,
+        )
+        self._study = self._bars.add_task("study (steps)", total=steps)
+        self._running: dict[Step, TaskID] = {}
+
+    def __enter__(self) -> StudyProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, step: Step) -> None:
+        """Add a bar for a step."""
+        self._running[step] = self._bars.add_task(step.title, total=None)
+
+    def end(self, step: Step, failure: str) -> None:
+        """Replace the bar of a step by a line that says how it ended."""
+        self._bars.remove_task(self._running.pop(step))
+        self._bars.advance(self._study)
+        if failure:
+            self._console.print(f"{step.title} failed: {failure} ({step.log})", markup=False, style="red")
+        else:
+            self._console.print(f"{step.title} done", markup=False)
+
+    def refresh(self) -> None:
+        """Read how many epochs the trainings have finished."""
+        for step, bar in list(self._running.items()):
+            if step.command[0] == "fit":
+                done, total = _epochs(step.mark.parent)
+                self._bars.update(bar, completed=done, total=total)
+
+
+def _epochs(folder: Path) -> tuple[int, int | None]:
+    """Epochs that a training has finished in its stage's folder, and its maximum once that is known."""
+    config = folder / CONFIG_FILE
+    if not config.is_file():
+        return 0, None
+    rows = read_scalars(folder / "metrics.csv")
+    done = int(rows[-1]["epoch"]) + 1 if rows else 0
+    return done, (read_config(config).get("trainer") or {}).get("max_epochs")

@@ -1,0 +1,86 @@
+"""Maps that need no gradients: the error map, the masked error map, and a random map as a control."""
+
+import torch
+from torch import Tensor, nn
+
+from explainers.base import MEMORY_BUDGET, Explainer, reproducible
+from lightning_modules.base import squared_error
+from lightning_modules.masking import complementary_masks, masked_prediction, patch_size_of
+
+
+class ErrorMap(Explainer):
+    """Squared error of each cell, dB² (An & Cho, 2015; paper section 3.3, "pixel-wise error map").
+
+    Example:
+        >>> ErrorMap(torch.nn.ReLU()).attribute(torch.tensor([[[1.0, -2.0]]]))
+        tensor([[[0., 4.]]])
+    """
+
+    label = "Error map"
+
+    def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
+        if reconstruction is None:
+            with torch.no_grad():
+                reconstruction = torch.cat([self.module(rows) for rows in x.split(self.rows_per_pass(x))])
+        return squared_error(x, reconstruction)
+
+
+class MaskedErrorMap(Explainer):
+    """Squared error of each cell predicted from its context only, dB²; not in the paper.
+
+    Complementary masks hide every patch once, and a cell's prediction comes from the pass that hid it, so an
+    anomaly can't be copied to the output. This is the task that a masked autoencoder was trained for; a plain
+    autoencoder, which never saw a hidden patch, serves as a control. Costs one forward pass per mask.
+
+    The map's mean is the module's masked score where the module's `score_masks` equals `n_masks`.
+
+    Args:
+        module: See `Explainer`.
+        n_masks: Complementary masks, at least 2; each hides about 1 / n_masks of the patches.
+        patch_size: Side of a patch, in bands and frames; by default that of the module's training, else 4. Patches
+            at the upper edges are cut where it does not divide the spectrogram.
+        memory_budget: See `Explainer`.
+
+    Raises:
+        ConfigurationError: From `attribute`, if the masks can't share the patches.
+    """
+
+    label = "Masked error map"
+
+    def __init__(
+        self, module: nn.Module, n_masks: int = 3, patch_size: int | None = None, memory_budget: int = MEMORY_BUDGET
+    ) -> None:
+        super().__init__(module, memory_budget)
+        self.n_masks = n_masks
+        self.patch_size = patch_size_of(module) if patch_size is None else patch_size
+
+    def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
+        masks = complementary_masks(x.shape[1], x.shape[2], self.patch_size, self.n_masks, x.device)
+        rows = self.rows_per_pass(x)
+        with torch.no_grad():
+            return squared_error(x, masked_prediction(self.module, x, masks, rows))
+
+
+class RandomMap(Explainer):
+    """Independent standard normal noise in each cell, which knows neither the model nor what the clip holds.
+
+    Args:
+        module: See `Explainer`; only its place among the explainers needs it.
+        seed: Another seed, another map of the same clip. By default the run's, torch's, so that the controls of runs
+            with different seeds are independent.
+        memory_budget: See `Explainer`.
+    """
+
+    label = "Random map"
+
+    def __init__(self, module: nn.Module, seed: int | None = None, memory_budget: int = MEMORY_BUDGET) -> None:
+        super().__init__(module, memory_budget)
+        self.seed = torch.initial_seed() if seed is None else seed
+
+    def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
+        return torch.cat([self._draw(clip) for clip in x.split(1)])
+
+    def _draw(self, clip: Tensor) -> Tensor:
+        with reproducible(clip, self.seed):
+            # Drawn on the CPU, so that every device gets the same map.
+            return torch.randn(clip.shape).to(clip)
