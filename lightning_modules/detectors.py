@@ -22,7 +22,7 @@ class BaselineDetector(AnomalyDetector):
 
     One epoch collects the clips of all processes; they are fitted before the first validation or checkpoint, whichever
     comes first, and training ends with the epoch. What was learned is a few plain tensors, which the checkpoint
-    holds beside the weights of other modules, so that nothing in it has to be unpickled.
+    holds where other modules have their weights, so that nothing in it has to be unpickled.
 
     Args:
         n_mels: Mel bands F of the spectrograms.
@@ -82,7 +82,7 @@ class BaselineDetector(AnomalyDetector):
     def on_train_epoch_end(self) -> None:
         """Fit the clips of the epoch if no validation did, and end the training."""
         self._fit()
-        self._clips.clear()
+        self._clips, self._n_fitted = [], 0
         self.trainer.should_stop = True
 
     def _fit(self) -> None:

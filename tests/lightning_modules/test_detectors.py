@@ -99,6 +99,7 @@ def test_fits_in_one_epoch_whatever_the_order_of_the_clips(detector, validates, 
     run = trainer(tmp_path, max_epochs=9)
     run.fit(module, loader(clips[0], shuffle=True), loader(clips[1]) if validates else None)
     assert run.current_epoch == 1
+    run.validate(module, loader(clips[1]), verbose=False)
     np.testing.assert_array_equal(module(torch.from_numpy(clips[1])), expected)
 
     checkpoint = torch.load(run.checkpoint_callback.best_model_path, weights_only=True)
