@@ -113,8 +113,8 @@ class Chart:
         name: Id of its element.
         label: What it shows, for readers who cannot see it.
         caption: What its marks mean.
-        data: Its specification as "spec", its data as "table" with "columns" and "data" and, where it has a choice of
-            measures, what each is as "notes".
+        data: Its specification as "spec", its data as "table" with "columns" and "data" and, where measures can be
+            chosen, what each is as "notes".
         controls: Headings of its groups of inputs, by the end of the group's id.
         stills: Figures for readers without scripts.
     """
@@ -152,8 +152,8 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
     keys = [key for measure in MEASURES for key in (measure, measure + _CORRECTED) if key in set(rows["measure"])]
     percentiles = int(rows["percentile"].min()), int(rows["percentile"].max())
     parameters = [
-        _select("measure", "Measure", keys, [_measure_label(key) for key in keys]),
-        _select("anomaly_type", "Type of anomaly", types, [_type_label(kind) for kind in types]),
+        _select("measure", "Measure", [_measure_label(key) for key in keys]),
+        _select("anomaly_type", "Type of anomaly", [readable(kind) or "all" for kind in types]),
         _slider("percentile", "Percentile", percentiles, comparison.percentile or percentiles[1]),
         *(_checkbox(f"model_{i}", label, "models") for i, label in enumerate(models)),
         *(_checkbox(f"explainer_{i}", explainer_label(name), "explainers") for i, name in enumerate(explainers)),
@@ -164,6 +164,12 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
         f" && [{', '.join(f'model_{i}' for i in range(len(models)))}][datum.model]"
         f" && [{', '.join(f'explainer_{i}' for i in range(len(explainers)))}][datum.explainer]"
     )
+    # Numbers instead of names keep the page of a large study small.
+    rows = rows.assign(
+        measure=rows["measure"].map(keys.index),
+        anomaly_type=rows["anomaly_type"].map(types.index),
+        open=(rows["verdict"] == NOT_ABOVE).astype(int),
+    ).drop(columns="verdict")
     references = [label for name, label in REFERENCES.items() if rows[name].notna().any()]
     scales = _Scales(comparison, models, explainers, references)
     spec = _specification(
@@ -179,7 +185,7 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
         "bands: chance, the mean and the 90 % range of circularly shifted curves. Thin lines and diamonds: published "
         "values. Below, bars: 95 % intervals over clips; open circles: not above chance; ticks: single runs."
         + comparison.mark,
-        {"spec": spec, "table": scales.table(rows), "notes": {key: _measure_note(key) for key in keys}},
+        {"spec": spec, "table": scales.table(rows), "notes": [_measure_note(key) for key in keys]},
         {"choice": "Values", "models": "Models", "explainers": "Explainers", "marks": "Also show"},
         stills,
     )
@@ -325,9 +331,7 @@ def _dots(scales: _Scales) -> alt.LayerChart:
         .encode(x="run:Q"),
         published.mark_point(shape="diamond", size=55, fill=_PAPER, opacity=1).encode(x="published:Q"),
         base.mark_point(size=60, opacity=1, fill=_PAPER, aria=False).encode(x="mean:Q"),
-        base.transform_filter(f"datum.verdict != '{NOT_ABOVE}'")
-        .mark_point(size=60, opacity=1, filled=True, aria=False)
-        .encode(x="mean:Q"),
+        base.transform_filter("!datum.open").mark_point(size=60, opacity=1, filled=True, aria=False).encode(x="mean:Q"),
         base.mark_point(size=60, opacity=1, strokeWidth=1.8, fill="transparent").encode(x="mean:Q", **_facts()),
     ]
     return (
@@ -405,10 +409,10 @@ def _specification(*parts: Any, transform: Sequence[Any], parameters: Sequence[A
     return compiled
 
 
-def _select(name: str, label: str, options: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """A list to choose from, as a parameter of a specification."""
-    bind = {"input": "select", "options": list(options), "labels": list(labels)}
-    return _parameter(name, options[0], label, "choice", bind)
+def _select(name: str, label: str, options: Sequence[str]) -> dict[str, Any]:
+    """A list to choose from, as a parameter whose value is the position of the choice."""
+    bind = {"input": "select", "options": list(range(len(options))), "labels": list(options)}
+    return _parameter(name, 0, label, "choice", bind)
 
 
 def _slider(name: str, label: str, ends: tuple[int, int], value: int) -> dict[str, Any]:
@@ -440,10 +444,6 @@ def _measure_note(key: str) -> str:
     if key.endswith(_CORRECTED):
         return f"Position of the value between chance (0) and the oracle (1). {measure.oracle}"
     return measure.description
-
-
-def _type_label(kind: str) -> str:
-    return readable(kind) if kind else "all"
 
 
 def _step_label(step: str) -> str:

@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_written_is_told(simulated, tmp_path, capsys):
 
 def test_actions_of_the_command(capsys):
     assert main(["data", "nonsense"]) == 2
-    assert "'nonsense' is not among its actions; choose one of " in capsys.readouterr().err
+    assert "'nonsense' is not an action of data; choose one of " in capsys.readouterr().err
 
 
 @dataclass
