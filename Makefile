@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 CONFIG := experiments/configs/demo.yaml
 
-.PHONY: demo test lint types bench likeness clean
+.PHONY: demo test lint types docs bench likeness clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
@@ -27,6 +27,9 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
+docs: $(VENV)/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # For example: make bench OPTIONS="--settings.clips 4 --settings.device cuda --output bench.json"
 bench: $(VENV)/installed-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.speed $(OPTIONS)
@@ -45,4 +48,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs data/simulated
+	rm -rf $(VENV) runs data/simulated site
