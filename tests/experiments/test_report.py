@@ -194,8 +194,8 @@ def test_other_recordings_of_the_same_names_are_not_compared(run_maker, tmp_path
     again = run_maker(levels=levels).write(tmp_path / "again")
     other = run_maker(levels=(*levels[:-1], -28.1)).write(tmp_path / "other")
     compare([first, again])
-    with (other / "fit" / "config.yaml").open("a") as file:
-        file.write("channel: 0\n")
+    config = other / "fit" / "config.yaml"
+    config.write_text(config.read_text().replace("    frame_step:", "    channel: 0\n    frame_step:"))
     compare([first, other])  # levels of another channel differ, not the recordings
     (other / "fit" / "config.yaml").write_text((first / "fit" / "config.yaml").read_text())
     with pytest.raises(ConfigurationError, match=r"tested on different recordings: .* -28\.0 dB in one and -28\.1 dB"):
