@@ -1,4 +1,4 @@
-"""Attribution maps of the reconstruction error, one class a method, and the callback that computes them."""
+"""Attribution maps of the reconstruction error, one class per method, and the callback that computes them."""
 
 import lazy_loader
 
