@@ -12,9 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from datamodules.annotations import frame_mask
-from datamodules.audio import Channel
 from datamodules.cache import CacheEntry
-from datamodules.description.measure import level_db
 from datamodules.layouts import Clip
 
 _UNCHANGING_DB = 0.01
@@ -68,7 +66,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: Number of frames T.
         frames_per_second: Frame rate of the spectrograms.
         reference_level: Level that becomes 0, dB.
-        level_of: Channel of the recordings whose level items contain, for which files are read; None for no level.
+        with_level: Whether items contain the level of the whole clip.
     """
 
     def __init__(
@@ -78,14 +76,14 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: int,
         frames_per_second: float,
         reference_level: float = 0.0,
-        level_of: Channel | None = None,
+        with_level: bool = False,
     ) -> None:
         self.clips = tuple(clips)
         self._entries = tuple(entries)
         self._n_frames = n_frames
         self._frames_per_second = frames_per_second
         self._reference_level = reference_level
-        self._level_of = level_of
+        self._with_level = with_level
         self._device: torch.device | None = None
 
     @property
@@ -127,8 +125,8 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
             "name": clip.name,
             "anomaly_type": clip.anomaly_type,
         }
-        if self._level_of is not None:
-            item["level"] = torch.tensor(level_db(clip.path, self._level_of))
+        if self._with_level:
+            item["level"] = torch.tensor(self._entries[index].level_db)
         return item
 
     def mean_level(self) -> float:

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from datamodules.audio import Channel, read_audio
+from datamodules.audio import Channel, SoundInfo, read_sound
 from datamodules.errors import DataError
 from datamodules.frontend import LogMelFrontEnd
 
@@ -44,7 +44,7 @@ AUDIO_SUFFIXES = tuple(suffix for name in soundfile.available_formats() for suff
 TENSOR_SUFFIX = ".pt"
 
 
-def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> Tensor:
+def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> tuple[Tensor, SoundInfo | None]:
     """Load one clip.
 
     Args:
@@ -53,7 +53,7 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "m
         channel: Which channel of a recording to take.
 
     Returns:
-        (F, T) float32 in dB, all frames of the clip.
+        (F, T) float32 in dB, all frames of the clip, and the levels of a recording.
 
     Raises:
         DataError: The file is damaged, holds something else, or does not fit the front end.
@@ -62,16 +62,16 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "m
         spectrogram, n_mels = read_tensor(path), frontend.settings.n_mels
         if spectrogram.shape[0] != n_mels:
             raise DataError(f"{path} has {spectrogram.shape[0]} bands, but frontend.n_mels is {n_mels}")
-        return spectrogram
-    waveform, sample_rate = read_audio(path, channel)
-    seconds, window = len(waveform) / sample_rate, frontend.settings.window
+        return spectrogram, None
+    waveform, info = read_sound(path, channel)
+    seconds, window = len(waveform) / info.sample_rate, frontend.settings.window
     if seconds < window:
         raise DataError(f"{path} lasts {seconds:.3f} s, less than one window (frontend.window={window} s)")
     try:
-        spectrogram = frontend(waveform, sample_rate)
+        spectrogram = frontend(waveform, info.sample_rate)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    return _finite(spectrogram, path)
+    return _finite(spectrogram, path), info
 
 
 def read_tensor(path: Path) -> Tensor:

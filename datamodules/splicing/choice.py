@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from datamodules.audio import cancelled, inspect, read_audio
+from datamodules.audio import cancelled, read_sound
 from datamodules.errors import DataError
 from datamodules.files import left_out_text
 from datamodules.frontend import LogMelFrontEnd
@@ -137,12 +137,12 @@ def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
     front_end = LogMelFrontEnd(FRONT_END)
     recordings, infos = [], {}
     for clip in track_clips(clips, description, len(clips)):
-        waveform, sample_rate = read_audio(clip.path)
+        waveform, infos[clip.path] = read_sound(clip.path)
+        sample_rate = infos[clip.path].sample_rate
         if len(waveform) < FRONT_END.window * sample_rate:
             raise DataError(f"{clip.path} lasts less than {FRONT_END.window} s; move it out of the data set")
         spectrogram = front_end(waveform, sample_rate).numpy()
         recordings.append(Recording(clip, spectrogram, background(spectrogram), len(waveform), sample_rate))
-        infos[clip.path] = inspect(clip.path)
     if text := cancelled(infos):
         warnings.warn(text.partition("; channel=")[0] + "; splice recordings of one channel", stacklevel=2)
     return recordings
