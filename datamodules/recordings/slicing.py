@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from datamodules.audio import (
 from datamodules.errors import DataError
 from datamodules.files import new_recording
 from datamodules.progress import progress_console
-from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256
+from datamodules.recordings.manifest import ManifestRow, append_to_manifest, file_sha256, read_manifest, write_manifest
 from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
 
 MANIFEST_FILE = "manifest.csv"
@@ -104,8 +103,7 @@ def slice_recordings(
         raise DataError(f"no recording is as long as a clip of {clip_seconds} s; the longest has {longest:.2f} s")
     for recording in recordings:
         clip_subtype(recording)
-    mixed: dict[Path, SoundInfo] = {}
-    written = _slice_all([recording for recording in recordings if recording.n_clips], output, channel, mixed)
+    written, mixed = _slice_all([recording for recording in recordings if recording.n_clips], output, channel)
     return SliceSummary(
         written=written,
         kept=sum(recording.n_clips for recording in recordings) - written,
@@ -117,11 +115,11 @@ def slice_recordings(
     )
 
 
-def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, mixed: dict[Path, SoundInfo]) -> int:
-    """Slice the recordings that are not sliced yet; returns the number of clips written."""
-    manifest = Manifest(output / MANIFEST_FILE)
+def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) -> tuple[int, dict[Path, SoundInfo]]:
+    """Slice the recordings that are not sliced yet; returns the clips written and the levels of what was mixed."""
+    manifest = output / MANIFEST_FILE
     finished = _finished(recordings, manifest, channel)
-    written = 0
+    written, mixed = 0, {}
     with _folder(output) as unfinished, Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("Slicing", total=sum(recording.n_clips for recording in recordings))
         for recording in recordings:
@@ -131,7 +129,7 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
                 raise unreadable(recording.path, error) from None
             if recording.source in finished:
                 if finished[recording.source] != checksum:
-                    raise _taken(manifest.path, f"another {recording.source} than {recording.path}")
+                    raise _taken(manifest, f"another {recording.source} than {recording.path}")
                 progress.advance(task, recording.n_clips)
                 continue
             tally = ChannelTally(recording.channels)
@@ -142,39 +140,34 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
             if channel == "mix":
                 mixed[recording.path] = tally.info(recording.sample_rate)
             _put_in_place(rows, unfinished, output)
-            manifest.append(rows)
+            append_to_manifest(manifest, rows)
             written += recording.n_clips
-    return written
+    return written, mixed
 
 
-def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Channel) -> dict[str, str]:
+def _finished(recordings: Sequence[Recording], manifest: Path, channel: Channel) -> dict[str, str]:
     """Checksums, by name, of the recordings whose clips are all there; rows of others are removed."""
     planned = {recording.source: recording for recording in recordings}
     owners = {clip: recording.source for recording in recordings for clip in recording.clips()}
-    counts: Counter[str] = Counter()
+    rows, is_cut_off = read_manifest(manifest)
     checksums: dict[str, str] = {}
-    for row in manifest.rows():
+    for row in rows:
         if owners.get(row.clip, row.source) != row.source:
-            raise _taken(manifest.path, f"{row.clip} from {row.source}, not {owners[row.clip]}")
+            raise _taken(manifest, f"{row.clip} from {row.source}, not {owners[row.clip]}")
         recording = planned.get(row.source)
         if recording is None:
             continue
         if row.duration != recording.clip_seconds or PurePosixPath(row.clip).suffix != recording.suffix:
-            raise _taken(manifest.path, f"clips of {row.source} with another length or format")
+            raise _taken(manifest, f"clips of {row.source} with another length or format")
         if row.clip not in owners:
-            raise _taken(manifest.path, f"clips of {row.source} under other names, for example from another start")
+            raise _taken(manifest, f"clips of {row.source} under other names, for example from another start")
         if row.channel != str(channel):
-            raise _taken(manifest.path, f"clips of {row.source} from channel={row.channel}, not {channel}")
-        counts[row.source] += 1
+            raise _taken(manifest, f"clips of {row.source} from channel={row.channel}, not {channel}")
         checksums[row.source] = row.source_sha256
-    root = manifest.path.parent
-    incomplete = {
-        source
-        for source, count in counts.items()
-        if count != planned[source].n_clips or not all((root / clip).is_file() for clip in planned[source].clips())
-    }
-    if incomplete or manifest.cut_off:
-        manifest.forget(incomplete)
+    present = {row.clip for row in rows if (manifest.parent / row.clip).is_file()}
+    incomplete = {source for source in checksums if not present.issuperset(planned[source].clips())}
+    if incomplete or is_cut_off:
+        write_manifest(manifest, (row for row in rows if row.source not in incomplete))
     return {source: checksum for source, checksum in checksums.items() if source not in incomplete}
 
 
