@@ -19,8 +19,7 @@ from rich.progress import Progress
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.download.catalogue import ClipCounts, DataSet, RemoteFile
-from datamodules.download.fetch import CheckedFile, Patience, check_file, fetch
-from datamodules.download.transfer import NoSpaceError, require_space
+from datamodules.download.fetch import CheckedFile, NoSpaceError, Patience, check_file, fetch, require_space
 from datamodules.errors import DataError
 from datamodules.layouts import Layout
 from lightning_modules.files import write_atomically
