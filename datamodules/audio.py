@@ -174,9 +174,9 @@ def sound_seconds(path: Path) -> float:
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a recording to read it; errors while it is open become a DataError."""
+    """Open a recording to read it with :func:`blocks`; errors while it is open become a DataError."""
     try:
-        with open_sound(path) as file:
+        with _open(path) as file:
             yield file
     except DataError:
         raise
@@ -192,14 +192,8 @@ class _Sound(soundfile.SoundFile):
         return False
 
 
-def open_sound(path: Path) -> soundfile.SoundFile:
-    """Open a recording to read it with :func:`blocks`.
-
-    Raises:
-        DataError: The file is truncated, or libsndfile would decode only a part of it.
-        soundfile.SoundFileError: It cannot be read as audio.
-        OSError: It cannot be opened.
-    """
+def _open(path: Path) -> soundfile.SoundFile:
+    """Open a recording; raises if it is truncated, or if libsndfile would decode only a part of it."""
     size = path.stat().st_size
     if not path.is_file():
         raise DataError(f"{path} is not a file")  # opening a pipe would wait forever
@@ -208,11 +202,10 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     with path.open("rb"):  # gives the reason, where libsndfile only says "System error"
         pass
     file = _Sound(sized_source(path))
-    for declared, present in _MISSING.findall(file.extra_info):
-        if int(present) < int(declared) and not is_placeholder(int(declared)):
-            file.close()
-            raise truncated(path, int(present), int(declared))
     try:
+        for declared, present in _MISSING.findall(file.extra_info):
+            if int(present) < int(declared) and not is_placeholder(int(declared)):
+                raise truncated(path, int(present), int(declared))
         require_fully_decoded(path, file.format, file.frames / file.samplerate)
     except BaseException:
         file.close()
@@ -223,19 +216,10 @@ def open_sound(path: Path) -> soundfile.SoundFile:
 def blocks(
     path: Path, file: soundfile.SoundFile, samples: int | None = None, dtype: str = "float32"
 ) -> Iterator[NDArray[np.float32]]:
-    """Read the next blocks of a recording, whether or not its header says how long it is.
-
-    Args:
-        path: Its file, for messages.
-        file: From :func:`open_sound` or :func:`open_audio`.
-        samples: How many samples of each channel to read; to the end by default.
-        dtype: As soundfile names it.
-
-    Yields:
-        (samples, channels).
+    """Read the next ``samples`` of each channel, to the end by default, in blocks (samples, channels).
 
     Raises:
-        DataError: The recording ends too early.
+        DataError: The recording ends too early, or before the end that its header gives.
     """
     promised = file.frames if samples is None and _length_is_known(file) else samples
     done, most = 0, max(1, BLOCK_SAMPLES // file.channels)

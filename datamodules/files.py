@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import soundfile
+from numpy.typing import NDArray
 
 from datamodules.errors import DataError
 from lightning_modules.wording import counted
@@ -101,24 +103,14 @@ def written_as_a_whole(path: Path) -> Iterator[Path]:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-@contextmanager
-def new_recording(path: Path, sample_rate: int, subtype: str) -> Iterator[soundfile.SoundFile]:
-    """A recording of one channel to write samples to, in memory until the block ends without an error.
-
-    libsndfile itself does not say why a file can't be written.
-
-    Args:
-        path: The file; its suffix gives the format.
-        sample_rate: In Hz.
-        subtype: libsndfile's name of the sample format, for example PCM_16.
+def write_recording(path: Path, samples: NDArray[Any], sample_rate: int, subtype: str = "PCM_16") -> None:
+    """Write samples (N,) in libsndfile's sample format ``subtype``; the suffix gives the format.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: The file can't be written, for a reason that libsndfile itself does not give.
     """
     contents = io.BytesIO()
-    audio_format = path.suffix.removeprefix(".")
-    with soundfile.SoundFile(contents, "w", sample_rate, 1, subtype=subtype, format=audio_format) as file:
-        yield file
+    soundfile.write(contents, samples, sample_rate, subtype, format=path.suffix.removeprefix("."))
     path.write_bytes(contents.getbuffer())
 
 

@@ -22,12 +22,12 @@ from datamodules.audio import (
     blocks,
     mix_down,
     not_finite,
-    open_sound,
+    open_audio,
     require_channel_index,
     unreadable,
 )
 from datamodules.errors import DataError
-from datamodules.files import new_recording
+from datamodules.files import write_recording
 from datamodules.progress import progress_console
 from datamodules.recordings.manifest import ManifestRow, append_to_manifest, file_sha256, read_manifest, write_manifest
 from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
@@ -227,53 +227,38 @@ def clip_subtype(recording: Recording) -> str:
 def cut(
     recording: Recording, source_sha256: str, folder: Path, channel: Channel, tally: ChannelTally
 ) -> Iterator[ManifestRow]:
-    """Write a recording's clips, yielding the row of each when it is written, and read to the recording's end.
-
-    Args:
-        recording: The recording.
-        source_sha256: Its checksum, for the rows.
-        folder: Folder to write into.
-        channel: Channel to use.
-        tally: Receives the levels of the channels and of the clips.
+    """Write a recording's clips, yielding the row of each when it is written.
 
     Raises:
         DataError: The recording is shorter than its header says, cannot be decoded or holds NaN or infinity.
     """
-    subtype = clip_subtype(recording)
-    try:
-        opened = open_sound(recording.path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise unreadable(recording.path, error) from None
-    with opened as file:
-        for index, name in enumerate(recording.clips()):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with new_recording(path, recording.sample_rate, subtype) as clip:
-                for block in _blocks(file, recording, recording.clip_frames):
-                    samples = _mix_down(block, channel)
-                    tally.add(block, samples)
-                    clip.write(samples)
-            seconds = recording.clip_seconds
-            yield ManifestRow(
-                name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256, str(channel)
-            )
-        for _ in _blocks(file, recording, recording.frames % recording.clip_frames):
-            pass
+    subtype, seconds = clip_subtype(recording), recording.clip_seconds
+    # The samples come first: to find their end, zip reads what follows the last clip.
+    clips = zip(_samples(recording, channel, tally), recording.clips(), strict=True)
+    for index, (samples, name) in enumerate(clips):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_recording(path, samples, recording.sample_rate, subtype)
+        yield ManifestRow(
+            name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256, str(channel)
+        )
 
 
-def _blocks(file: soundfile.SoundFile, recording: Recording, frames: int) -> Iterator[NDArray[Any]]:
-    """The next blocks (samples, channels); only their errors are those of the recording, not of the clips."""
-    reading = blocks(recording.path, file, frames, _SAMPLE_TYPES.get(recording.subtype, "int16"))
-    while True:
-        try:
-            block = next(reading, None)
-        except (soundfile.SoundFileError, OSError) as error:
-            raise unreadable(recording.path, error) from None
-        if block is None:
-            return
-        if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
-            raise not_finite(recording.path)
-        yield block
+def _samples(recording: Recording, channel: Channel, tally: ChannelTally) -> Iterator[NDArray[Any]]:
+    """The samples of each clip; reads to the recording's end, since damage after the last clip counts too."""
+    dtype = _SAMPLE_TYPES.get(recording.subtype, "int16")
+    with open_audio(recording.path) as file:
+        for clip in range(recording.n_clips + 1):
+            whole = clip < recording.n_clips
+            frames = recording.clip_frames if whole else recording.frames % recording.clip_frames
+            mixed = []
+            for block in blocks(recording.path, file, frames, dtype):
+                if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
+                    raise not_finite(recording.path)
+                mixed.append(_mix_down(block, channel))
+                tally.add(block, mixed[-1])
+            if whole:
+                yield np.concatenate(mixed)
 
 
 def _mix_down(block: NDArray[Any], channel: Channel) -> NDArray[Any]:

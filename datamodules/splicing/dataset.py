@@ -14,7 +14,7 @@ import numpy as np
 from datamodules.annotations import ANNOTATION_FILE
 from datamodules.audio import read_audio
 from datamodules.errors import DataError, require
-from datamodules.files import new_recording, require_new_folder, written_as_a_whole
+from datamodules.files import require_new_folder, write_recording, written_as_a_whole
 from datamodules.layouts import Clip
 from datamodules.progress import track_clips
 from datamodules.provenance import Provenance, write_provenance
@@ -148,8 +148,7 @@ def _write_spliced(root: Path, name: str, splices: Sequence[Splice], fade: int) 
     rows: list[tuple[str, float, float, str]] = []
     for i, splice in enumerate(track_clips(splices, f"Writing {name} clips", len(splices))):
         samples, rate = render(splice, fade)
-        with new_recording(folder / _file(name, i), rate, "PCM_16") as file:
-            file.write(samples)
+        write_recording(folder / _file(name, i), samples, rate)
         rows += [(_file(name, i), piece.start / rate, piece.end / rate, name) for piece in splice.pieces]
     _write_csv(root / name / ANNOTATION_FILE, ("file", "start", "end", "type"), rows)
 
