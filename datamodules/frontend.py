@@ -95,8 +95,8 @@ class FrontEndSettings:
 
     @property
     def hop_length(self) -> int:
-        """Hop in samples, at least one."""
-        return max(1, round(self.hop * self.sample_rate))
+        """Hop in samples."""
+        return round(self.hop * self.sample_rate)
 
     @property
     def frames_per_second(self) -> float:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
 NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 """Pattern of a time; Python's ``float`` also accepts ``nan``, ``1_000`` and digits of other scripts."""
 
 Interval = tuple[float, float]
-
-OnError = Callable[[DataError], None]
-"""Called with the error of a row that cannot be read; if it returns, reading continues with the next row."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +28,6 @@ class AnnotationRow:
     file: str
     intervals: tuple[Interval, ...]
     anomaly_type: str = ""
-
-
-def raise_error(error: DataError) -> None:
-    """Raise an error."""
-    raise error
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> float | None:
