@@ -54,11 +54,7 @@ class SoundInfo:
 
 
 def read_audio(path: Path, channel: Channel = "mix") -> tuple[Tensor, int]:
-    """Read one channel of a recording, or the mix of all.
-
-    Args:
-        path: A file in any format that libsndfile reads.
-        channel: Which channel.
+    """Read one channel of a recording in any format that libsndfile reads, or the mix of all.
 
     Returns:
         (samples,) float32 with full scale at 1, and the sample rate in Hz.

@@ -98,12 +98,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         return self._device is not None
 
     def keep_on(self, device: torch.device, wanted: bool | None = True) -> None:
-        """Keep all spectrograms on a device, from the first item on.
-
-        Args:
-            device: The device.
-            wanted: Whether to; ``None`` for a CUDA device of whose free memory they take at most a quarter.
-        """
+        """Keep all spectrograms on a device; if ``wanted`` is None, on CUDA with room for them."""
         if wanted is None and device.type == "cuda":
             wanted = self.size_bytes <= _SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]
         if wanted and device != self._device:
@@ -164,18 +159,11 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
 
 
 class EpochShuffle(DistributedSampler[Any]):
-    """A new order in every epoch, which depends only on the seed and the number of the epoch.
+    """A new order of ``size`` clips in every epoch, which depends only on the seed and the number of the epoch.
 
     A resumed training therefore continues with the order that it would have had, and the processes of a distributed
     training together draw in each step what one process with their joint batch size would. If they can't share the
     clips evenly, the first ones of an epoch are repeated at its end. Lightning calls `set_epoch`.
-
-    Args:
-        size: Number of clips.
-        seed: Seed of the run, not negative.
-        epoch: The first epoch.
-        num_replicas: Number of processes.
-        rank: Number of this process.
 
     Example:
         >>> order = EpochShuffle(size=5, seed=0)

@@ -56,11 +56,7 @@ class SpectrogramCache:
 
     An entry is named after the clip's bytes, the front end's settings and the channel: a renamed or moved clip is
     found again, a changed one is computed again. Several processes may share the folder. Nothing is ever deleted.
-
-    Args:
-        folder: Folder of the entries; the user's cache folder if ``None``.
-        settings: The front end's settings.
-        channel: Which channel of recordings to take.
+    Without a folder it is the user's cache folder.
     """
 
     def __init__(self, folder: Path | None, settings: FrontEndSettings, channel: Channel = "mix") -> None:

@@ -30,10 +30,7 @@ def walk(folder: Path) -> Iterator[Path]:
     """All files in a folder at any depth, linked folders included, without hidden files and those that macOS adds.
 
     A folder that several links lead to, or a circle of links, is walked once: under its own name if it lies in the
-    folder itself, else under the first link.
-
-    Raises:
-        DataError: A folder cannot be read.
+    folder itself, else under the first link. Raises a DataError for a folder that cannot be read.
     """
 
     def fail(error: OSError) -> None:
@@ -87,11 +84,7 @@ def require_new_folder(folder: Path, content: str) -> None:
 
 @contextmanager
 def written_as_a_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside a file or folder, which becomes it if the block ends without an error.
-
-    Raises:
-        DataError: It cannot be written.
-    """
+    """A temporary path beside a file or folder, which becomes it if the block ends well; an OSError is a DataError."""
     parent = path.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +112,6 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_unrelated(path: Path) -> bool:
-    """Whether a file is a text, table, image or the like; names in capitals are README, LICENSE and the like."""
-    if not path.suffix:
+    if not path.suffix:  # README, LICENSE and the like
         return path.name.isupper() or path.name == "Makefile"
     return path.suffix.lower() in _UNRELATED_SUFFIXES

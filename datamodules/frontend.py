@@ -31,9 +31,7 @@ def _import_torchaudio() -> ModuleType:
             del sys.modules[name]  # left by the failed import
         stub = ModuleType("torchaudio._extension")
         stub.__dict__.update(
-            _IS_TORCHAUDIO_EXT_AVAILABLE=False,
-            _IS_ALIGN_AVAILABLE=False,
-            fail_if_no_align=lambda function: function,
+            _IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_ALIGN_AVAILABLE=False, fail_if_no_align=lambda function: function
         )
         sys.modules["torchaudio._extension"] = stub
         return importlib.import_module("torchaudio")

@@ -45,12 +45,7 @@ TENSOR_SUFFIX = ".pt"
 
 
 def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> tuple[Tensor, SoundInfo | None]:
-    """Load one clip.
-
-    Args:
-        path: A ``.pt`` file holding a log-mel spectrogram in dB, or a recording.
-        frontend: Turns a recording into a spectrogram, and says how many bands to expect.
-        channel: Which channel of a recording to take.
+    """Load a ``.pt`` file with a log-mel spectrogram in dB, or a recording, which goes through the front end.
 
     Returns:
         (F, T) float32 in dB, all frames of the clip, and the levels of a recording.
@@ -75,13 +70,7 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "m
 
 
 def read_tensor(path: Path) -> Tensor:
-    """Read a published spectrogram, however many bands it has.
-
-    Args:
-        path: A ``.pt`` file.
-
-    Returns:
-        (F, T) float32 in dB.
+    """Read a published spectrogram (F, T) in dB from a ``.pt`` file, whatever its number of bands F.
 
     Raises:
         DataError: The file is damaged or holds something else; its contents are never executed.

@@ -9,14 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from datamodules.annotations.rows import (
-    NUMBER,
-    AnnotationRow,
-    Interval,
-    bare_name,
-    by_clip,
-    decimal,
-)
+from datamodules.annotations.rows import NUMBER, AnnotationRow, Interval, bare_name, by_clip, decimal
 from datamodules.annotations.table import Table
 from datamodules.errors import DataError, quoted
 from datamodules.spectrograms import TENSOR_SUFFIX

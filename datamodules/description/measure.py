@@ -72,11 +72,7 @@ class Measured:
 
 
 def measure(path: Path, channel: Channel = "mix") -> Measured:
-    """Measure a recording or a spectrogram, reading it block by block.
-
-    Raises:
-        DataError: It cannot be read, is truncated, empty, lacks the channel, or holds NaN or infinity.
-    """
+    """Measure a recording or a spectrogram, reading it block by block; raises a DataError if it cannot be used."""
     return _measure_spectrogram(path) if path.suffix.lower() == TENSOR_SUFFIX else _measure_sound(path, channel)
 
 
@@ -114,7 +110,7 @@ def _measure_spectrogram(path: Path) -> Measured:
 
 
 def full_scale(subtype: str) -> float:
-    """Largest positive sample of a format, one step below 1 for integers.
+    """Largest positive sample of a format.
 
     Example:
         >>> full_scale("PCM_16") == 32767 / 32768, full_scale("FLOAT")

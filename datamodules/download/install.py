@@ -49,11 +49,7 @@ class Installed:
 
 
 def install(
-    data_set: DataSet,
-    root: Path,
-    progress: Progress,
-    source: Source | None = None,
-    patience: Patience | None = None,
+    data_set: DataSet, root: Path, progress: Progress, source: Source | None = None, patience: Patience | None = None
 ) -> Installed:
     """Download a data set, or take a local archive, and put it where its DataModule reads it.
 

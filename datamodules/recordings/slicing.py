@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -47,8 +46,7 @@ _SAMPLE_TYPES = {
 _EIGHT_BITS = {".wav": "PCM_U8", ".flac": "PCM_S8"}
 
 
-@dataclass(frozen=True)
-class SliceSummary:
+class SliceSummary(NamedTuple):
     """Numbers of clips written now and by an earlier run, and what was left out.
 
     ``left_over`` has the seconds after the last whole clip by recording, ``left_out`` files that are not recordings,
@@ -58,8 +56,8 @@ class SliceSummary:
     written: int
     kept: int
     left_over: dict[str, float]
-    left_out: list[Path] = field(default_factory=list)
-    mixed: dict[Path, SoundInfo] = field(default_factory=dict)
+    left_out: list[Path]
+    mixed: dict[Path, SoundInfo]
 
 
 def slice_recordings(
@@ -82,7 +80,8 @@ def slice_recordings(
         output: Folder to write, one run at a time. It may contain other files; none is overwritten.
         clip_seconds: Length of a clip in seconds, a divisor of 60.
         audio_format: ``wav`` or ``flac``.
-        start: See :func:`~datamodules.recordings.plan.plan_recordings`.
+        start: First minute of the first recording without a time in its name; each further one of these begins at the
+            full minute after the previous one.
         channel: Index of a channel from 0, or ``mix``.
 
     Raises:
@@ -104,15 +103,9 @@ def slice_recordings(
     for recording in recordings:
         clip_subtype(recording)
     written, mixed = _slice_all([recording for recording in recordings if recording.n_clips], output, channel)
-    return SliceSummary(
-        written=written,
-        kept=sum(recording.n_clips for recording in recordings) - written,
-        left_over={
-            recording.source: recording.seconds_left_over for recording in recordings if recording.seconds_left_over
-        },
-        left_out=left_out,
-        mixed=mixed,
-    )
+    kept = sum(recording.n_clips for recording in recordings) - written
+    left_over = {recording.source: left for recording in recordings if (left := recording.seconds_left_over)}
+    return SliceSummary(written, kept, left_over, left_out, mixed)
 
 
 def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) -> tuple[int, dict[Path, SoundInfo]]:
@@ -189,7 +182,6 @@ def _folder(output: Path) -> Iterator[Path]:
 
 
 def _put_in_place(rows: Sequence[ManifestRow], unfinished: Path, output: Path) -> None:
-    """Move a recording's clips into the output folder."""
     for row in rows:
         # A run killed in this function has left clips that are not in the manifest.
         if (output / row.clip).exists() and not _same_samples(output / row.clip, unfinished / row.clip):
