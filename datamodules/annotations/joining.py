@@ -148,9 +148,6 @@ def check_annotations(
 
     Returns:
         The rows that can be read, and a line for each problem.
-
-    Raises:
-        DataError: The file cannot be read at all.
     """
     found = list(read_rows(path))
     rows = [row for row in found if isinstance(row, AnnotationRow)]

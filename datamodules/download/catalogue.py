@@ -41,7 +41,6 @@ class ClipCounts(NamedTuple):
     anomalous: int
 
     def __str__(self) -> str:
-        """The counts as text."""
         return f"{self.training:,} training, {self.normal:,} normal and {self.anomalous:,} anomalous clips"
 
 
@@ -112,10 +111,7 @@ _DCASE_2022: Mapping[str, tuple[int | None, str | None]] = dict.fromkeys(
 
 
 def dcase_2020(machine: str) -> DataSet:
-    """Development data of DCASE 2020 Task 2 for one machine.
-
-    Raises:
-        DataError: There is no such machine.
+    """Development data of DCASE 2020 Task 2 for one machine; raises a DataError if there is no such machine.
 
     Example:
         >>> dcase_2020("slider").archive.url
@@ -125,11 +121,7 @@ def dcase_2020(machine: str) -> DataSet:
 
 
 def dcase_2022(machine: str) -> DataSet:
-    """Development data of DCASE 2022 Task 2 for one machine.
-
-    Raises:
-        DataError: There is no such machine.
-    """
+    """Development data of DCASE 2022 Task 2 for one machine; raises a DataError if there is no such machine."""
     return _dcase(2022, machine, _DCASE_2022, record=6355122, name=f"dev_{machine}.zip")
 
 

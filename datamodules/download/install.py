@@ -27,7 +27,6 @@ from lightning_modules.files import write_atomically
 _LONGEST_QUOTE = 200
 
 Fetch = Callable[[RemoteFile, Path], CheckedFile]
-"""Downloads a file into a folder."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,6 @@ def install(
     A set that is already there is left alone. Otherwise everything happens in ``FOLDER.download`` beside the set's
     folder, and the folder gets its name when all is checked. After a failure, downloaded files stay there for the next
     call.
-
-    Args:
-        data_set: The data set.
-        root: The data root.
-        progress: Shows the progress.
-        source: Other sources than the catalogue's.
-        patience: When to give up on a server.
 
     Raises:
         DataError: It cannot be downloaded, is not the published set, or the folder holds something else.
@@ -100,11 +92,7 @@ def install(
 def install_file(
     file: RemoteFile, folder: Path, progress: Progress, mirror: str | None = None, patience: Patience | None = None
 ) -> Installed:
-    """Download a single file into a folder, unless it is already there.
-
-    Raises:
-        DataError: It cannot be downloaded, or another file has its name.
-    """
+    """Download a single file into a folder, unless it is there; raises a DataError if another has its name."""
     path = folder / file.name
     if path.exists():
         try:
@@ -122,8 +110,7 @@ def install_file(
 def existing_folder(folder: Path) -> Iterator[Path]:
     """Make a folder with its parents; those that are still empty at the end are removed again.
 
-    Raises:
-        DataError: Something in it cannot be read or written.
+    An OSError of the block becomes a DataError.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
