@@ -18,8 +18,7 @@ from datamodules.layouts import Clip
 _UNCHANGING_DB = 0.01
 """Change over time below which a band is constant; that of the faintest noise is hundreds of times as large."""
 
-_SHARE_OF_FREE_MEMORY = 1 / 4
-"""The rest is for the network, its gradients and its activations."""
+_SHARE_OF_FREE_MEMORY = 1 / 4  # The rest is for the network, its gradients and its activations
 
 
 class _TestedBatch(TypedDict, total=False):

@@ -23,8 +23,7 @@ from datamodules.progress import track_clips
 from datamodules.spectrograms import TENSOR_SUFFIX, load_spectrogram
 from lightning_modules.files import write_atomically
 
-_FORMAT = 2
-"""Part of every entry's name: increase it when the same file and settings give other values."""
+_FORMAT = 2  # Part of every entry's name: increase it when the same file and settings give other values
 
 _INFO = struct.Struct("<IIdd")
 """What follows the spectrogram of a recording: the fields of its :class:`~datamodules.audio.SoundInfo`."""

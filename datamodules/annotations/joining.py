@@ -101,8 +101,7 @@ def raise_first(problems: Iterator[str]) -> None:
         raise DataError(problem)
 
 
-_ROUNDING = 1e-6
-"""Frames by which rounding may move a point at the end of a clip beyond it."""
+_ROUNDING = 1e-6  # Frames by which rounding may move a point at the end of a clip beyond it
 
 
 def frame_mask(intervals: Sequence[tuple[float, float]], n_frames: int, frames_per_second: float) -> Tensor:

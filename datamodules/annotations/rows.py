@@ -6,8 +6,8 @@ import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
@@ -17,8 +17,7 @@ NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class AnnotationRow:
+class AnnotationRow(NamedTuple):
     """A row of an annotation file, or a label of a track, with its number in the file.
 
     ``intervals`` are (start, end) in seconds from the start of the clip, equal for a point; empty if not annotated.

@@ -6,8 +6,8 @@ import filecmp
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from datamodules.description.measure import Measured
 from datamodules.description.survey import TEST, TRAINING, Survey, SurveyedClip
@@ -22,8 +22,7 @@ _RECORDING = re.compile(r"(?P<recording>.*?(?P<day>\d{2}-\d{2}-\d{2})_\d{4}_\d{5
 """Name of a clip cut from a longer recording: day, time and number of the recording, and the part."""
 
 
-@dataclass(frozen=True)
-class Duplicates:
+class Duplicates(NamedTuple):
     """At least two clips with the same samples; ``same_file`` if their files are identical too."""
 
     clips: tuple[SurveyedClip, ...]
@@ -35,8 +34,7 @@ class Duplicates:
         return len({clip.split for clip in self.clips}) > 1
 
 
-@dataclass(frozen=True)
-class Shared:
+class Shared(NamedTuple):
     """A recording, or a day, with clips in both splits."""
 
     name: str
@@ -44,8 +42,7 @@ class Shared:
     test: tuple[SurveyedClip, ...]
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(NamedTuple):
     """Problems found in a survey.
 
     Attributes:

@@ -25,8 +25,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MD5_TAG = re.compile(r'"(md5:[0-9a-f]{32})"')
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
 
-_WORTHWHILE_BYTES = 8 * 2**20
-"""An attempt that received this much does not count as failed."""
+_WORTHWHILE_BYTES = 8 * 2**20  # An attempt that received this much does not count as failed
 
 
 class NoSpaceError(DataError):
@@ -191,7 +190,7 @@ def _request(file: RemoteFile, part: Path, timeout: float, progress: Progress, t
             if start and not file.checksum and not tag:
                 raise _UselessPartError("the server does not say whether its file is still the same")
             if not start or start != total:
-                _receive(response, start, file.size or total, file, part, progress, task)
+                _receive(response, start, total, file, part, progress, task)
             return tag[1] if tag else None
     except _UselessPartError:
         part.unlink(missing_ok=True)
@@ -241,6 +240,7 @@ def _receive(
     progress: Progress,
     task: TaskID,
 ) -> None:
+    total = file.size or total
     if total is not None:
         require_space(part.parent, total - start, f"what is missing of {file.name}")
     progress.update(task, total=total, completed=start)
@@ -249,12 +249,10 @@ def _receive(
         for chunk in response.iter_content(_CHUNK_BYTES):
             received += len(chunk)
             if total is not None and received > total:
-                break
+                part.unlink()
+                raise DataError(f"{file.url} sends more than the {total:,} bytes of {file.name}: it is another file")
             target.write(chunk)
             progress.update(task, completed=received)
-    if total is not None and received > total:
-        part.unlink()
-        raise DataError(f"{file.url} sends more than the {total:,} bytes of {file.name}: it is another file")
     if total is not None and received < total:
         raise _TransferError(f"the connection ended after {received:,} of {total:,} bytes")
 

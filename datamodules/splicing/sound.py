@@ -61,8 +61,7 @@ _REFERENCE_STEP = 3
 _NORMAL_PERCENTILE = 99
 """A frame deviates if it is further from its nearest neighbour than 99 % of the training frames from theirs."""
 
-_LEAST_SHARE = 0.5
-"""Share of a stretch's frames that must deviate."""
+_LEAST_SHARE = 0.5  # Share of a stretch's frames that must deviate
 
 
 class FrameDeviation:
