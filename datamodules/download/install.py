@@ -7,10 +7,9 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from lzma import LZMAError
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -25,8 +24,6 @@ from datamodules.layouts import Layout
 from lightning_modules.files import write_atomically
 
 _LONGEST_QUOTE = 200
-
-Fetch = Callable[[RemoteFile, Path], CheckedFile]
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ def install(
         DataError: It cannot be downloaded, is not the published set, or the folder holds something else.
     """
     source = source or Source()
-    download = partial(fetch, progress=progress, patience=patience)
     folder = root / data_set.folder
     published = _from(data_set.archive, source.mirror)
     if source.archive is not None and not source.archive.is_file():
@@ -70,7 +66,7 @@ def install(
         _, counts = _published_layout(data_set, root, folder, "; remove it or choose a new folder")
         if data_set.annotations is not None and not in_place.exists():
             with existing_folder(root):
-                added = _annotations(data_set.annotations, root, download, source)
+                added = _annotations(data_set.annotations, root, source.annotations, progress, patience)
                 if added != in_place:
                     write_atomically(in_place, added.read_bytes())
         return Installed(folder, None, counts)
@@ -78,10 +74,11 @@ def install(
     with existing_folder(target.with_name(f"{target.name}.download")) as work:
         annotations = None
         if data_set.annotations is not None:  # before the archive of a gigabyte, since its errors should come first
-            given = replace(source, annotations=in_place) if in_place.is_file() and not source.annotations else source
-            annotations = _annotations(data_set.annotations, work, download, given)
+            given = source.annotations or (in_place if in_place.is_file() else None)
+            annotations = _annotations(data_set.annotations, work, given, progress, patience)
         if source.archive is None:
-            archive = _archive(published, work, download)
+            advice = "another address can be given as mirror, a local copy as archive"
+            archive = _fetch(published, work, advice, progress, patience)
         else:
             archive = CheckedFile(source.archive, check_file(source.archive, published, progress))
         counts = _build(data_set, archive.path, annotations, target, work, progress)
@@ -181,25 +178,23 @@ def _published_layout(data_set: DataSet, root: Path, source: Path, advice: str =
     return layout, counts
 
 
-def _annotations(published: RemoteFile, folder: Path, download: Fetch, source: Source) -> Path:
+def _annotations(
+    published: RemoteFile, folder: Path, local: Path | None, progress: Progress, patience: Patience | None
+) -> Path:
     """The local file of annotations, or else the published one, downloaded into a folder; either can be read."""
-    path = source.annotations
-    if path is None:
-        try:
-            path = download(published, folder).path
-        except DataError as error:
-            raise DataError(f"{error}; a local copy can be given as annotations") from None
+    advice = "a local copy can be given as annotations"
+    path = local or _fetch(published, folder, advice, progress, patience).path
     read_annotations(path)
     return path
 
 
-def _archive(published: RemoteFile, folder: Path, download: Fetch) -> CheckedFile:
+def _fetch(file: RemoteFile, folder: Path, advice: str, progress: Progress, patience: Patience | None) -> CheckedFile:
     try:
-        return download(published, folder)
+        return fetch(file, folder, progress, patience)
     except NoSpaceError:
         raise
     except DataError as error:
-        raise DataError(f"{error}; another address can be given as mirror, a local copy as archive") from None
+        raise DataError(f"{error}; {advice}") from None
 
 
 def _build(
