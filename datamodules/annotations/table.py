@@ -24,23 +24,14 @@ _BYTE_ORDER_MARKS = {
 
 
 class Table(NamedTuple):
-    """A CSV file.
-
-    Attributes:
-        path: The file.
-        header: Columns in lower case with single spaces.
-        header_row: Number of the row that names them.
-        rows: Number in the file and stripped cells by column of each row that is not empty.
-        decimal_comma: Whether numbers may contain a comma, because it does not separate columns.
-        malformed: Errors of the rows that are missing from ``rows``.
-    """
+    """A CSV file without its empty rows."""
 
     path: Path
-    header: list[str]
-    header_row: int
-    rows: list[tuple[int, dict[str, str]]]
-    decimal_comma: bool
-    malformed: list[DataError]
+    header: list[str]  # columns in lower case with single spaces
+    header_row: int  # number of the row that names them
+    rows: list[tuple[int, dict[str, str]]]  # number in the file, and stripped cells by column
+    decimal_comma: bool  # whether numbers may contain a comma, because it does not separate columns
+    malformed: list[DataError]  # errors of the rows that are missing from rows
 
     def require(self, columns: Sequence[str], expected: str) -> None:
         """Raise a DataError unless the file has some columns, each once."""

@@ -43,27 +43,16 @@ class Shared(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Problems found in a survey.
+    """Problems found in a survey."""
 
-    Attributes:
-        unusable: Clips that cannot be read, are damaged or hold non-finite values.
-        silent: Clips without sound, or with a constant value.
-        interrupted: Other clips with a constant stretch.
-        clipped: Clips with samples cut off at full scale.
-        duplicates: Groups of clips with the same samples, except silent ones.
-        recordings: Recordings with clips in both splits.
-        days: Days with clips in both splits.
-        dated: Number of clips whose names contain the recording and the day.
-    """
-
-    unusable: tuple[SurveyedClip, ...]
-    silent: tuple[SurveyedClip, ...]
-    interrupted: tuple[SurveyedClip, ...]
-    clipped: tuple[SurveyedClip, ...]
-    duplicates: tuple[Duplicates, ...]
-    recordings: tuple[Shared, ...]
-    days: tuple[Shared, ...]
-    dated: int
+    unusable: tuple[SurveyedClip, ...]  # unreadable, damaged or with non-finite values
+    silent: tuple[SurveyedClip, ...]  # without sound, or constant
+    interrupted: tuple[SurveyedClip, ...]  # other clips with a constant stretch
+    clipped: tuple[SurveyedClip, ...]  # with samples cut off at full scale
+    duplicates: tuple[Duplicates, ...]  # with the same samples, except silent ones
+    recordings: tuple[Shared, ...]  # with clips in both splits
+    days: tuple[Shared, ...]  # with clips in both splits
+    dated: int  # number of clips whose names contain the recording and the day
 
 
 def find(survey: Survey) -> Findings:

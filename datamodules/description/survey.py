@@ -58,25 +58,15 @@ class SurveyedClip:
 
 @dataclass(frozen=True)
 class Survey:
-    """A data set on disk.
-
-    Attributes:
-        root: Its folder.
-        layout: Its layout.
-        clips: All clips, training before test.
-        annotations_problem: Why the annotation file cannot be used, else "".
-        test_problem: Why nothing can be tested, else "".
-        left_out: Files in the folders of clips that cannot be read as clips.
-        channel: Channel of the recordings that was measured.
-    """
+    """A data set on disk."""
 
     root: Path
     layout: LayoutName
-    clips: tuple[SurveyedClip, ...]
-    annotations_problem: str = ""
-    test_problem: str = ""
-    left_out: tuple[Path, ...] = ()
-    channel: Channel = "mix"
+    clips: tuple[SurveyedClip, ...]  # training before test
+    annotations_problem: str = ""  # why the annotation file cannot be used
+    test_problem: str = ""  # why nothing can be tested
+    left_out: tuple[Path, ...] = ()  # files that cannot be read as clips
+    channel: Channel = "mix"  # that was measured
 
 
 def survey(

@@ -18,19 +18,12 @@ from datamodules.layouts import Layout, scan_dcase, scan_planer
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file.
+    """A published file; size and checksum are None if not known."""
 
-    Attributes:
-        name: Name on disk.
-        url: Its address.
-        size: Bytes, ``None`` if not known.
-        checksum: Algorithm of :mod:`hashlib` and hexadecimal digest, as in ``md5:0123…``; ``None`` if not known.
-    """
-
-    name: str
+    name: str  # on disk
     url: str
-    size: int | None = None
-    checksum: str | None = None
+    size: int | None = None  # bytes
+    checksum: str | None = None  # algorithm of hashlib and hexadecimal digest, as in "md5:0123…"
 
 
 class ClipCounts(NamedTuple):
@@ -46,24 +39,14 @@ class ClipCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """A published data set, one ZIP archive.
+    """A published data set, one ZIP archive."""
 
-    Attributes:
-        title: Its name in messages.
-        archive: The archive.
-        folder: Folder below the data root that it becomes, empty for the root itself.
-        parts: Folders below the data root that the archive must contain, possibly inside one common folder.
-        scan: Reads its layout, given the data root.
-        counts: Its clips, ``None`` if not known.
-        annotations: Its CSV of annotated intervals.
-    """
-
-    title: str
+    title: str  # in messages
     archive: RemoteFile
-    folder: str
-    parts: tuple[str, ...]
-    scan: Callable[[Path], Layout]
-    counts: ClipCounts | None = None
+    folder: str  # below the data root that it becomes, empty for the root itself
+    parts: tuple[str, ...]  # folders below the data root that the archive must contain, possibly in a common one
+    scan: Callable[[Path], Layout]  # reads its layout, given the data root
+    counts: ClipCounts | None = None  # None if not known
     annotations: RemoteFile | None = None
 
 

@@ -16,24 +16,14 @@ from datamodules.simulator.render import CONTROL_HZ, N_BANDS, Array
 
 @dataclass
 class Course:
-    """What happens over a clip, as control tracks of shape (C,) unless said otherwise.
+    """What happens over a clip, as control tracks (C,); levels are in dB."""
 
-    Attributes:
-        cut: Chip load: 0 running empty, 1 normal cut, 2 far too much.
-        feed: Strength of the feed rollers' pulses, 1 normal, 0 standing still.
-        speed: Cutter speed relative to the setting.
-        level: Level of the whole machine, dB (0 normal).
-        extra: Level of noise beside the machine's, shape (C, 80), dB.
-        squeal: Level of a squealing board, dB.
-        squeal_hz: Its frequency, Hz.
-    """
-
-    cut: Array
-    feed: Array
-    speed: Array
-    level: Array
-    extra: Array
-    squeal: Array
+    cut: Array  # chip load: 0 running empty, 1 normal cut, 2 far too much
+    feed: Array  # strength of the feed rollers' pulses, 1 normal, 0 standing still
+    speed: Array  # of the cutters, relative to the setting
+    level: Array  # of the whole machine, 0 normal
+    extra: Array  # noise beside the machine's, (C, 80)
+    squeal: Array  # level of a squealing board
     squeal_hz: Array
 
     def add_noise(self, level: Array) -> None:

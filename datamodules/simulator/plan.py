@@ -47,29 +47,17 @@ class _Source(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """One clip to be rendered.
+    """One clip to be rendered."""
 
-    Attributes:
-        folder: Folder relative to the data root.
-        day: Days since the first day of the set.
-        recording: Number of the recording within the day, from 1.
-        part: Which 10 s of the minute, from 1.
-        running: Board size, or `START_STOP`.
-        anomaly_type: Type of the anomaly, "" for a normal clip.
-        annotated: Whether the anomaly's intervals are published.
-        intervals: Seconds of the clip in which the anomaly lies.
-        strength: How clear the anomaly is, 0 to 1.
-    """
-
-    folder: str
-    day: int
-    recording: int
-    part: int
-    running: str
+    folder: str  # relative to the data root
+    day: int  # since the first day of the set
+    recording: int  # number within the day, from 1
+    part: int  # which 10 s of the minute, from 1
+    running: str  # board size, or START_STOP
     anomaly_type: str = ""
-    annotated: bool = False
-    intervals: tuple[Interval, ...] = ()
-    strength: float = 0.0
+    annotated: bool = False  # whether the intervals are published
+    intervals: tuple[Interval, ...] = ()  # seconds in which the anomaly lies
+    strength: float = 0.0  # how clear the anomaly is, 0 to 1
 
     @property
     def name(self) -> str:
