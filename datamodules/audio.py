@@ -26,6 +26,9 @@ CANCELLED_DB = 10.0
 """Loss of level in a mix beyond which channels cancel each other. Eight uncorrelated channels of equal level lose 9 dB,
 two channels at most 6 dB unless their phases are opposed."""
 
+FLOOR_DB = -200.0
+"""Level of zeros."""
+
 BLOCK_SAMPLES = 1 << 18
 """Samples that are read at a time, over all channels."""
 
@@ -35,19 +38,23 @@ _MISSING = re.compile(r"^ *(?:SSND|BODY|Data Size|riff|Riff size) *: *(\d+) \(sh
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What warnings about a recording need; ``mix_loss_db`` is its loudest channel's level minus the mix's."""
+    """Sample rate, channels and levels of a recording.
+
+    Attributes:
+        sample_rate: In Hz.
+        channels: Number of channels.
+        level_db: Root mean square of the mix, or of the channel in use, in dB of full scale.
+        mix_loss_db: Level of the loudest channel minus that of the mix; 0 if one channel is used.
+    """
 
     sample_rate: int
     channels: int
+    level_db: float
     mix_loss_db: float
 
 
 def read_audio(path: Path, channel: Channel = "mix") -> tuple[Tensor, int]:
-    """Read one channel of a recording, or the mix of all.
-
-    Args:
-        path: A file in any format that libsndfile reads.
-        channel: Which channel.
+    """Read one channel of a recording in any format that libsndfile reads, or the mix of all.
 
     Returns:
         (samples,) float32 with full scale at 1, and the sample rate in Hz.
@@ -56,27 +63,24 @@ def read_audio(path: Path, channel: Channel = "mix") -> tuple[Tensor, int]:
         DataError: The file cannot be read as audio, is truncated, holds no samples, lacks the channel, or holds NaN
             or infinity.
     """
+    waveform, info = read_sound(path, channel)
+    return waveform, info.sample_rate
+
+
+def read_sound(path: Path, channel: Channel = "mix") -> tuple[Tensor, SoundInfo]:
+    """Read as :func:`read_audio`, with the levels of the recording."""
     with open_audio(path) as file:
-        sample_rate = file.samplerate
         require_channel(path, file.channels, channel)
-        read = [mix_down(block, channel) for block in blocks(path, file)]
-        waveform = np.concatenate(read) if read else np.zeros(0, dtype=np.float32)
-    if waveform.size == 0:
-        raise empty(path)
-    if not np.isfinite(waveform).all():
-        raise not_finite(path)
-    return torch.from_numpy(waveform), sample_rate
-
-
-def inspect(path: Path, channel: Channel = "mix") -> SoundInfo:
-    """Read the header of a recording and, if several channels are mixed, how much level the mix loses."""
-    with open_audio(path) as file:
-        if file.channels == 1 or channel != "mix":
-            return SoundInfo(file.samplerate, file.channels, 0.0)
-        tally = ChannelTally(file.channels)
+        tally, signals = ChannelTally(file.channels), []
         for block in blocks(path, file):
-            tally.add(block, mix_down(block))
-        return tally.info(file.samplerate)
+            signal = mix_down(block, channel)
+            if not np.isfinite(signal).all():
+                raise not_finite(path)
+            tally.add(block, signal)
+            signals.append(signal)
+        if not signals:
+            raise empty(path)
+        return torch.from_numpy(np.concatenate(signals)), tally.info(file.samplerate, channel)
 
 
 class ChannelTally:
@@ -85,24 +89,35 @@ class ChannelTally:
     def __init__(self, channels: int) -> None:
         self.channels: NDArray[np.float64] = np.zeros(channels)
         self.signal = 0.0
+        self.samples = 0
 
     def add(self, block: NDArray[Any], signal: NDArray[Any]) -> None:
         """Add the next samples (samples, channels) and their mix (samples,)."""
-        self.channels += np.square(block, dtype=np.float64).sum(axis=0)
+        with np.errstate(invalid="ignore"):  # NaN in a channel that is not in use
+            self.channels += np.square(block, dtype=np.float64).sum(axis=0)
         self.signal += float(np.square(signal, dtype=np.float64).sum())
+        self.samples += len(block)
 
-    def info(self, sample_rate: int) -> SoundInfo:
-        """The level lost by mixing.
+    def info(self, sample_rate: int, channel: Channel = "mix") -> SoundInfo:
+        """Levels of the samples so far, at least one.
 
         Example:
             >>> tally = ChannelTally(2)
-            >>> tally.add(np.array([[2.0, 1.0]]), np.array([0.2]))
+            >>> tally.add(np.array([[10.0, 5.0]]), np.array([1.0]))
             >>> tally.info(16_000)
-            SoundInfo(sample_rate=16000, channels=2, mix_loss_db=20.0)
+            SoundInfo(sample_rate=16000, channels=2, level_db=0.0, mix_loss_db=20.0)
         """
         loudest = float(self.channels.max())
-        loss = 0.0 if loudest <= 0 else math.inf if self.signal <= 0 else 10 * math.log10(loudest / self.signal)
-        return SoundInfo(sample_rate, len(self.channels), loss)
+        if channel != "mix" or loudest <= 0:
+            loss = 0.0
+        else:
+            loss = 10 * math.log10(loudest / self.signal) if self.signal > 0 else math.inf
+        return SoundInfo(sample_rate, len(self.channels), decibel(self.signal / self.samples), loss)
+
+
+def decibel(power: float) -> float:
+    """A mean square in dB, at least ``FLOOR_DB``."""
+    return max(10 * math.log10(power), FLOOR_DB) if power > 0 else FLOOR_DB
 
 
 def cancelled(infos: Mapping[Path, SoundInfo]) -> str:
@@ -155,9 +170,9 @@ def sound_seconds(path: Path) -> float:
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a recording to read it; errors while it is open become a DataError."""
+    """Open a recording to read it with :func:`blocks`; errors while it is open become a DataError."""
     try:
-        with open_sound(path) as file:
+        with _open(path) as file:
             yield file
     except DataError:
         raise
@@ -173,14 +188,8 @@ class _Sound(soundfile.SoundFile):
         return False
 
 
-def open_sound(path: Path) -> soundfile.SoundFile:
-    """Open a recording to read it with :func:`blocks`.
-
-    Raises:
-        DataError: The file is truncated, or libsndfile would decode only a part of it.
-        soundfile.SoundFileError: It cannot be read as audio.
-        OSError: It cannot be opened.
-    """
+def _open(path: Path) -> soundfile.SoundFile:
+    """Open a recording; raises if it is truncated, or if libsndfile would decode only a part of it."""
     size = path.stat().st_size
     if not path.is_file():
         raise DataError(f"{path} is not a file")  # opening a pipe would wait forever
@@ -189,11 +198,10 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     with path.open("rb"):  # gives the reason, where libsndfile only says "System error"
         pass
     file = _Sound(sized_source(path))
-    for declared, present in _MISSING.findall(file.extra_info):
-        if int(present) < int(declared) and not is_placeholder(int(declared)):
-            file.close()
-            raise truncated(path, int(present), int(declared))
     try:
+        for declared, present in _MISSING.findall(file.extra_info):
+            if int(present) < int(declared) and not is_placeholder(int(declared)):
+                raise truncated(path, int(present), int(declared))
         require_fully_decoded(path, file.format, file.frames / file.samplerate)
     except BaseException:
         file.close()
@@ -204,19 +212,10 @@ def open_sound(path: Path) -> soundfile.SoundFile:
 def blocks(
     path: Path, file: soundfile.SoundFile, samples: int | None = None, dtype: str = "float32"
 ) -> Iterator[NDArray[np.float32]]:
-    """Read the next blocks of a recording, whether or not its header says how long it is.
-
-    Args:
-        path: Its file, for messages.
-        file: From :func:`open_sound` or :func:`open_audio`.
-        samples: How many samples of each channel to read; to the end by default.
-        dtype: As soundfile names it.
-
-    Yields:
-        (samples, channels).
+    """Read the next ``samples`` of each channel, to the end by default, in blocks (samples, channels).
 
     Raises:
-        DataError: The recording ends too early.
+        DataError: The recording ends too early, or before the end that its header gives.
     """
     promised = file.frames if samples is None and _length_is_known(file) else samples
     done, most = 0, max(1, BLOCK_SAMPLES // file.channels)

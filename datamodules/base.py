@@ -284,7 +284,7 @@ class SpectrogramDataModule(LightningDataModule):
         labelled_val: tuple[Clip, ...] = ()
         if self.labelled_validation:
             test, labelled_val = hold_out_stratified(test, self.labelled_validation, self.seed)
-        return self._dataset(test, entries, self.channel), self._dataset(labelled_val, entries)
+        return self._dataset(test, entries, with_level=True), self._dataset(labelled_val, entries)
 
     @cached_property
     def _predict_set(self) -> SpectrogramDataset:
@@ -330,11 +330,11 @@ class SpectrogramDataModule(LightningDataModule):
         return annotated
 
     def _dataset(
-        self, clips: Sequence[Clip], entries: dict[str, CacheEntry], level_of: Channel | None = None
+        self, clips: Sequence[Clip], entries: dict[str, CacheEntry], with_level: bool = False
     ) -> SpectrogramDataset:
         of_clips = [entries[clip.name] for clip in clips]
         return SpectrogramDataset(
-            clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level, level_of
+            clips, of_clips, self.n_frames, self.frames_per_second, self.reference_level, with_level
         )
 
 

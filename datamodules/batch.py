@@ -12,16 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from datamodules.annotations import frame_mask
-from datamodules.audio import Channel
 from datamodules.cache import CacheEntry
-from datamodules.description.measure import level_db
 from datamodules.layouts import Clip
 
 _UNCHANGING_DB = 0.01
 """Change over time below which a band is constant; that of the faintest noise is hundreds of times as large."""
 
-_SHARE_OF_FREE_MEMORY = 1 / 4
-"""The rest is for the network, its gradients and its activations."""
+_SHARE_OF_FREE_MEMORY = 1 / 4  # The rest is for the network, its gradients and its activations
 
 
 class _TestedBatch(TypedDict, total=False):
@@ -68,7 +65,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: Number of frames T.
         frames_per_second: Frame rate of the spectrograms.
         reference_level: Level that becomes 0, dB.
-        level_of: Channel of the recordings whose level items contain, for which files are read; None for no level.
+        with_level: Whether items contain the level of the whole clip.
     """
 
     def __init__(
@@ -78,14 +75,14 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         n_frames: int,
         frames_per_second: float,
         reference_level: float = 0.0,
-        level_of: Channel | None = None,
+        with_level: bool = False,
     ) -> None:
         self.clips = tuple(clips)
         self._entries = tuple(entries)
         self._n_frames = n_frames
         self._frames_per_second = frames_per_second
         self._reference_level = reference_level
-        self._level_of = level_of
+        self._with_level = with_level
         self._device: torch.device | None = None
 
     @property
@@ -100,12 +97,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         return self._device is not None
 
     def keep_on(self, device: torch.device, wanted: bool | None = True) -> None:
-        """Keep all spectrograms on a device, from the first item on.
-
-        Args:
-            device: The device.
-            wanted: Whether to; ``None`` for a CUDA device of whose free memory they take at most a quarter.
-        """
+        """Keep all spectrograms on a device; if ``wanted`` is None, on CUDA with room for them."""
         if wanted is None and device.type == "cuda":
             wanted = self.size_bytes <= _SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]
         if wanted and device != self._device:
@@ -127,8 +119,8 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
             "name": clip.name,
             "anomaly_type": clip.anomaly_type,
         }
-        if self._level_of is not None:
-            item["level"] = torch.tensor(level_db(clip.path, self._level_of))
+        if self._with_level:
+            item["level"] = torch.tensor(self._entries[index].level_db)
         return item
 
     def mean_level(self) -> float:
@@ -166,18 +158,11 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
 
 
 class EpochShuffle(DistributedSampler[Any]):
-    """A new order in every epoch, which depends only on the seed and the number of the epoch.
+    """A new order of ``size`` clips in every epoch, which depends only on the seed and the number of the epoch.
 
     A resumed training therefore continues with the order that it would have had, and the processes of a distributed
     training together draw in each step what one process with their joint batch size would. If they can't share the
     clips evenly, the first ones of an epoch are repeated at its end. Lightning calls `set_epoch`.
-
-    Args:
-        size: Number of clips.
-        seed: Seed of the run, not negative.
-        epoch: The first epoch.
-        num_replicas: Number of processes.
-        rank: Number of this process.
 
     Example:
         >>> order = EpochShuffle(size=5, seed=0)

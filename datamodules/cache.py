@@ -8,8 +8,7 @@ import os
 import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,17 +16,16 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from datamodules.audio import Channel, SoundInfo, inspect
+from datamodules.audio import Channel, SoundInfo
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.progress import track_clips
 from datamodules.spectrograms import TENSOR_SUFFIX, load_spectrogram
 from lightning_modules.files import write_atomically
 
-_FORMAT = 1
-"""Part of every entry's name: increase it when the same file and settings give other values."""
+_FORMAT = 2  # Part of every entry's name: increase it when the same file and settings give other values
 
-_INFO = struct.Struct("<IId")
+_INFO = struct.Struct("<IIdd")
 """What follows the spectrogram of a recording: the fields of its :class:`~datamodules.audio.SoundInfo`."""
 
 _WORKERS = min(4, os.cpu_count() or 1)
@@ -46,25 +44,25 @@ class CacheEntry:
         """Map it into memory: (F, T) in dB, read-only."""
         return open_memmap(self.path, mode="r")
 
+    @property
+    def level_db(self) -> float:
+        """Root mean square of a recording in dB of full scale; mean of a published spectrogram in dB."""
+        return float(self.open().mean(dtype=np.float64)) if self.info is None else self.info.level_db
+
 
 class SpectrogramCache:
     """A folder of spectrograms, one ``.npy`` file per clip.
 
     An entry is named after the clip's bytes, the front end's settings and the channel: a renamed or moved clip is
     found again, a changed one is computed again. Several processes may share the folder. Nothing is ever deleted.
-
-    Args:
-        folder: Folder of the entries; the user's cache folder if ``None``.
-        settings: The front end's settings.
-        channel: Which channel of recordings to take.
+    Without a folder it is the user's cache folder.
     """
 
     def __init__(self, folder: Path | None, settings: FrontEndSettings, channel: Channel = "mix") -> None:
         self.folder = default_cache_folder() if folder is None else folder
         self.frontend = LogMelFrontEnd(settings)
         self._channel: Channel = channel
-        of_channel = [] if channel == "mix" else [channel]  # keeps entries of versions without channels valid
-        self._key = blake2b(json.dumps([_FORMAT, asdict(settings), *of_channel]).encode()).digest()
+        self._key = blake2b(json.dumps([_FORMAT, asdict(settings), channel]).encode()).digest()
 
     def fill(self, paths: Sequence[Path]) -> list[CacheEntry]:
         """The entry of each clip, in the same order; those that are missing or damaged are computed.
@@ -93,47 +91,34 @@ class SpectrogramCache:
         try:
             with np.errstate(over="ignore"):  # a damaged header may claim an absurd size
                 spectrogram = open_memmap(path, mode="r")
-            size = path.stat().st_size
+            with path.open("rb") as file:
+                file.seek(spectrogram.offset + spectrogram.nbytes)
+                rest = file.read(_INFO.size + 1)
         except Exception:  # the header is Python source: a damaged one raises whatever the tokenizer does
             return None
-        bands, *frames = spectrogram.shape
-        end = spectrogram.offset + spectrogram.nbytes
+        is_recording = clip.suffix.lower() != TENSOR_SUFFIX
         is_valid = (
             spectrogram.dtype == np.float32
             and spectrogram.flags.c_contiguous
-            and bands == self.frontend.settings.n_mels
-            and len(frames) == 1
-            and size in (end, end + _INFO.size)
+            and spectrogram.ndim == 2
+            and len(spectrogram) == self.frontend.settings.n_mels
+            and len(rest) == is_recording * _INFO.size
         )
         if not is_valid:
             return None
-        if _is_tensor(clip):
-            return CacheEntry(path, frames[0])
-        if size == end:  # written by a version that kept no info
-            info = inspect(clip, self._channel)
-            with suppress(DataError):  # a folder without write permission can still be read
-                self._write(path, spectrogram, info)
-        else:
-            with path.open("rb") as file:
-                file.seek(end)
-                info = SoundInfo(*_INFO.unpack(file.read(_INFO.size)))
-        return CacheEntry(path, frames[0], info)
+        return CacheEntry(path, spectrogram.shape[1], SoundInfo(*_INFO.unpack(rest)) if is_recording else None)
 
     def _compute(self, clip: Path, path: Path) -> CacheEntry:
-        spectrogram = load_spectrogram(clip, self.frontend, self._channel).contiguous().numpy()
-        info = None if _is_tensor(clip) else inspect(clip, self._channel)
-        self._write(path, spectrogram, info)
-        return CacheEntry(path, spectrogram.shape[1], info)
-
-    def _write(self, path: Path, spectrogram: NDArray[np.float32], info: SoundInfo | None) -> None:
+        spectrogram, info = load_spectrogram(clip, self.frontend, self._channel)
         contents = io.BytesIO()
-        np.save(contents, spectrogram, allow_pickle=False)
+        np.save(contents, spectrogram.contiguous().numpy(), allow_pickle=False)
         if info is not None:
-            contents.write(_INFO.pack(info.sample_rate, info.channels, info.mix_loss_db))
+            contents.write(_INFO.pack(*astuple(info)))
         try:
             write_atomically(path, contents.getvalue())
         except OSError as error:
             raise self._unwritable(error) from None
+        return CacheEntry(path, spectrogram.shape[1], info)
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"cache_dir={self.folder} cannot be written: {error.strerror or error}; choose another folder")
@@ -148,7 +133,3 @@ def default_cache_folder() -> Path:
         except RuntimeError:
             raise DataError("this user has no home folder for spectrograms; set cache_dir to a folder") from None
     return base / "faithful-aad" / "spectrograms"
-
-
-def _is_tensor(clip: Path) -> bool:
-    return clip.suffix.lower() == TENSOR_SUFFIX

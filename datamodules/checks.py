@@ -10,8 +10,7 @@ from datamodules.batch import SpectrogramDataset
 from datamodules.errors import DataError
 from datamodules.layouts import Clip
 
-_FAR_FROM_ZERO_DB = 6.0
-"""The planer's mean level is about -3 dB."""
+_FAR_FROM_ZERO_DB = 6.0  # The planer's mean level is about -3 dB
 
 _LEFT_OUT_S = 0.1
 """Seconds at the end of a clip that don't count as left out; front ends differ by a frame or two."""

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import soundfile
+from numpy.typing import NDArray
 
 from datamodules.errors import DataError
 from lightning_modules.wording import counted
@@ -28,10 +30,7 @@ def walk(folder: Path) -> Iterator[Path]:
     """All files in a folder at any depth, linked folders included, without hidden files and those that macOS adds.
 
     A folder that several links lead to, or a circle of links, is walked once: under its own name if it lies in the
-    folder itself, else under the first link.
-
-    Raises:
-        DataError: A folder cannot be read.
+    folder itself, else under the first link. Raises a DataError for a folder that cannot be read.
     """
 
     def fail(error: OSError) -> None:
@@ -85,11 +84,7 @@ def require_new_folder(folder: Path, content: str) -> None:
 
 @contextmanager
 def written_as_a_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside a file or folder, which becomes it if the block ends without an error.
-
-    Raises:
-        DataError: It cannot be written.
-    """
+    """A temporary path beside a file or folder, which becomes it if the block ends well; an OSError is a DataError."""
     parent = path.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -101,24 +96,14 @@ def written_as_a_whole(path: Path) -> Iterator[Path]:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-@contextmanager
-def new_recording(path: Path, sample_rate: int, subtype: str) -> Iterator[soundfile.SoundFile]:
-    """A recording of one channel to write samples to, in memory until the block ends without an error.
-
-    libsndfile itself does not say why a file can't be written.
-
-    Args:
-        path: The file; its suffix gives the format.
-        sample_rate: In Hz.
-        subtype: libsndfile's name of the sample format, for example PCM_16.
+def write_recording(path: Path, samples: NDArray[Any], sample_rate: int, subtype: str = "PCM_16") -> None:
+    """Write samples (N,) in libsndfile's sample format ``subtype``; the suffix gives the format.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: The file can't be written, for a reason that libsndfile itself does not give.
     """
     contents = io.BytesIO()
-    audio_format = path.suffix.removeprefix(".")
-    with soundfile.SoundFile(contents, "w", sample_rate, 1, subtype=subtype, format=audio_format) as file:
-        yield file
+    soundfile.write(contents, samples, sample_rate, subtype, format=path.suffix.removeprefix("."))
     path.write_bytes(contents.getbuffer())
 
 
@@ -127,7 +112,6 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_unrelated(path: Path) -> bool:
-    """Whether a file is a text, table, image or the like; names in capitals are README, LICENSE and the like."""
-    if not path.suffix:
+    if not path.suffix:  # README, LICENSE and the like
         return path.name.isupper() or path.name == "Makefile"
     return path.suffix.lower() in _UNRELATED_SUFFIXES

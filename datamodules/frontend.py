@@ -31,9 +31,7 @@ def _import_torchaudio() -> ModuleType:
             del sys.modules[name]  # left by the failed import
         stub = ModuleType("torchaudio._extension")
         stub.__dict__.update(
-            _IS_TORCHAUDIO_EXT_AVAILABLE=False,
-            _IS_ALIGN_AVAILABLE=False,
-            fail_if_no_align=lambda function: function,
+            _IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_ALIGN_AVAILABLE=False, fail_if_no_align=lambda function: function
         )
         sys.modules["torchaudio._extension"] = stub
         return importlib.import_module("torchaudio")
@@ -96,17 +94,12 @@ class FrontEndSettings:
     @property
     def hop_length(self) -> int:
         """Hop in samples."""
-        return hop_length(self.sample_rate, self.hop)
+        return round(self.hop * self.sample_rate)
 
     @property
     def frames_per_second(self) -> float:
         """Frames per second of sound."""
         return frame_rate(self.sample_rate, self.hop)
-
-
-def hop_length(sample_rate: int, hop: float) -> int:
-    """Hop in samples, at least one."""
-    return max(1, round(hop * sample_rate))
 
 
 def frame_rate(sample_rate: int, hop: float) -> float:
@@ -116,7 +109,7 @@ def frame_rate(sample_rate: int, hop: float) -> float:
         >>> frame_rate(16_000, 0.032), frame_rate(22_050, 0.025)
         (31.25, 40.01814882032668)
     """
-    return sample_rate / hop_length(sample_rate, hop)
+    return sample_rate / max(1, round(hop * sample_rate))
 
 
 DCASE_FRONT_END = FrontEndSettings(sample_rate=16_000, window=0.064, hop=0.032, n_mels=128)
@@ -137,8 +130,6 @@ class LogMelFrontEnd(nn.Module):
         >>> frontend = LogMelFrontEnd(FrontEndSettings())
         >>> frontend(torch.zeros(10 * 20_000), 20_000).shape
         torch.Size([80, 401])
-        >>> frontend.frames_per_second
-        40.0
     """
 
     def __init__(self, settings: FrontEndSettings) -> None:
@@ -162,23 +153,15 @@ class LogMelFrontEnd(nn.Module):
             )
         self.to_decibel = torchaudio.transforms.AmplitudeToDB("power")
 
-    @property
-    def frames_per_second(self) -> float:
-        """Frames per second of sound."""
-        return self.settings.frames_per_second
-
     def forward(self, waveform: Tensor, sample_rate: int) -> Tensor:
         """Compute the spectrogram of one or more waveforms.
 
         Args:
             waveform: (..., samples) float32, at least one window long.
-            sample_rate: Rate of ``waveform`` in Hz.
+            sample_rate: Its rate in Hz; raises a DataError if that is not the rate of a recording.
 
         Returns:
             (..., F, T) in dB, with T = 1 + samples at the front end's rate // hop.
-
-        Raises:
-            DataError: The rate is not the rate of a recording.
         """
         return self.to_decibel(self.mel(self._resample(waveform, sample_rate)))
 

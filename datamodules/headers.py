@@ -1,4 +1,4 @@
-"""Headers of recordings that say nothing, or something wrong, about how much sound follows.
+"""Headers of recordings that state no length, or a wrong one.
 
 libsndfile believes the first header that it reads. WAV files from pipes carry a placeholder for their size; the length
 of an MP3 is estimated from its first frame unless a table states it; and of files joined end to end only the first is
@@ -10,9 +10,8 @@ from __future__ import annotations
 import io
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from datamodules.errors import DataError
 
@@ -42,9 +41,8 @@ def is_placeholder(size: int) -> bool:
     return size == 0 or abs(size - (1 << 31)) < _NEAR or (1 << 32) - _NEAR < size < 1 << 32 or size >= UNKNOWN_LENGTH
 
 
-@dataclass(frozen=True)
-class _Header:
-    """Where the samples of a WAV file lie, and what its header says about them."""
+class _Header(NamedTuple):
+    """The header of a WAV file; ``start`` is its first byte of samples, ``declared`` the number that it claims."""
 
     magic: bytes
     riff_size: int
@@ -55,7 +53,6 @@ class _Header:
 
     @property
     def present(self) -> int:
-        """Bytes from the first sample to the end of the file."""
         return self.file_size - self.start
 
 
@@ -141,12 +138,6 @@ class _CorrectedWav(io.RawIOBase):
         self._file = path.open("rb")
         self._start, self._length, self._position = header.start, len(self._header) + size, 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
     def tell(self) -> int:
         return self._position
 
@@ -169,8 +160,7 @@ class _CorrectedWav(io.RawIOBase):
         super().close()
 
 
-_TOLERANCE_S = 0.25
-"""Encoders pad the start and the end by a few frames, of at most 0.07 s each."""
+_TOLERANCE_S = 0.25  # Encoders pad the start and the end by a few frames, of at most 0.07 s each
 
 _FLAC_START = b"fLaC\x00\x00\x00\x22"
 """The mark of a FLAC stream and the header of its first block, which is always 34 bytes long."""
@@ -185,19 +175,18 @@ def require_fully_decoded(path: Path, audio_format: str, seconds: float) -> None
     """Raise a DataError if an MP3, OGG or FLAC file holds more than the seconds that libsndfile decodes."""
     if audio_format not in ("MP3", "OGG", "FLAC"):
         return
+    reason = ""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if audio_format == "MP3":
             whole = sum(_mp3_frame_seconds(data))
             if whole > seconds + _TOLERANCE_S:
-                raise _partly_decoded(path, f"its header makes it {seconds:.1f} s long, but it holds {whole:.1f} s")
+                reason = f"its header makes it {seconds:.1f} s long, but it holds {whole:.1f} s"
         elif data.find(_FLAC_START, 1) >= 0 if audio_format == "FLAC" else _is_chained(data):
-            raise _partly_decoded(
-                path, "it holds several streams one after the other, and only the first would be decoded"
-            )
-
-
-def _partly_decoded(path: Path, reason: str) -> DataError:
-    return DataError(f"{path} cannot be read as a whole: {reason}; convert it to WAV or FLAC, for example with ffmpeg")
+            reason = "it holds several streams one after the other, and only the first would be decoded"
+    if reason:
+        raise DataError(
+            f"{path} cannot be read as a whole: {reason}; convert it to WAV or FLAC, for example with ffmpeg"
+        )
 
 
 def _mp3_frame_seconds(data: mmap.mmap) -> Iterator[float]:

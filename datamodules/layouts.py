@@ -81,10 +81,7 @@ class Layout:
 
 
 def scan_planer(root: Path) -> Layout:
-    """Scan the published planer layout, holding spectrograms (``.pt``) or recordings.
-
-    Clips lie in ``training/`` at any depth, ``evaluation/normal/`` and ``evaluation/anomalies/<type>/``; the latter
-    two are needed only for testing.
+    """Scan ``training/``, ``evaluation/normal/`` and ``evaluation/anomalies/<type>/``; the latter two are for testing.
 
     Raises:
         DataError: ``training/`` is missing or empty, or a clip is there twice.
@@ -93,7 +90,7 @@ def scan_planer(root: Path) -> Layout:
 
 
 def scan_audio_folder(root: Path) -> Layout:
-    """Scan a folder with ``train/``, ``test/normal/`` and ``test/anomaly/``; the latter two are for testing only.
+    """Scan ``train/``, ``test/normal/`` and ``test/anomaly/``; the latter two are for testing.
 
     Folders inside ``test/anomaly/``, if any, name the types of anomaly.
 
@@ -104,16 +101,11 @@ def scan_audio_folder(root: Path) -> Layout:
 
 
 def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
-    """Scan one machine of DCASE Task 2 data: ``<machine>/train/`` and ``<machine>/test/``.
+    """Scan ``<machine>/train/`` and ``<machine>/test/`` of DCASE Task 2 data, all sections or one.
 
     File names are those of 2020 (``normal_id_00_00000000.wav``) or of 2021 and later
     (``section_00_source_test_anomaly_0001_<attributes>.wav``), whose test clips may lie in ``source_test/`` and
     ``target_test/``. Test clips without a label in their names (evaluation data) cannot be tested on.
-
-    Args:
-        root: Folder that holds one folder per machine.
-        machine: Name of the machine's folder.
-        section: ``id_00`` or ``section_00``; ``None`` for all.
 
     Raises:
         DataError: ``train/`` is missing or empty, the machine or section does not exist, or a file name has another
@@ -147,16 +139,10 @@ def scan_dcase(root: Path, machine: str, section: str | None = None) -> Layout:
 
 
 def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int = 0) -> Layout:
-    """Scan one machine of MIMII: ``<machine>/<id>/normal/`` and ``<machine>/<id>/abnormal/``.
+    """Scan ``<machine>/<id>/normal/`` and ``<machine>/<id>/abnormal/`` of MIMII data, all ids or one (the section).
 
-    The test set is all abnormal and as many normal clips of each id, drawn at random; the other normal clips are the
-    training set.
-
-    Args:
-        root: Folder that holds one folder per machine.
-        machine: Name of the machine's folder.
-        section: One id such as ``id_00``; ``None`` for all.
-        seed: Seed of the draw.
+    The test set is all abnormal and as many normal clips of each id, drawn with the seed; the other normal clips are
+    the training set.
 
     Raises:
         DataError: The machine or id does not exist, a folder is empty, or an id has too few normal clips.
@@ -192,7 +178,7 @@ def scan_mimii(root: Path, machine: str, section: str | None = None, seed: int =
 
 
 def is_dcase_machine(folder: Path) -> bool:
-    """Whether a folder can be that of a machine in the DCASE layout."""
+    """Whether a folder can be a machine of the DCASE layout."""
     return (folder / "train").is_dir()
 
 

@@ -46,12 +46,7 @@ def write_provenance(folder: Path, provenance: Provenance) -> None:
 
 
 def read_provenance(folder: Path) -> Provenance | None:
-    """Read how a data set was constructed; None if it has no such mark.
-
-    Raises:
-        DataError: The file is damaged.
-        OSError: The file cannot be read.
-    """
+    """Read how a data set was constructed; None if it has no such mark. Raises a DataError for a damaged file."""
     path = folder / PROVENANCE_FILE
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from datamodules.audio import Channel, read_audio
+from datamodules.audio import Channel, SoundInfo, read_sound
 from datamodules.errors import DataError
 from datamodules.frontend import LogMelFrontEnd
 
@@ -44,16 +44,11 @@ AUDIO_SUFFIXES = tuple(suffix for name in soundfile.available_formats() for suff
 TENSOR_SUFFIX = ".pt"
 
 
-def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> Tensor:
-    """Load one clip.
-
-    Args:
-        path: A ``.pt`` file holding a log-mel spectrogram in dB, or a recording.
-        frontend: Turns a recording into a spectrogram, and says how many bands to expect.
-        channel: Which channel of a recording to take.
+def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> tuple[Tensor, SoundInfo | None]:
+    """Load a ``.pt`` file with a log-mel spectrogram in dB, or a recording, which goes through the front end.
 
     Returns:
-        (F, T) float32 in dB, all frames of the clip.
+        (F, T) float32 in dB, all frames of the clip, and the levels of a recording.
 
     Raises:
         DataError: The file is damaged, holds something else, or does not fit the front end.
@@ -62,26 +57,20 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "m
         spectrogram, n_mels = read_tensor(path), frontend.settings.n_mels
         if spectrogram.shape[0] != n_mels:
             raise DataError(f"{path} has {spectrogram.shape[0]} bands, but frontend.n_mels is {n_mels}")
-        return spectrogram
-    waveform, sample_rate = read_audio(path, channel)
-    seconds, window = len(waveform) / sample_rate, frontend.settings.window
+        return spectrogram, None
+    waveform, info = read_sound(path, channel)
+    seconds, window = len(waveform) / info.sample_rate, frontend.settings.window
     if seconds < window:
         raise DataError(f"{path} lasts {seconds:.3f} s, less than one window (frontend.window={window} s)")
     try:
-        spectrogram = frontend(waveform, sample_rate)
+        spectrogram = frontend(waveform, info.sample_rate)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    return _finite(spectrogram, path)
+    return _finite(spectrogram, path), info
 
 
 def read_tensor(path: Path) -> Tensor:
-    """Read a published spectrogram, however many bands it has.
-
-    Args:
-        path: A ``.pt`` file.
-
-    Returns:
-        (F, T) float32 in dB.
+    """Read a published spectrogram (F, T) in dB from a ``.pt`` file, whatever its number of bands F.
 
     Raises:
         DataError: The file is damaged or holds something else; its contents are never executed.

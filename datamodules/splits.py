@@ -17,10 +17,7 @@ def hold_out(clips: Sequence[Clip], fraction: float, seed: int) -> Halves:
     """Draw a share of clips at random: rounded to whole clips, at least one.
 
     Returns:
-        The remaining clips and those held out, each in their given order.
-
-    Raises:
-        DataError: No clip would remain.
+        The remaining clips and those held out, each in their given order; raises a DataError if none would remain.
     """
     drawn = _draw(range(len(clips)), fraction, torch.Generator().manual_seed(seed))
     if len(drawn) >= len(clips):

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from datamodules.annotations.rows import AnnotationRow, OnError, by_clip, parse_number, some_of
+from datamodules.annotations.rows import AnnotationRow, by_clip, parse_number, some_of
 from datamodules.annotations.table import read_text
 from datamodules.errors import DataError, quoted
 from datamodules.files import walk
@@ -24,16 +24,13 @@ _LINE_ENDS = r"[\r\n]+"
 _UNANNOTATED = "[unannotated]"
 
 
-def read(path: Path, on_error: OnError) -> Iterator[AnnotationRow]:
+def read(path: Path) -> Iterator[AnnotationRow | DataError]:
     """Read a label track, or all in a folder at any depth; a clip has the name of its track, without suffix.
 
-    Warns about other files in the folder, except hidden ones.
-
-    Raises:
-        DataError: The folder holds no label track, or a file or folder cannot be read.
+    Warns about other files in the folder, except hidden ones; raises a DataError for a folder without a label track.
     """
     if not path.is_dir():
-        yield from _read_track(path, path.stem, on_error)
+        yield from _read_track(path, path.stem)
         return
     files = sorted(walk(path))
     tracks = [file for file in files if file.suffix.lower() == SUFFIX]
@@ -43,7 +40,7 @@ def read(path: Path, on_error: OnError) -> Iterator[AnnotationRow]:
         count = counted(len(others), "file")
         warnings.warn(f"{path} holds {count} not read as a label track (*{SUFFIX}): {some_of(others)}", stacklevel=2)
     for track in tracks:
-        yield from _read_track(track, track.relative_to(path).with_suffix("").as_posix(), on_error)
+        yield from _read_track(track, track.relative_to(path).with_suffix("").as_posix())
 
 
 def write(folder: Path, rows: Iterable[AnnotationRow]) -> None:
@@ -64,7 +61,7 @@ def write(folder: Path, rows: Iterable[AnnotationRow]) -> None:
         track.write_text("".join(lines), "utf-8")
 
 
-def _read_track(path: Path, clip: str, on_error: OnError) -> Iterator[AnnotationRow]:
+def _read_track(path: Path, clip: str) -> Iterator[AnnotationRow | DataError]:
     try:
         clip.encode()
     except UnicodeEncodeError:
@@ -82,9 +79,9 @@ def _read_track(path: Path, clip: str, on_error: OnError) -> Iterator[Annotation
         unannotated = label.startswith(_UNANNOTATED)
         if start is None or end is None:
             what = f"{quoted(line.rstrip())} is not a label, which is start, end and text with tabs between"
-            on_error(DataError(f"{path} line {number}: {what}"))
+            yield DataError(f"{path} line {number}: {what}")
         elif unannotated and (start or end):
-            on_error(DataError(f"{path} line {number}: {_UNANNOTATED} describes the whole clip; put it at 0 s"))
+            yield DataError(f"{path} line {number}: {_UNANNOTATED} describes the whole clip; put it at 0 s")
         elif unannotated:
             yield AnnotationRow(number, clip, (), label.removeprefix(_UNANNOTATED).strip())
         else:

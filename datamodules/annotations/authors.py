@@ -7,16 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from datamodules.annotations.rows import (
-    NUMBER,
-    AnnotationRow,
-    Interval,
-    OnError,
-    bare_name,
-    by_clip,
-    decimal,
-    parse_number,
-)
+import numpy as np
+
+from datamodules.annotations.rows import NUMBER, AnnotationRow, Interval, bare_name, by_clip, decimal
 from datamodules.annotations.table import Table
 from datamodules.errors import DataError, quoted
 from datamodules.spectrograms import TENSOR_SUFFIX
@@ -43,24 +36,19 @@ _TIME_RANGE = re.compile(rf"({NUMBER})\s*-\s*({NUMBER}) seconds")
 _CLIP_NAME = re.compile(r"(?P<recording>.+)_(?P<part>\d{1,3})")
 
 
-def read(table: Table, on_error: OnError) -> Iterator[AnnotationRow]:
+def read(table: Table) -> Iterator[AnnotationRow | DataError]:
     """Read the rows of the file; the intervals are those in frames, the end exclusive, and ``-`` stands for none."""
     for number, cells in table.rows:
+        text = cells.get(_FRAMES, "")
+        pairs = _pairs(text)
         if not cells.get(FILE):
-            on_error(DataError(f"{table.path} row {number} names no file"))
-            continue
-        pairs = _pairs(cells.get(_FRAMES, ""))
-        if pairs is None:
-            text = cells.get(_FRAMES, "")
-            on_error(
-                DataError(
-                    f"{table.path} row {number}: {quoted(text)} is not a list of intervals "
-                    "such as [(40,80), (120,160)], nor -"
-                )
-            )
-            continue
-        intervals = tuple((start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND) for start, end in pairs)
-        yield AnnotationRow(number, cells[FILE], intervals, cells.get(_TYPE, ""))
+            yield DataError(f"{table.path} row {number} names no file")
+        elif pairs is None:
+            what = f"{quoted(text)} is not a list of intervals such as [(40,80), (120,160)], nor -"
+            yield DataError(f"{table.path} row {number}: {what}")
+        else:
+            intervals = tuple((start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND) for start, end in pairs)
+            yield AnnotationRow(number, cells[FILE], intervals, cells.get(_TYPE, ""))
 
 
 def disagreements(table: Table) -> Iterator[str]:
@@ -112,9 +100,8 @@ def _pairs(text: str) -> list[Interval] | None:
         return []
     if not _PAIR_LIST.fullmatch(text):
         return None
-    pairs = [(parse_number(start), parse_number(end)) for start, end in _PAIR.findall(text)]
-    known = [(start, end) for start, end in pairs if start is not None and end is not None]
-    return known if len(known) == len(pairs) else None
+    pairs = [(float(start), float(end)) for start, end in _PAIR.findall(text)]
+    return pairs if np.isfinite(pairs).all() else None
 
 
 def _list(intervals: Iterable[Interval]) -> str:

@@ -6,8 +6,8 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from datamodules.annotations import audacity, authors
 from datamodules.annotations.joining import raise_first, row_problems
@@ -65,8 +65,7 @@ def convert_annotations(
     return sum(len(row.intervals) for row in rows)
 
 
-@dataclass(frozen=True)
-class _Clip:
+class _Clip(NamedTuple):
     """A clip's name in the manifest, and its position in the recording in seconds."""
 
     name: str
@@ -79,12 +78,7 @@ def cut_at_clips(rows: Sequence[AnnotationRow], source: Path, manifest: Path) ->
 
     A point on a border belongs to the clip that begins there, or at the end to the last clip. Warns about names that
     are not in the manifest, whose rows stay as they are, and about recordings without intervals, whose rows are left
-    out because they do not say which clips are anomalous.
-
-    Args:
-        rows: Rows of recordings, in seconds from each one's start, and of clips.
-        source: The annotation file, for messages.
-        manifest: File written by :func:`~datamodules.recordings.slice_recordings`, possibly saved by a spreadsheet.
+    out because they do not say which clips are anomalous. A spreadsheet may have saved the manifest.
 
     Raises:
         DataError: The manifest cannot be read, a row's name is that of several recordings, or part of an interval
@@ -96,26 +90,30 @@ def cut_at_clips(rows: Sequence[AnnotationRow], source: Path, manifest: Path) ->
     for recording in clips_of:
         by_stem[PurePosixPath(recording).name].append(recording)
     cut: list[AnnotationRow] = []
-    unknown: dict[str, None] = {}
-    unannotated: dict[str, None] = {}
+    unknown, unannotated = [], []
     for row in rows:
         name = bare_name(row.file)
         recordings = [name] if name in clips_of else by_stem[PurePosixPath(name).name]
         where = f"{source} row {row.number}"
-        if name in clips or not recordings:
+        if name in clips:
             cut.append(row)
-            unknown |= {} if name in clips else {name: None}
+        elif not recordings:
+            cut.append(row)
+            unknown.append(name)
         elif len(recordings) > 1:
             raise DataError(f"{where}: {quoted(row.file)} is the name of {len(recordings)} recordings, give its folder")
         elif not row.intervals:
-            unannotated[name] = None
-        for start, end in row.intervals if len(recordings) == 1 and name not in clips else ():
-            for clip, interval in _pieces(start, end, clips_of[recordings[0]], f"{where}: {name}", manifest):
-                cut.append(AnnotationRow(row.number, clip, (interval,), row.anomaly_type))
+            unannotated.append(name)
+        else:
+            for start, end in row.intervals:
+                for clip, interval in _pieces(start, end, clips_of[recordings[0]], f"{where}: {name}", manifest):
+                    cut.append(AnnotationRow(row.number, clip, (interval,), row.anomaly_type))
     if unknown:
-        warnings.warn(f"{manifest} has no recording or clip called {some_of(unknown)}; kept as clips", stacklevel=2)
+        names = some_of(dict.fromkeys(unknown))
+        warnings.warn(f"{manifest} has no recording or clip called {names}; kept as clips", stacklevel=2)
     if unannotated:
-        warnings.warn(f"{source} has no intervals for {some_of(unannotated)}; left out", stacklevel=2)
+        names = some_of(dict.fromkeys(unannotated))
+        warnings.warn(f"{source} has no intervals for {names}; left out", stacklevel=2)
     return cut
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.annotations import authors
-from datamodules.annotations.reading import annotation_format, read_annotations
+from datamodules.annotations.reading import annotation_format, read_rows
 from datamodules.annotations.rows import AnnotationRow, bare_name, by_clip
 from datamodules.annotations.table import read_table
 from datamodules.errors import DataError, quoted
@@ -22,16 +22,10 @@ from datamodules.layouts import UNNAMED_ANOMALY, Clip
 def annotate(
     clips: Sequence[Clip], rows: Sequence[AnnotationRow], seconds: Mapping[str, float], source: Path
 ) -> tuple[Clip, ...]:
-    """Join annotations to clips.
+    """Join annotations to test clips, whose durations in seconds are given by name; ``source`` is for messages.
 
     A row belongs to the clip of that name, or else to the one whose name differs only in folder and suffix. A type in
     the rows replaces the type of clips whose data set names none.
-
-    Args:
-        clips: Clips of the test set.
-        rows: Rows of the annotation file.
-        seconds: Duration of each clip by name.
-        source: The annotation file, for messages.
 
     Returns:
         The clips, in the same order, with their intervals.
@@ -107,8 +101,7 @@ def raise_first(problems: Iterator[str]) -> None:
         raise DataError(problem)
 
 
-_ROUNDING = 1e-6
-"""Frames by which rounding may move a point at the end of a clip beyond it."""
+_ROUNDING = 1e-6  # Frames by which rounding may move a point at the end of a clip beyond it
 
 
 def frame_mask(intervals: Sequence[tuple[float, float]], n_frames: int, frames_per_second: float) -> Tensor:
@@ -154,12 +147,10 @@ def check_annotations(
 
     Returns:
         The rows that can be read, and a line for each problem.
-
-    Raises:
-        DataError: The file cannot be read at all.
     """
-    problems: list[str] = []
-    rows = read_annotations(path, lambda error: problems.append(str(error)))
+    found = list(read_rows(path))
+    rows = [row for row in found if isinstance(row, AnnotationRow)]
+    problems = [str(error) for error in found if isinstance(error, DataError)]
     if annotation_format(path) == "authors":
         problems += authors.disagreements(read_table(path))
     by_stem = None if clips is None else clips_by_stem(clips)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from datamodules.annotations import audacity, authors
-from datamodules.annotations.rows import AnnotationRow, OnError, by_clip, decimal, parse_number, raise_error
+from datamodules.annotations.rows import AnnotationRow, by_clip, decimal, parse_number
 from datamodules.annotations.table import Table, read_table
 from datamodules.errors import DataError, quoted
 
@@ -19,45 +19,58 @@ _REQUIRED = PLAIN_COLUMNS[:3]
 _EXPECTED = f"{', '.join(_REQUIRED)}, or the columns of the published planer annotations"
 
 
-def read_annotations(path: Path, on_error: OnError = raise_error) -> list[AnnotationRow]:
+def read_annotations(path: Path) -> list[AnnotationRow]:
     """Read annotations of any format.
 
     Args:
         path: The planer authors' CSV, a plain CSV, a label track of Audacity (``.txt``) or a folder of label tracks.
-        on_error: Called with the error of a row that cannot be read; raises it by default.
 
     Raises:
         DataError: The file cannot be read, lacks a column, or has text where an interval is expected.
     """
-    if annotation_format(path) == "audacity":
-        return list(audacity.read(path, on_error))
+    rows = []
+    for row in read_rows(path):
+        if isinstance(row, DataError):
+            raise row
+        rows.append(row)
+    return rows
+
+
+def read_rows(path: Path) -> Iterator[AnnotationRow | DataError]:
+    """As :func:`read_annotations`, but yields the error of a row that cannot be read and goes on with the next."""
+    if _is_audacity(path):
+        yield from audacity.read(path)
+        return
     table = read_table(path)
     is_authors = authors.FILE in table.header
     table.require(authors.REQUIRED if is_authors else _REQUIRED, _EXPECTED)
-    for error in table.malformed:
-        on_error(error)
-    return list(authors.read(table, on_error) if is_authors else _read_plain(table, on_error))
+    yield from table.malformed
+    yield from authors.read(table) if is_authors else _read_plain(table)
 
 
 def annotation_format(path: Path) -> str:
     """The format of annotations, ``audacity``, ``authors`` or ``csv``, by the path and the columns."""
-    if path.is_dir() or path.suffix.lower() == audacity.SUFFIX:
+    if _is_audacity(path):
         return "audacity"
     return "authors" if authors.FILE in read_table(path).header else "csv"
 
 
-def _read_plain(table: Table, on_error: OnError) -> Iterator[AnnotationRow]:
+def _is_audacity(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() == audacity.SUFFIX
+
+
+def _read_plain(table: Table) -> Iterator[AnnotationRow | DataError]:
     """Read the rows of the plain format; a clip without annotated intervals has a row with empty start and end."""
     for number, cells in table.rows:
         file, *bounds = (cells.get(column, "") for column in _REQUIRED)
         start, end = (parse_number(text, table.decimal_comma) for text in bounds)
         if not file:
-            on_error(DataError(f"{table.path} row {number} names no file"))
+            yield DataError(f"{table.path} row {number} names no file")
         elif not any(bounds):
             yield AnnotationRow(number, file, (), cells.get("type", ""))
         elif start is None or end is None:
             wrong = quoted(bounds[0] if start is None else bounds[1])
-            on_error(DataError(f"{table.path} row {number}: {wrong} is not a time in seconds"))
+            yield DataError(f"{table.path} row {number}: {wrong} is not a time in seconds")
         else:
             yield AnnotationRow(number, file, ((start, end),), cells.get("type", ""))
 

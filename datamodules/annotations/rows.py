@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
-from datamodules.errors import DataError
 from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
 NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -17,12 +16,8 @@ NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 Interval = tuple[float, float]
 
-OnError = Callable[[DataError], None]
-"""Called with the error of a row that cannot be read; if it returns, reading continues with the next row."""
 
-
-@dataclass(frozen=True)
-class AnnotationRow:
+class AnnotationRow(NamedTuple):
     """A row of an annotation file, or a label of a track, with its number in the file.
 
     ``intervals`` are (start, end) in seconds from the start of the clip, equal for a point; empty if not annotated.
@@ -32,11 +27,6 @@ class AnnotationRow:
     file: str
     intervals: tuple[Interval, ...]
     anomaly_type: str = ""
-
-
-def raise_error(error: DataError) -> None:
-    """Raise an error."""
-    raise error
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> float | None:

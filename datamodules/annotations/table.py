@@ -7,13 +7,10 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from datamodules.errors import DataError, quoted
-
-NumberedCells = list[tuple[int, dict[str, str]]]
-"""Number of each row in a spreadsheet, and its cells by column."""
 
 _SEPARATORS = (",", ";", "\t")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t ]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
@@ -26,25 +23,15 @@ _BYTE_ORDER_MARKS = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """A CSV file.
-
-    Attributes:
-        path: The file.
-        header: Columns in lower case with single spaces.
-        header_row: Number of the row that names them.
-        rows: The rows that are not empty, with stripped cells.
-        decimal_comma: Whether numbers may contain a comma, because it does not separate columns.
-        malformed: Errors of the rows that are missing from ``rows``.
-    """
+class Table(NamedTuple):
+    """A CSV file without its empty rows."""
 
     path: Path
-    header: list[str]
-    header_row: int
-    rows: NumberedCells
-    decimal_comma: bool
-    malformed: list[DataError]
+    header: list[str]  # columns in lower case with single spaces
+    header_row: int  # number of the row that names them
+    rows: list[tuple[int, dict[str, str]]]  # number in the file, and stripped cells by column
+    decimal_comma: bool  # whether numbers may contain a comma, because it does not separate columns
+    malformed: list[DataError]  # errors of the rows that are missing from rows
 
     def require(self, columns: Sequence[str], expected: str) -> None:
         """Raise a DataError unless the file has some columns, each once."""
@@ -74,25 +61,20 @@ def read_table(path: Path) -> Table:
         separator = max(_SEPARATORS, key=lambda candidate: _n_columns(text, candidate))
     number, records = 0, []
     try:
-        for number, record in enumerate(_reader(text, separator), start=1):
-            records.append((number, [cell.strip() for cell in record]))
+        for number, cells in enumerate(_reader(text, separator), start=1):
+            if any(record := [cell.strip() for cell in cells]):
+                records.append((number, record))
     except csv.Error as error:
         problem = f"row {number + 1}, {error}; check its quotation marks"
         raise DataError(f"{path} cannot be read as a CSV file: {problem}") from None
-    records = [(number, record) for number, record in records if any(record)]
     header_row, first = records[0] if records else (1, [])
     header = [" ".join(cell.split()).lower() for cell in first]
-    rows: NumberedCells = []
-    malformed: list[DataError] = []
+    rows, malformed = [], []
     for number, record in records[1:]:
         if any(record[len(header) :]) or (len(record) == 1 < len(header) and set(record[0]) & set(_SEPARATORS)):
-            cells = quoted(separator.join(record))
-            malformed.append(
-                DataError(
-                    f"{path} row {number}: {cells} is not {len(header)} columns separated by {quoted(separator)}; "
-                    "put text and numbers that contain it in quotation marks"
-                )
-            )
+            problem = f"{quoted(separator.join(record))} is not {len(header)} columns separated by {quoted(separator)}"
+            advice = "put text and numbers that contain it in quotation marks"
+            malformed.append(DataError(f"{path} row {number}: {problem}; {advice}"))
         else:
             rows.append((number, dict(zip(header, record, strict=False))))
     return Table(path, header, header_row, rows, separator != ",", malformed)

@@ -6,8 +6,8 @@ import filecmp
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from datamodules.description.measure import Measured
 from datamodules.description.survey import TEST, TRAINING, Survey, SurveyedClip
@@ -22,8 +22,7 @@ _RECORDING = re.compile(r"(?P<recording>.*?(?P<day>\d{2}-\d{2}-\d{2})_\d{4}_\d{5
 """Name of a clip cut from a longer recording: day, time and number of the recording, and the part."""
 
 
-@dataclass(frozen=True)
-class Duplicates:
+class Duplicates(NamedTuple):
     """At least two clips with the same samples; ``same_file`` if their files are identical too."""
 
     clips: tuple[SurveyedClip, ...]
@@ -35,8 +34,7 @@ class Duplicates:
         return len({clip.split for clip in self.clips}) > 1
 
 
-@dataclass(frozen=True)
-class Shared:
+class Shared(NamedTuple):
     """A recording, or a day, with clips in both splits."""
 
     name: str
@@ -44,29 +42,17 @@ class Shared:
     test: tuple[SurveyedClip, ...]
 
 
-@dataclass(frozen=True)
-class Findings:
-    """Problems found in a survey.
+class Findings(NamedTuple):
+    """Problems found in a survey."""
 
-    Attributes:
-        unusable: Clips that cannot be read, are damaged or hold non-finite values.
-        silent: Clips without sound, or with a constant value.
-        interrupted: Other clips with a constant stretch.
-        clipped: Clips with samples cut off at full scale.
-        duplicates: Groups of clips with the same samples, except silent ones.
-        recordings: Recordings with clips in both splits.
-        days: Days with clips in both splits.
-        dated: Number of clips whose names contain the recording and the day.
-    """
-
-    unusable: tuple[SurveyedClip, ...]
-    silent: tuple[SurveyedClip, ...]
-    interrupted: tuple[SurveyedClip, ...]
-    clipped: tuple[SurveyedClip, ...]
-    duplicates: tuple[Duplicates, ...]
-    recordings: tuple[Shared, ...]
-    days: tuple[Shared, ...]
-    dated: int
+    unusable: tuple[SurveyedClip, ...]  # unreadable, damaged or with non-finite values
+    silent: tuple[SurveyedClip, ...]  # without sound, or constant
+    interrupted: tuple[SurveyedClip, ...]  # other clips with a constant stretch
+    clipped: tuple[SurveyedClip, ...]  # with samples cut off at full scale
+    duplicates: tuple[Duplicates, ...]  # with the same samples, except silent ones
+    recordings: tuple[Shared, ...]  # with clips in both splits
+    days: tuple[Shared, ...]  # with clips in both splits
+    dated: int  # number of clips whose names contain the recording and the day
 
 
 def find(survey: Survey) -> Findings:

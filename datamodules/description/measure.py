@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +15,7 @@ from datamodules.audio import (
     ChannelTally,
     SoundInfo,
     blocks,
+    decibel,
     empty,
     mix_down,
     not_finite,
@@ -33,9 +32,6 @@ THIRD_OCTAVES_HZ: NDArray[np.float64] = 1000 * 2.0 ** (np.arange(-13, 14) / 3)
 
 CLIPPING_RUN = 3
 """Consecutive samples at full scale that count as clipped; a single peak may just reach it."""
-
-FLOOR_DB = -200.0
-"""Level of zeros."""
 
 _FFT = 4096
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -58,7 +54,7 @@ class Measured:
         spectrum: (bands,) level in dB in third octaves (NaN without a frequency of the transform), or of each band of
             a spectrogram.
         channel_levels_db: Root mean square of each channel.
-        info: What the warnings about a recording need, if its channels are mixed.
+        info: What the warnings about a recording need; None for a spectrogram.
     """
 
     form: str
@@ -76,45 +72,20 @@ class Measured:
 
 
 def measure(path: Path, channel: Channel = "mix") -> Measured:
-    """Measure a recording or a spectrogram, reading it block by block.
-
-    Raises:
-        DataError: It cannot be read, is truncated, empty, lacks the channel, or holds NaN or infinity.
-    """
+    """Measure a recording or a spectrogram, reading it block by block; raises a DataError if it cannot be used."""
     return _measure_spectrogram(path) if path.suffix.lower() == TENSOR_SUFFIX else _measure_sound(path, channel)
-
-
-def level_db(path: Path, channel: Channel = "mix") -> float:
-    """Only :attr:`Measured.level_db` of a file; raises as :func:`measure`."""
-    if path.suffix.lower() == TENSOR_SUFFIX:
-        return _mean(read_tensor(path).contiguous().numpy())
-    squares, samples = 0.0, 0
-    with open_audio(path) as file:
-        require_channel(path, file.channels, channel)
-        for block in _finite_blocks(path, file):
-            squares += float(np.square(mix_down(block, channel), dtype=np.float64).sum())
-            samples += len(block)
-    return _decibel(squares / samples)
-
-
-def _finite_blocks(path: Path, file: soundfile.SoundFile) -> Iterator[Floats]:
-    """Samples (samples, channels) in blocks; raises a DataError if there are none, or for NaN or infinity."""
-    read = False
-    for block in blocks(path, file):
-        if not np.isfinite(block).all():
-            raise not_finite(path)
-        read = True
-        yield block
-    if not read:
-        raise empty(path)
 
 
 def _measure_sound(path: Path, channel: Channel) -> Measured:
     with open_audio(path) as file:
         require_channel(path, file.channels, channel)
         tally = _Tally(full_scale(file.subtype), file.channels, channel)
-        for block in _finite_blocks(path, file):
+        for block in blocks(path, file):
+            if not np.isfinite(block).all():
+                raise not_finite(path)
             tally.add(block)
+        if not tally.levels.samples:
+            raise empty(path)
         return tally.result(file)
 
 
@@ -129,7 +100,7 @@ def _measure_spectrogram(path: Path) -> Measured:
         seconds=(frames - 1) * hop,  # frames are centred on multiples of the hop, the first on 0 s
         sample_rate=0,
         channels=0,
-        level_db=_mean(values),
+        level_db=float(values.mean(dtype=np.float64)),
         peak_db=float(values.max()),
         clipped=0,
         flat_seconds=run.longest * hop if run.longest > 1 else 0.0,
@@ -139,7 +110,7 @@ def _measure_spectrogram(path: Path) -> Measured:
 
 
 def full_scale(subtype: str) -> float:
-    """Largest positive sample of a format, one step below 1 for integers.
+    """Largest positive sample of a format.
 
     Example:
         >>> full_scale("PCM_16") == 32767 / 32768, full_scale("FLOAT")
@@ -152,12 +123,11 @@ class _Tally:
     """Sums over the blocks of a recording."""
 
     def __init__(self, full_scale: float, channels: int, channel: Channel) -> None:
-        self.samples = 0
+        self.levels = ChannelTally(channels)
         self._channel: Channel = channel
         self._full_scale = np.float32(full_scale)
         taken = channels if channel == "mix" else 1
         self._at_full_scale = np.zeros((CLIPPING_RUN - 1, taken), dtype=bool)  # of the last samples before a block
-        self._levels = ChannelTally(channels)
         self._peak, self._clipped = 0.0, 0
         self._run = _LongestRun()
         self._digest = blake2b(bytes([channels % 256]), digest_size=16)
@@ -167,9 +137,8 @@ class _Tally:
 
     def add(self, block: Floats) -> None:
         """Add the next samples, (samples, channels)."""
-        self.samples += len(block)
         signal = mix_down(block, self._channel)
-        self._levels.add(block, signal)
+        self.levels.add(block, signal)
         self._peak = max(self._peak, float(np.abs(signal).max()))
         taken = block if self._channel == "mix" else signal[:, None]
         flags = np.concatenate([self._at_full_scale, np.abs(taken) >= self._full_scale])
@@ -184,20 +153,21 @@ class _Tally:
 
     def result(self, file: soundfile.SoundFile) -> Measured:
         """The measurements of all blocks."""
-        rate = file.samplerate
+        rate, samples = file.samplerate, self.levels.samples
+        info = self.levels.info(rate, self._channel)
         return Measured(
             form=f"{file.format} {file.subtype}",
-            seconds=self.samples / rate,
+            seconds=samples / rate,
             sample_rate=rate,
             channels=file.channels,
-            level_db=_decibel(self._levels.signal / self.samples),
-            peak_db=_decibel(self._peak**2),
+            level_db=info.level_db,
+            peak_db=decibel(self._peak**2),
             clipped=self._clipped,
             flat_seconds=self._run.longest / rate if self._run.longest > 1 else 0.0,
             content=self._digest.hexdigest(),
             spectrum=self._third_octaves(rate),
-            channel_levels_db=tuple(_decibel(squares / self.samples) for squares in self._levels.channels),
-            info=self._levels.info(rate) if self._channel == "mix" else None,
+            channel_levels_db=tuple(decibel(squares / samples) for squares in self.levels.channels),
+            info=info,
         )
 
     def _third_octaves(self, rate: int) -> Floats:
@@ -210,7 +180,7 @@ class _Tally:
                 low, high = centre * 2 ** (-1 / 6), centre * 2 ** (1 / 6)
                 inside = (frequency >= low) & (frequency < high)
                 if inside.any() and high <= rate / 2:  # a band that the sample rate cuts would be measured in part
-                    spectrum[i] = _decibel(float(density[inside].sum()))
+                    spectrum[i] = decibel(float(density[inside].sum()))
         return spectrum
 
 
@@ -232,11 +202,3 @@ class _LongestRun:
         lengths[0] += self._current - (self._last is not None)
         self.longest = max(self.longest, int(lengths.max()))
         self._current, self._last = int(lengths[-1]), rows[-1:]
-
-
-def _mean(spectrogram: Floats) -> float:
-    return float(spectrogram.mean(dtype=np.float64))
-
-
-def _decibel(power: float) -> float:
-    return max(10 * math.log10(power), FLOOR_DB) if power > 0 else FLOOR_DB

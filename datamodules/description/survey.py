@@ -22,6 +22,7 @@ from datamodules.layouts import (
     is_dcase_machine,
     looks_like_dcase,
     mimii_sections,
+    require_folder,
     scan_audio_folder,
     scan_dcase,
     scan_mimii,
@@ -57,25 +58,15 @@ class SurveyedClip:
 
 @dataclass(frozen=True)
 class Survey:
-    """A data set on disk.
-
-    Attributes:
-        root: Its folder.
-        layout: Its layout.
-        clips: All clips, training before test.
-        annotations_problem: Why the annotation file cannot be used, else "".
-        test_problem: Why nothing can be tested, else "".
-        left_out: Files in the folders of clips that cannot be read as clips.
-        channel: Channel of the recordings that was measured.
-    """
+    """A data set on disk."""
 
     root: Path
     layout: LayoutName
-    clips: tuple[SurveyedClip, ...]
-    annotations_problem: str = ""
-    test_problem: str = ""
-    left_out: tuple[Path, ...] = ()
-    channel: Channel = "mix"
+    clips: tuple[SurveyedClip, ...]  # training before test
+    annotations_problem: str = ""  # why the annotation file cannot be used
+    test_problem: str = ""  # why nothing can be tested
+    left_out: tuple[Path, ...] = ()  # files that cannot be read as clips
+    channel: Channel = "mix"  # that was measured
 
 
 def survey(
@@ -87,12 +78,8 @@ def survey(
 ) -> Survey:
     """Measure every clip of a data set; clips that cannot be used are part of the result.
 
-    Args:
-        root: Folder of the data set; of DCASE and MIMII the folder of all machines, or of one.
-        layout: The layout; detected by default.
-        annotations: CSV of annotated intervals, ``annotations.csv`` in the root by default, if there.
-        workers: Clips read at a time, one per core by default.
-        channel: Channel of the recordings that is trained on.
+    The root of DCASE and MIMII data is the folder of all machines, or of one. The layout is detected by default, and
+    the annotations are ``annotations.csv`` in the root, if there. One clip per core is read at a time by default.
 
     Raises:
         DataError: The root does not have the layout, or any layout, or a number is out of range.
@@ -110,13 +97,8 @@ def survey(
 
 
 def find_layout(root: Path) -> LayoutName:
-    """Detect the layout of a folder by the folders inside.
-
-    Raises:
-        DataError: It has none of the layouts.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder; name the folder of a data set")
+    """Detect the layout of a folder by the folders inside; raises a DataError if it has none of the layouts."""
+    require_folder(root)
     if (root / "training").is_dir() or (root / "evaluation").is_dir():
         return "planer"
     if (root / "test" / "normal").is_dir() or (root / "test" / "anomaly").is_dir():

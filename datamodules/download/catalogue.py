@@ -18,19 +18,12 @@ from datamodules.layouts import Layout, scan_dcase, scan_planer
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file.
+    """A published file; size and checksum are None if not known."""
 
-    Attributes:
-        name: Name on disk.
-        url: Its address.
-        size: Bytes, ``None`` if not known.
-        checksum: Algorithm of :mod:`hashlib` and hexadecimal digest, as in ``md5:0123…``; ``None`` if not known.
-    """
-
-    name: str
+    name: str  # on disk
     url: str
-    size: int | None = None
-    checksum: str | None = None
+    size: int | None = None  # bytes
+    checksum: str | None = None  # algorithm of hashlib and hexadecimal digest, as in "md5:0123…"
 
 
 class ClipCounts(NamedTuple):
@@ -41,30 +34,19 @@ class ClipCounts(NamedTuple):
     anomalous: int
 
     def __str__(self) -> str:
-        """The counts as text."""
         return f"{self.training:,} training, {self.normal:,} normal and {self.anomalous:,} anomalous clips"
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A published data set, one ZIP archive.
+    """A published data set, one ZIP archive."""
 
-    Attributes:
-        title: Its name in messages.
-        archive: The archive.
-        folder: Folder below the data root that it becomes, empty for the root itself.
-        parts: Folders below the data root that the archive must contain, possibly inside one common folder.
-        scan: Reads its layout, given the data root.
-        counts: Its clips, ``None`` if not known.
-        annotations: Its CSV of annotated intervals.
-    """
-
-    title: str
+    title: str  # in messages
     archive: RemoteFile
-    folder: str
-    parts: tuple[str, ...]
-    scan: Callable[[Path], Layout]
-    counts: ClipCounts | None = None
+    folder: str  # below the data root that it becomes, empty for the root itself
+    parts: tuple[str, ...]  # folders below the data root that the archive must contain, possibly in a common one
+    scan: Callable[[Path], Layout]  # reads its layout, given the data root
+    counts: ClipCounts | None = None  # None if not known
     annotations: RemoteFile | None = None
 
 
@@ -112,10 +94,7 @@ _DCASE_2022: Mapping[str, tuple[int | None, str | None]] = dict.fromkeys(
 
 
 def dcase_2020(machine: str) -> DataSet:
-    """Development data of DCASE 2020 Task 2 for one machine.
-
-    Raises:
-        DataError: There is no such machine.
+    """Development data of DCASE 2020 Task 2 for one machine; raises a DataError if there is no such machine.
 
     Example:
         >>> dcase_2020("slider").archive.url
@@ -125,11 +104,7 @@ def dcase_2020(machine: str) -> DataSet:
 
 
 def dcase_2022(machine: str) -> DataSet:
-    """Development data of DCASE 2022 Task 2 for one machine.
-
-    Raises:
-        DataError: There is no such machine.
-    """
+    """Development data of DCASE 2022 Task 2 for one machine; raises a DataError if there is no such machine."""
     return _dcase(2022, machine, _DCASE_2022, record=6355122, name=f"dev_{machine}.zip")
 
 

@@ -7,10 +7,9 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from lzma import LZMAError
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -19,16 +18,12 @@ from rich.progress import Progress
 
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.download.catalogue import ClipCounts, DataSet, RemoteFile
-from datamodules.download.fetch import CheckedFile, Patience, check_file, fetch
-from datamodules.download.transfer import NoSpaceError, require_space
+from datamodules.download.fetch import CheckedFile, NoSpaceError, Patience, check_file, fetch, require_space
 from datamodules.errors import DataError
 from datamodules.layouts import Layout
 from lightning_modules.files import write_atomically
 
 _LONGEST_QUOTE = 200
-
-Fetch = Callable[[RemoteFile, Path], CheckedFile]
-"""Downloads a file into a folder."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,7 @@ class Installed:
 
 
 def install(
-    data_set: DataSet,
-    root: Path,
-    progress: Progress,
-    source: Source | None = None,
-    patience: Patience | None = None,
+    data_set: DataSet, root: Path, progress: Progress, source: Source | None = None, patience: Patience | None = None
 ) -> Installed:
     """Download a data set, or take a local archive, and put it where its DataModule reads it.
 
@@ -62,18 +53,10 @@ def install(
     folder, and the folder gets its name when all is checked. After a failure, downloaded files stay there for the next
     call.
 
-    Args:
-        data_set: The data set.
-        root: The data root.
-        progress: Shows the progress.
-        source: Other sources than the catalogue's.
-        patience: When to give up on a server.
-
     Raises:
         DataError: It cannot be downloaded, is not the published set, or the folder holds something else.
     """
     source = source or Source()
-    download = partial(fetch, progress=progress, patience=patience)
     folder = root / data_set.folder
     published = _from(data_set.archive, source.mirror)
     if source.archive is not None and not source.archive.is_file():
@@ -83,7 +66,7 @@ def install(
         _, counts = _published_layout(data_set, root, folder, "; remove it or choose a new folder")
         if data_set.annotations is not None and not in_place.exists():
             with existing_folder(root):
-                added = _annotations(data_set.annotations, root, download, source)
+                added = _annotations(data_set.annotations, root, source.annotations, progress, patience)
                 if added != in_place:
                     write_atomically(in_place, added.read_bytes())
         return Installed(folder, None, counts)
@@ -91,10 +74,11 @@ def install(
     with existing_folder(target.with_name(f"{target.name}.download")) as work:
         annotations = None
         if data_set.annotations is not None:  # before the archive of a gigabyte, since its errors should come first
-            given = replace(source, annotations=in_place) if in_place.is_file() and not source.annotations else source
-            annotations = _annotations(data_set.annotations, work, download, given)
+            given = source.annotations or (in_place if in_place.is_file() else None)
+            annotations = _annotations(data_set.annotations, work, given, progress, patience)
         if source.archive is None:
-            archive = _archive(published, work, download)
+            advice = "another address can be given as mirror, a local copy as archive"
+            archive = _fetch(published, work, advice, progress, patience)
         else:
             archive = CheckedFile(source.archive, check_file(source.archive, published, progress))
         counts = _build(data_set, archive.path, annotations, target, work, progress)
@@ -105,11 +89,7 @@ def install(
 def install_file(
     file: RemoteFile, folder: Path, progress: Progress, mirror: str | None = None, patience: Patience | None = None
 ) -> Installed:
-    """Download a single file into a folder, unless it is already there.
-
-    Raises:
-        DataError: It cannot be downloaded, or another file has its name.
-    """
+    """Download a single file into a folder, unless it is there; raises a DataError if another has its name."""
     path = folder / file.name
     if path.exists():
         try:
@@ -127,8 +107,7 @@ def install_file(
 def existing_folder(folder: Path) -> Iterator[Path]:
     """Make a folder with its parents; those that are still empty at the end are removed again.
 
-    Raises:
-        DataError: Something in it cannot be read or written.
+    An OSError of the block becomes a DataError.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -199,25 +178,23 @@ def _published_layout(data_set: DataSet, root: Path, source: Path, advice: str =
     return layout, counts
 
 
-def _annotations(published: RemoteFile, folder: Path, download: Fetch, source: Source) -> Path:
+def _annotations(
+    published: RemoteFile, folder: Path, local: Path | None, progress: Progress, patience: Patience | None
+) -> Path:
     """The local file of annotations, or else the published one, downloaded into a folder; either can be read."""
-    path = source.annotations
-    if path is None:
-        try:
-            path = download(published, folder).path
-        except DataError as error:
-            raise DataError(f"{error}; a local copy can be given as annotations") from None
+    advice = "a local copy can be given as annotations"
+    path = local or _fetch(published, folder, advice, progress, patience).path
     read_annotations(path)
     return path
 
 
-def _archive(published: RemoteFile, folder: Path, download: Fetch) -> CheckedFile:
+def _fetch(file: RemoteFile, folder: Path, advice: str, progress: Progress, patience: Patience | None) -> CheckedFile:
     try:
-        return download(published, folder)
+        return fetch(file, folder, progress, patience)
     except NoSpaceError:
         raise
     except DataError as error:
-        raise DataError(f"{error}; another address can be given as mirror, a local copy as archive") from None
+        raise DataError(f"{error}; {advice}") from None
 
 
 def _build(

@@ -27,12 +27,7 @@ class RecordingName:
     """Name of a recording's first minute, from which the names of all its minutes and clips follow.
 
     The planer's recordings are one minute long and numbered through the day (protocol, "Data"); in a longer recording
-    both the number and the time increase with each minute.
-
-    Attributes:
-        prefix: Beginning of the name.
-        number: Number of the minute.
-        start: Time of the minute, None if unknown.
+    both the number and the time, if known, increase with each minute.
 
     Example:
         >>> name = RecordingName.of("MPD_19-12-04_2359_00906")
@@ -88,7 +83,7 @@ class Recording:
 
     @property
     def clip_frames(self) -> int:
-        """Samples in a clip."""
+        """Samples of a clip."""
         return self.clip_seconds * self.sample_rate
 
     @property
@@ -118,15 +113,10 @@ class Recording:
 def plan_recordings(
     sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None, channel: Channel = "mix"
 ) -> tuple[list[Recording], list[Path]]:
-    """Read every recording's header and name its clips; nothing is written.
+    """Read the header of each recording, and of those in folders, and name its clips; nothing is written.
 
-    Args:
-        sources: Recordings, and folders to search for them at any depth, in the order of names with numbers by value.
-        clip_seconds: Length of a clip in seconds, a divisor of 60.
-        suffix: Suffix of the clips.
-        start: First minute of the first recording whose name has no time; each further one of these begins at the full
-            minute after the previous one.
-        channel: Channel to use.
+    ``start`` is the first minute of the first recording whose name has no time; each further one of these begins at the
+    full minute after the previous one.
 
     Returns:
         The recordings, and the files in the folders that cannot be read as recordings.
@@ -157,7 +147,6 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 
 def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]:
-    """Recordings with their names in the manifest, and files that cannot be read as recordings."""
     found: list[tuple[Path, str]] = []
     left_out: list[Path] = []
     for source in sources:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -23,14 +21,14 @@ from datamodules.audio import (
     blocks,
     mix_down,
     not_finite,
-    open_sound,
+    open_audio,
     require_channel_index,
     unreadable,
 )
 from datamodules.errors import DataError
-from datamodules.files import new_recording
+from datamodules.files import write_recording
 from datamodules.progress import progress_console
-from datamodules.recordings.manifest import Manifest, ManifestRow, file_sha256
+from datamodules.recordings.manifest import ManifestRow, append_to_manifest, file_sha256, read_manifest, write_manifest
 from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
 
 MANIFEST_FILE = "manifest.csv"
@@ -48,8 +46,7 @@ _SAMPLE_TYPES = {
 _EIGHT_BITS = {".wav": "PCM_U8", ".flac": "PCM_S8"}
 
 
-@dataclass(frozen=True)
-class SliceSummary:
+class SliceSummary(NamedTuple):
     """Numbers of clips written now and by an earlier run, and what was left out.
 
     ``left_over`` has the seconds after the last whole clip by recording, ``left_out`` files that are not recordings,
@@ -59,8 +56,8 @@ class SliceSummary:
     written: int
     kept: int
     left_over: dict[str, float]
-    left_out: list[Path] = field(default_factory=list)
-    mixed: dict[Path, SoundInfo] = field(default_factory=dict)
+    left_out: list[Path]
+    mixed: dict[Path, SoundInfo]
 
 
 def slice_recordings(
@@ -83,7 +80,8 @@ def slice_recordings(
         output: Folder to write, one run at a time. It may contain other files; none is overwritten.
         clip_seconds: Length of a clip in seconds, a divisor of 60.
         audio_format: ``wav`` or ``flac``.
-        start: See :func:`~datamodules.recordings.plan.plan_recordings`.
+        start: First minute of the first recording without a time in its name; each further one of these begins at the
+            full minute after the previous one.
         channel: Index of a channel from 0, or ``mix``.
 
     Raises:
@@ -104,24 +102,17 @@ def slice_recordings(
         raise DataError(f"no recording is as long as a clip of {clip_seconds} s; the longest has {longest:.2f} s")
     for recording in recordings:
         clip_subtype(recording)
-    mixed: dict[Path, SoundInfo] = {}
-    written = _slice_all([recording for recording in recordings if recording.n_clips], output, channel, mixed)
-    return SliceSummary(
-        written=written,
-        kept=sum(recording.n_clips for recording in recordings) - written,
-        left_over={
-            recording.source: recording.seconds_left_over for recording in recordings if recording.seconds_left_over
-        },
-        left_out=left_out,
-        mixed=mixed,
-    )
+    written, mixed = _slice_all([recording for recording in recordings if recording.n_clips], output, channel)
+    kept = sum(recording.n_clips for recording in recordings) - written
+    left_over = {recording.source: left for recording in recordings if (left := recording.seconds_left_over)}
+    return SliceSummary(written, kept, left_over, left_out, mixed)
 
 
-def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, mixed: dict[Path, SoundInfo]) -> int:
-    """Slice the recordings that are not sliced yet; returns the number of clips written."""
-    manifest = Manifest(output / MANIFEST_FILE)
+def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) -> tuple[int, dict[Path, SoundInfo]]:
+    """Slice the recordings that are not sliced yet; returns the clips written and the levels of what was mixed."""
+    manifest = output / MANIFEST_FILE
     finished = _finished(recordings, manifest, channel)
-    written = 0
+    written, mixed = 0, {}
     with _folder(output) as unfinished, Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("Slicing", total=sum(recording.n_clips for recording in recordings))
         for recording in recordings:
@@ -131,7 +122,7 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
                 raise unreadable(recording.path, error) from None
             if recording.source in finished:
                 if finished[recording.source] != checksum:
-                    raise _taken(manifest.path, f"another {recording.source} than {recording.path}")
+                    raise _taken(manifest, f"another {recording.source} than {recording.path}")
                 progress.advance(task, recording.n_clips)
                 continue
             tally = ChannelTally(recording.channels)
@@ -142,39 +133,34 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel, 
             if channel == "mix":
                 mixed[recording.path] = tally.info(recording.sample_rate)
             _put_in_place(rows, unfinished, output)
-            manifest.append(rows)
+            append_to_manifest(manifest, rows)
             written += recording.n_clips
-    return written
+    return written, mixed
 
 
-def _finished(recordings: Sequence[Recording], manifest: Manifest, channel: Channel) -> dict[str, str]:
+def _finished(recordings: Sequence[Recording], manifest: Path, channel: Channel) -> dict[str, str]:
     """Checksums, by name, of the recordings whose clips are all there; rows of others are removed."""
     planned = {recording.source: recording for recording in recordings}
     owners = {clip: recording.source for recording in recordings for clip in recording.clips()}
-    counts: Counter[str] = Counter()
+    rows, is_cut_off = read_manifest(manifest)
     checksums: dict[str, str] = {}
-    for row in manifest.rows():
+    for row in rows:
         if owners.get(row.clip, row.source) != row.source:
-            raise _taken(manifest.path, f"{row.clip} from {row.source}, not {owners[row.clip]}")
+            raise _taken(manifest, f"{row.clip} from {row.source}, not {owners[row.clip]}")
         recording = planned.get(row.source)
         if recording is None:
             continue
         if row.duration != recording.clip_seconds or PurePosixPath(row.clip).suffix != recording.suffix:
-            raise _taken(manifest.path, f"clips of {row.source} with another length or format")
+            raise _taken(manifest, f"clips of {row.source} with another length or format")
         if row.clip not in owners:
-            raise _taken(manifest.path, f"clips of {row.source} under other names, for example from another start")
+            raise _taken(manifest, f"clips of {row.source} under other names, for example from another start")
         if row.channel != str(channel):
-            raise _taken(manifest.path, f"clips of {row.source} from channel={row.channel}, not {channel}")
-        counts[row.source] += 1
+            raise _taken(manifest, f"clips of {row.source} from channel={row.channel}, not {channel}")
         checksums[row.source] = row.source_sha256
-    root = manifest.path.parent
-    incomplete = {
-        source
-        for source, count in counts.items()
-        if count != planned[source].n_clips or not all((root / clip).is_file() for clip in planned[source].clips())
-    }
-    if incomplete or manifest.cut_off:
-        manifest.forget(incomplete)
+    present = {row.clip for row in rows if (manifest.parent / row.clip).is_file()}
+    incomplete = {source for source in checksums if not present.issuperset(planned[source].clips())}
+    if incomplete or is_cut_off:
+        write_manifest(manifest, (row for row in rows if row.source not in incomplete))
     return {source: checksum for source, checksum in checksums.items() if source not in incomplete}
 
 
@@ -196,7 +182,6 @@ def _folder(output: Path) -> Iterator[Path]:
 
 
 def _put_in_place(rows: Sequence[ManifestRow], unfinished: Path, output: Path) -> None:
-    """Move a recording's clips into the output folder."""
     for row in rows:
         # A run killed in this function has left clips that are not in the manifest.
         if (output / row.clip).exists() and not _same_samples(output / row.clip, unfinished / row.clip):
@@ -234,53 +219,38 @@ def clip_subtype(recording: Recording) -> str:
 def cut(
     recording: Recording, source_sha256: str, folder: Path, channel: Channel, tally: ChannelTally
 ) -> Iterator[ManifestRow]:
-    """Write a recording's clips, yielding the row of each when it is written, and read to the recording's end.
-
-    Args:
-        recording: The recording.
-        source_sha256: Its checksum, for the rows.
-        folder: Folder to write into.
-        channel: Channel to use.
-        tally: Receives the levels of the channels and of the clips.
+    """Write a recording's clips, yielding the row of each when it is written.
 
     Raises:
         DataError: The recording is shorter than its header says, cannot be decoded or holds NaN or infinity.
     """
-    subtype = clip_subtype(recording)
-    try:
-        opened = open_sound(recording.path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise unreadable(recording.path, error) from None
-    with opened as file:
-        for index, name in enumerate(recording.clips()):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with new_recording(path, recording.sample_rate, subtype) as clip:
-                for block in _blocks(file, recording, recording.clip_frames):
-                    samples = _mix_down(block, channel)
-                    tally.add(block, samples)
-                    clip.write(samples)
-            seconds = recording.clip_seconds
-            yield ManifestRow(
-                name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256, str(channel)
-            )
-        for _ in _blocks(file, recording, recording.frames % recording.clip_frames):
-            pass
+    subtype, seconds = clip_subtype(recording), recording.clip_seconds
+    # The samples come first: to find their end, zip reads what follows the last clip.
+    clips = zip(_samples(recording, channel, tally), recording.clips(), strict=True)
+    for index, (samples, name) in enumerate(clips):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_recording(path, samples, recording.sample_rate, subtype)
+        yield ManifestRow(
+            name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256, str(channel)
+        )
 
 
-def _blocks(file: soundfile.SoundFile, recording: Recording, frames: int) -> Iterator[NDArray[Any]]:
-    """The next blocks (samples, channels); only their errors are those of the recording, not of the clips."""
-    reading = blocks(recording.path, file, frames, _SAMPLE_TYPES.get(recording.subtype, "int16"))
-    while True:
-        try:
-            block = next(reading, None)
-        except (soundfile.SoundFileError, OSError) as error:
-            raise unreadable(recording.path, error) from None
-        if block is None:
-            return
-        if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
-            raise not_finite(recording.path)
-        yield block
+def _samples(recording: Recording, channel: Channel, tally: ChannelTally) -> Iterator[NDArray[Any]]:
+    """The samples of each clip; reads to the recording's end, since damage after the last clip counts too."""
+    dtype = _SAMPLE_TYPES.get(recording.subtype, "int16")
+    with open_audio(recording.path) as file:
+        for clip in range(recording.n_clips + 1):
+            whole = clip < recording.n_clips
+            frames = recording.clip_frames if whole else recording.frames % recording.clip_frames
+            mixed = []
+            for block in blocks(recording.path, file, frames, dtype):
+                if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
+                    raise not_finite(recording.path)
+                mixed.append(_mix_down(block, channel))
+                tally.add(block, mixed[-1])
+            if whole:
+                yield np.concatenate(mixed)
 
 
 def _mix_down(block: NDArray[Any], channel: Channel) -> NDArray[Any]:

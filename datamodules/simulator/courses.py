@@ -6,7 +6,7 @@ seconds. A strength of 1 is a clear case, one near 0 is hard to tell from normal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,24 +16,14 @@ from datamodules.simulator.render import CONTROL_HZ, N_BANDS, Array
 
 @dataclass
 class Course:
-    """What happens over a clip, as control tracks of shape (C,) unless said otherwise.
+    """What happens over a clip, as control tracks (C,); levels are in dB."""
 
-    Attributes:
-        cut: Chip load: 0 running empty, 1 normal cut, 2 far too much.
-        feed: Strength of the feed rollers' pulses, 1 normal, 0 standing still.
-        speed: Cutter speed relative to the setting.
-        level: Level of the whole machine, dB (0 normal).
-        extra: Level of noise beside the machine's, shape (C, 80), dB.
-        squeal: Level of a squealing board, dB.
-        squeal_hz: Its frequency, Hz.
-    """
-
-    cut: Array
-    feed: Array
-    speed: Array
-    level: Array
-    extra: Array
-    squeal: Array
+    cut: Array  # chip load: 0 running empty, 1 normal cut, 2 far too much
+    feed: Array  # strength of the feed rollers' pulses, 1 normal, 0 standing still
+    speed: Array  # of the cutters, relative to the setting
+    level: Array  # of the whole machine, 0 normal
+    extra: Array  # noise beside the machine's, (C, 80)
+    squeal: Array  # level of a squealing board
     squeal_hz: Array
 
     def add_noise(self, level: Array) -> None:
@@ -42,7 +32,7 @@ class Course:
 
 
 def wander(size: int, period: float, deviation: float, rng: np.random.Generator) -> Array:
-    """Slow random track (size,) around 0: a new value of the given deviation every `period` seconds."""
+    """Slow random track (size,) around 0: a new value of a deviation every `period` seconds."""
     step = period * CONTROL_HZ
     knots = rng.normal(0, deviation, int(size / step) + 3)
     return np.interp(np.arange(size) / step, np.arange(knots.size), knots).astype(np.float32)
@@ -134,17 +124,14 @@ _FRAME = 0.025  # s
 def broken_board(course: Course, intervals: Sequence[Interval], strength: float, rng: np.random.Generator) -> None:
     """A board breaks: its pieces rattle through, the cutters sag, then the machine runs empty."""
     for start, stop in intervals:
-        inside = _seconds(course)
-        bite = np.zeros_like(course.cut)
-        for begin, end in _bursts(start, stop, (5, 20), (2, 8), rng):
-            bite += stretch(bite.size, begin, end, 0.01) * np.float32(rng.uniform(0.7, 1.3))
+        bite = _bites(course, start, stop, (5, 20), (2, 8), (0.7, 1.3), rng)
         rattling = stretch(bite.size, start, stop)
         course.cut += (strength * rattling * (2.0 * bite - 1)).astype(np.float32)
         course.feed *= 1 - np.float32(strength) * rattling
         # The cutters slow down within a second, come back over some 100 frames, and run a little too fast for a while.
         slowest = stop - rng.uniform(0.2, 0.5) * (stop - start)
         turns = slowest + np.array((-1.5, -0.2, 0.4, 2.4, 3.0, 5.0))
-        sag = np.interp(inside, turns, (0, 1, 1, -0.2, -0.2, 0))
+        sag = np.interp(_seconds(course), turns, (0, 1, 1, -0.2, -0.2, 0))
         course.speed *= (1 - 0.2 * strength * sag).astype(np.float32)
         empty = stretch(bite.size, stop + 0.3, stop + rng.uniform(3, 8))
         course.cut *= 1 - empty
@@ -159,9 +146,7 @@ def board_stuck(course: Course, intervals: Sequence[Interval], strength: float, 
         course.feed *= 1 - np.float32(strength) * stuck
         labour = np.interp(_seconds(course), (start, stop), (0.4, 1))
         course.speed *= (1 - rng.uniform(0.03, 0.10) * strength * stuck * labour).astype(np.float32)
-        chatter = np.zeros_like(course.cut)
-        for begin, end in _bursts(start, stop, (1, 5), (1, 6), rng):
-            chatter += stretch(size, begin, end, 0.01) * np.float32(rng.uniform(0.4, 1.4))
+        chatter = _bites(course, start, stop, (1, 5), (1, 6), (0.4, 1.4), rng)
         course.cut += np.float32(strength) * stuck * (1.7 * chatter - 0.6)
         squeal = -10 + 26 * strength * labour + wander(size, 0.12, 4, rng)
         course.squeal = np.where(stuck > 0, squeal, course.squeal).astype(np.float32)
@@ -175,9 +160,7 @@ def uneven_thick_wood(course: Course, intervals: Sequence[Interval], strength: f
     for start, stop in intervals:
         size = course.cut.size
         thick = stretch(size, start, stop, 0.1)
-        bite = np.zeros_like(course.cut)
-        for begin, end in _bursts(start, stop, (1, 7), (1, 10), rng):
-            bite += stretch(size, begin, end, 0.01) * np.float32(rng.uniform(0.3, 1.5))
+        bite = _bites(course, start, stop, (1, 7), (1, 10), (0.3, 1.5), rng)
         course.cut += np.float32(strength) * thick * (1.8 * bite - 0.35)
         course.level += np.float32(1.5 * strength) * thick * (1 + wander(size, 0.1, 0.8, rng))
         course.speed *= 1 - np.float32(0.01 * strength) * thick * (1 + wander(size, 0.2, 0.5, rng))
@@ -194,12 +177,20 @@ def _seconds(course: Course) -> Array:
     return np.arange(course.cut.size, dtype=np.float32) / CONTROL_HZ
 
 
-def _bursts(
-    start: float, stop: float, on: tuple[int, int], off: tuple[int, int], rng: np.random.Generator
-) -> Iterator[tuple[float, float]]:
-    """Bursts from `start` to `stop` (seconds), with lengths and pauses drawn from ranges in frames."""
+def _bites(
+    course: Course,
+    start: float,
+    stop: float,
+    on: tuple[int, int],
+    off: tuple[int, int],
+    strength: tuple[float, float],
+    rng: np.random.Generator,
+) -> Array:
+    """Bursts (C,) from `start` to `stop` (seconds); lengths, pauses (both in frames) and strengths are from ranges."""
+    track = np.zeros_like(course.cut)
     begin = start + _FRAME * rng.uniform(*off)
     while begin < stop:
         end = begin + _FRAME * rng.uniform(*on)
-        yield begin, min(end, stop)
+        track += stretch(track.size, begin, min(end, stop), 0.01) * np.float32(rng.uniform(*strength))
         begin = end + _FRAME * rng.uniform(*off)
+    return track

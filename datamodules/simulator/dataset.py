@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.errors import require
-from datamodules.files import new_recording, require_new_folder, written_as_a_whole
+from datamodules.files import require_new_folder, write_recording, written_as_a_whole
 from datamodules.progress import track_clips
 from datamodules.provenance import Provenance, write_provenance
 from datamodules.simulator.courses import ANOMALIES, normal_course, start_stop_course
@@ -100,9 +100,7 @@ def _write_clips(root: Path, clips: list[PlannedClip], duration: int, seed: int,
 
     def write(index: int) -> None:
         clip = clips[index]
-        samples = render_clip(clip, duration, seed, index)
-        with new_recording(root / clip.folder / f"{clip.name}.wav", SAMPLE_RATE, "PCM_16") as file:
-            file.write(samples)
+        write_recording(root / clip.folder / f"{clip.name}.wav", render_clip(clip, duration, seed, index), SAMPLE_RATE)
 
     # Threads suffice: NumPy releases the interpreter lock in every long operation here.
     with ThreadPoolExecutor(workers) as pool:

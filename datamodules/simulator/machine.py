@@ -75,18 +75,14 @@ _SIZE_FEED_HZ = {"2x3": 2.85, "2x4": 2.75, "2x6": 2.6}
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays the same through one recording.
+    """What stays the same through one recording; speed and levels are relative to nominal.
 
-    Attributes:
-        feed_hz: Rate of the feed pulses, Hz.
-        speed: Cutter speed relative to nominal.
-        level_db: Level of the recording relative to nominal, dB.
-        colour_db: Levels relative to nominal at 8 bands from the lowest to the highest, dB: the wood,
-            the knives, and where the microphone hangs.
+    The colour, levels at 8 bands from the lowest to the highest, comes from the wood, the knives, and where the
+    microphone hangs.
     """
 
-    feed_hz: float = 2.75
-    speed: float = 1.0
+    feed_hz: float = 2.75  # rate of the feed pulses
+    speed: float = 1.0  # of the cutters
     level_db: float = 0.0
     colour_db: tuple[float, ...] = (0.0,) * 8
 

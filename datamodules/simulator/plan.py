@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +36,7 @@ _FIRST_MINUTE, _MINUTES_PER_DAY = 8 * 60, 10 * 60
 _ANNOTATED_STRENGTH, _FAINT_STRENGTH = (0.4, 0.9), (0.2, 0.55)
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """A number of clips of one kind; if `running` is "", each recording has its own board size."""
 
     folder: str
@@ -47,41 +47,24 @@ class _Source:
 
 @dataclass(frozen=True)
 class PlannedClip:
-    """One clip to be rendered.
+    """One clip to be rendered."""
 
-    Attributes:
-        folder: Folder relative to the data root.
-        day: Days since the first day of the set.
-        recording: Number of the recording within the day, from 1.
-        part: Which 10 s of the minute, from 1.
-        running: Board size, or `START_STOP`.
-        anomaly_type: Type of the anomaly, "" for a normal clip.
-        annotated: Whether the anomaly's intervals are published.
-        intervals: Seconds of the clip in which the anomaly lies.
-        strength: How clear the anomaly is, 0 to 1.
-    """
-
-    folder: str
-    day: int
-    recording: int
-    part: int
-    running: str
+    folder: str  # relative to the data root
+    day: int  # since the first day of the set
+    recording: int  # number within the day, from 1
+    part: int  # which 10 s of the minute, from 1
+    running: str  # board size, or START_STOP
     anomaly_type: str = ""
-    annotated: bool = False
-    intervals: tuple[Interval, ...] = ()
-    strength: float = 0.0
-
-    @property
-    def recording_name(self) -> str:
-        """Name of the minute that the clip is cut from, without suffix."""
-        day = _FIRST_DAY + timedelta(days=self.day)
-        hour, minute = divmod(_FIRST_MINUTE + self.recording, 60)
-        return f"MPD_{day:%y-%m-%d}_{hour:02}{minute:02}_{self.recording:05}"
+    annotated: bool = False  # whether the intervals are published
+    intervals: tuple[Interval, ...] = ()  # seconds in which the anomaly lies
+    strength: float = 0.0  # how clear the anomaly is, 0 to 1
 
     @property
     def name(self) -> str:
         """File name of the clip, without suffix."""
-        return f"{self.recording_name}_{self.part}"
+        day = _FIRST_DAY + timedelta(days=self.day)
+        hour, minute = divmod(_FIRST_MINUTE + self.recording, 60)
+        return f"MPD_{day:%y-%m-%d}_{hour:02}{minute:02}_{self.recording:05}_{self.part}"
 
 
 def plan(train: int, normal: int, anomalies: int, duration: int, rng: np.random.Generator) -> list[PlannedClip]:
@@ -130,10 +113,7 @@ def deal_lengths(anomaly_type: str, count: int, rng: np.random.Generator) -> lis
 def place_intervals(lengths: Sequence[int], duration: int, rng: np.random.Generator) -> tuple[Interval, ...]:
     """Whole seconds of a clip in which an anomaly lies, in order, at least a second apart.
 
-    Args:
-        lengths: Lengths of the intervals in a clip of 10 s, s.
-        duration: Length of the clip, s, to which they are scaled.
-        rng: Draws the places.
+    The lengths of the intervals, s, are those in a clip of 10 s and scaled to the duration.
     """
     lengths = [min(max(1, round(length * duration / 10)), duration - 1) for length in lengths]
     while sum(lengths) + len(lengths) - 1 > duration:

@@ -7,8 +7,8 @@ spectrum), so that a level here is the level in a spectrogram. Tracks have `CONT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,8 @@ _HANN_SUM, _HANN_POWER = 500.0, 375.0  # sum of the front end's window, and of i
 Array = npt.NDArray[np.floating]
 
 
-@dataclass
-class Tone:
-    """A rotating part: a fundamental with its harmonics.
-
-    Attributes:
-        hz: Frequency of the fundamental, shape (C,), Hz.
-        level: Level of each harmonic, shape (H, C), dB as the front end reads a line.
-    """
+class Tone(NamedTuple):
+    """A rotating part: frequency (C,) of the fundamental in Hz, and levels (H, C) in dB of it and its harmonics."""
 
     hz: Array
     level: Array
@@ -45,15 +39,7 @@ def band_centres() -> Array:
 
 
 def noise(level: Array, rng: np.random.Generator) -> Array:
-    """Gaussian noise whose mel bands follow a level track.
-
-    Args:
-        level: Expected band level, shape (C, 80), dB.
-        rng: Source of the noise.
-
-    Returns:
-        Samples, shape ((C - 1) * HOP,).
-    """
+    """Gaussian noise ((C - 1) * HOP,) whose mel bands have expected levels (C, 80) in dB."""
     below, above, share = _bin_neighbours()
     density = _amplitude(level - 10 * np.log10(_band_areas()))
     gain = density[:, below] * (1 - share) + density[:, above] * share
@@ -96,7 +82,6 @@ def _samples(track: Array) -> Array:
 
 
 def _amplitude(level: Array) -> Array:
-    """A level in dB as an amplitude."""
     return np.exp(level * np.float32(np.log(10) / 20)).astype(np.float32, copy=False)
 
 

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from datamodules.audio import cancelled, inspect, read_audio
+from datamodules.audio import cancelled, read_sound
 from datamodules.errors import DataError
 from datamodules.files import left_out_text
 from datamodules.frontend import LogMelFrontEnd
@@ -31,16 +32,12 @@ from datamodules.splicing.sound import (
 SHORTEST_SECONDS = 4
 """Two pieces of a second with a second between them."""
 
-_LONGEST_PIECE = 3
-"""Seconds."""
-
-_MOST_PIECES = 2
+_LONGEST_PIECE = 3  # s
 
 Interval = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Pools:
+class Pools(NamedTuple):
     """Disjoint pools of normal test clips: those that stay, hosts, and hosts and donors of the control."""
 
     normal: tuple[Clip, ...]
@@ -67,19 +64,12 @@ def draw_intervals(seconds: int, rng: np.random.Generator) -> list[Interval]:
 
     A piece that crosses the end continues at the start as another interval. Every second of a clip is therefore equally
     likely to be inside, and a curve that always peaks at the same time agrees with the intervals only by chance.
-
-    Args:
-        seconds: Whole seconds of the clip, at least 4.
-        rng: Random numbers.
-
-    Returns:
-        (start, end) in seconds, in increasing order.
     """
     longest = min(_LONGEST_PIECE, seconds // 3)
     first, second = rng.integers(1, longest, size=2, endpoint=True).tolist()
     inside = np.zeros(seconds, dtype=int)
     inside[:first] = 1
-    if rng.integers(1, _MOST_PIECES, endpoint=True) == _MOST_PIECES:
+    if rng.integers(1, 2, endpoint=True) == 2:
         gap = rng.integers(1, seconds - first - second - 1, endpoint=True)
         inside[first + gap : first + gap + second] = 1
     inside = np.roll(inside, rng.integers(seconds))
@@ -88,14 +78,7 @@ def draw_intervals(seconds: int, rng: np.random.Generator) -> list[Interval]:
 
 
 def pair(distance: Array, usable: NDArray[np.bool_]) -> list[int] | None:
-    """Give each host its own donor, so that the sum of their distances is smallest.
-
-    Args:
-        distance: Distance of N hosts to M donors, (N, M).
-        usable: Whether a host can use a donor, (N, M).
-
-    Returns:
-        The donor of each host; None if no such assignment exists.
+    """Give each of N hosts its own of M donors, with the smallest sum of distances (N, M); None if there is no way.
 
     Example:
         >>> pair(np.float32([[1, 2], [1, 9]]), np.array([[True, True], [True, True]]))
@@ -137,12 +120,12 @@ def read_recordings(clips: Sequence[Clip], description: str) -> list[Recording]:
     front_end = LogMelFrontEnd(FRONT_END)
     recordings, infos = [], {}
     for clip in track_clips(clips, description, len(clips)):
-        waveform, sample_rate = read_audio(clip.path)
+        waveform, infos[clip.path] = read_sound(clip.path)
+        sample_rate = infos[clip.path].sample_rate
         if len(waveform) < FRONT_END.window * sample_rate:
             raise DataError(f"{clip.path} lasts less than {FRONT_END.window} s; move it out of the data set")
         spectrogram = front_end(waveform, sample_rate).numpy()
         recordings.append(Recording(clip, spectrogram, background(spectrogram), len(waveform), sample_rate))
-        infos[clip.path] = inspect(clip.path)
     if text := cancelled(infos):
         warnings.warn(text.partition("; channel=")[0] + "; splice recordings of one channel", stacklevel=2)
     return recordings
@@ -160,8 +143,7 @@ def common_rate(recordings: Sequence[Recording]) -> int:
     return first.sample_rate
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of a donor and the samples of the host that it replaces, from ``start`` up to ``end``."""
 
     start: int

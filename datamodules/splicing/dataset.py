@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.annotations import ANNOTATION_FILE
 from datamodules.audio import read_audio
 from datamodules.errors import DataError, require
-from datamodules.files import new_recording, require_new_folder, written_as_a_whole
+from datamodules.files import require_new_folder, write_recording, written_as_a_whole
 from datamodules.layouts import Clip
 from datamodules.progress import track_clips
 from datamodules.provenance import Provenance, write_provenance
@@ -30,6 +28,7 @@ from datamodules.splicing.choice import (
     scan,
 )
 from datamodules.splicing.sound import Array, FrameDeviation, equalise, insert
+from lightning_modules.files import write_rows
 
 MANIFEST_FILE = "manifest.csv"
 _MANIFEST = (
@@ -78,18 +77,16 @@ def splice(
             holds files or cannot be written.
     """
     root = Path(output)
-    _check(root, clips, fade, seed)
+    require(clips >= 1, "clips", clips, "at least 1")
+    require(0.001 <= fade <= 0.2, "fade", fade, "between 0.001 and 0.2 seconds")
+    require(seed >= 0, "seed", seed, "at least 0")
+    require_new_folder(root, "the spliced set")
     layout = scan(Path(source), machine, section)
     pools = draw_pools([clip for clip in layout.test if clip.label == 0], clips, _stream(seed, _POOLS))
-    hosts, control_hosts, control_donors, anomalous = (
-        read_recordings(of, description)
-        for of, description in (
-            (pools.hosts, "Reading hosts"),
-            (pools.control_hosts, "Reading hosts of the control"),
-            (pools.control_donors, "Reading donors of the control"),
-            ([clip for clip in layout.test if clip.label == 1], "Reading anomalous clips"),
-        )
-    )
+    hosts = read_recordings(pools.hosts, "Reading hosts")
+    control_hosts = read_recordings(pools.control_hosts, "Reading hosts of the control")
+    control_donors = read_recordings(pools.control_donors, "Reading donors of the control")
+    anomalous = read_recordings([clip for clip in layout.test if clip.label == 1], "Reading anomalous clips")
     together = [*hosts, *control_hosts, *control_donors, *anomalous]
     sample_rate = common_rate(together)
     seconds = min(recording.samples for recording in together) // sample_rate
@@ -142,16 +139,14 @@ def _link(clips: Sequence[Clip], root: Path, split: str) -> None:
 
 
 def _write_spliced(root: Path, name: str, splices: Sequence[Splice], fade: int) -> None:
-    """Write the recordings of one set and their annotations."""
     folder = root / name / "test" / "anomaly" / name
     folder.mkdir(parents=True)
-    rows: list[tuple[str, float, float, str]] = []
+    rows = []
     for i, splice in enumerate(track_clips(splices, f"Writing {name} clips", len(splices))):
         samples, rate = render(splice, fade)
-        with new_recording(folder / _file(name, i), rate, "PCM_16") as file:
-            file.write(samples)
+        write_recording(folder / _file(name, i), samples, rate)
         rows += [(_file(name, i), piece.start / rate, piece.end / rate, name) for piece in splice.pieces]
-    _write_csv(root / name / ANNOTATION_FILE, ("file", "start", "end", "type"), rows)
+    write_rows(root / name / ANNOTATION_FILE, ("file", "start", "end", "type"), rows)
 
 
 def _write_manifest(path: Path, sets: Mapping[str, Sequence[Splice]], sample_rate: int) -> None:
@@ -165,23 +160,8 @@ def _write_manifest(path: Path, sets: Mapping[str, Sequence[Splice]], sample_rat
         for i, splice in enumerate(splices)
         for piece in splice.pieces
     ]  # fmt: skip
-    _write_csv(path, _MANIFEST, rows)
+    write_rows(path, _MANIFEST, rows)
 
 
 def _file(name: str, number: int) -> str:
     return f"{name}_{number:04}.wav"
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-
-
-def _check(root: Path, clips: int, fade: float, seed: int) -> None:
-    for option, value, in_range, expected in (
-        ("clips", clips, clips >= 1, "at least 1"),
-        ("fade", fade, 0.001 <= fade <= 0.2, "between 0.001 and 0.2 seconds"),
-        ("seed", seed, seed >= 0, "at least 0"),
-    ):
-        require(in_range, option, value, expected)
-    require_new_folder(root, "the spliced set")

@@ -38,17 +38,9 @@ def matching_gain(host: Array, donor: Array) -> Array:
 
 
 def equalise(waveform: Array, sample_rate: int, gain: Array) -> Array:
-    """Filter a recording, with zero phase, so that each band is amplified by its gain.
+    """Filter a recording (samples,), with zero phase, so that each mel band of ``FRONT_END`` gets its gain (F,) in dB.
 
     The gain is interpolated between the bands' centres and constant beyond the outermost.
-
-    Args:
-        waveform: (samples,).
-        sample_rate: Its rate in Hz.
-        gain: (F,) in dB, at the mel bands of ``FRONT_END``.
-
-    Returns:
-        (samples,) float32.
     """
     frequencies = np.fft.rfftfreq(len(waveform), 1 / sample_rate)
     amplitude = 10 ** (np.interp(frequencies, _band_centres(len(gain)), gain) / 20)
@@ -69,8 +61,7 @@ _REFERENCE_STEP = 3
 _NORMAL_PERCENTILE = 99
 """A frame deviates if it is further from its nearest neighbour than 99 % of the training frames from theirs."""
 
-_LEAST_SHARE = 0.5
-"""Share of a stretch's frames that must deviate."""
+_LEAST_SHARE = 0.5  # Share of a stretch's frames that must deviate
 
 
 class FrameDeviation:
@@ -99,7 +90,7 @@ class FrameDeviation:
 
 
 def most_deviating(distance: Array, threshold: float, lengths: Sequence[int]) -> list[int] | None:
-    """Find the stretches of a clip that deviate most, without overlap.
+    """First frames of the stretches of a clip that deviate most, without overlap.
 
     Args:
         distance: Distance of each frame, (T,).
@@ -107,7 +98,7 @@ def most_deviating(distance: Array, threshold: float, lengths: Sequence[int]) ->
         lengths: Length of each stretch in frames; the longest is placed first.
 
     Returns:
-        First frame of each stretch, in the order of ``lengths``; None if half the frames of one don't deviate.
+        One per length; None if less than half the frames of one deviate.
 
     Example:
         >>> most_deviating(np.float32([0, 0, 3, 9, 9, 0, 4, 0]), threshold=2, lengths=[1, 2])
@@ -145,19 +136,10 @@ def _distance(frames: Array, neighbours: Array) -> NDArray[np.float32]:
 
 
 def insert(host: Array, piece: Array, start: int, fade: int) -> Array:
-    """Replace samples of a host by a piece, cross-faded inside the piece.
+    """Replace samples of a host (samples,) from ``start`` on by a piece (length,), cross-faded inside the piece.
 
-    The weights, sine and cosine, preserve the power of uncorrelated sounds. There is no fade where the piece begins or
-    ends together with the host.
-
-    Args:
-        host: (samples,).
-        piece: (length,), put at ``start``.
-        start: First sample that is replaced.
-        fade: Samples of each cross-fade.
-
-    Returns:
-        (samples,); outside ``start`` to ``start + length`` it is the host, sample for sample.
+    The weights, sine and cosine, preserve the power of uncorrelated sounds. There is no fade of ``fade`` samples where
+    the piece begins or ends together with the host.
 
     Example:
         >>> insert(np.ones(6), np.full(4, 3.0), start=2, fade=2).round(3).tolist()

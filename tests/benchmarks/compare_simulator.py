@@ -73,7 +73,7 @@ def compare(
 
 def load(path: Path) -> Array:
     """A clip's spectrogram (80, T) in dB."""
-    spectrogram = np.load(path) if path.suffix == ".npy" else load_spectrogram(path, FRONTEND).numpy()
+    spectrogram = np.load(path) if path.suffix == ".npy" else load_spectrogram(path, FRONTEND)[0].numpy()
     if spectrogram.ndim != 2 or len(spectrogram) != N_BANDS:
         raise DataError(f"{path} is not a spectrogram of {N_BANDS} bands, (bands, frames) in dB")
     if spectrogram.shape[1] < LEAST_SECONDS * FRAME_HZ or not np.isfinite(spectrogram).all():

@@ -33,7 +33,7 @@ FRONTEND = LogMelFrontEnd(FrontEndSettings())
 
 
 def load_clip(path):
-    spectrogram = load_spectrogram(path, FRONTEND)
+    spectrogram, _ = load_spectrogram(path, FRONTEND)
     assert (spectrogram.dtype, spectrogram.ndim, spectrogram.shape[0]) == (torch.float32, 2, 80)
     assert spectrogram.isfinite().all()
     assert measure(path).seconds > 0

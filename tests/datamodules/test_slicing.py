@@ -157,18 +157,6 @@ def test_levels_of_what_was_mixed_are_known(tmp_path, out):
     assert summary.mixed[tmp_path / "a.wav"].mix_loss_db == pytest.approx(20 * np.log10(4), abs=0.05)
 
 
-def test_manifest_of_an_older_version_is_continued(record, out):
-    first, second = record("a.wav", 20), record("b.wav", 10)
-    slice_recordings([first], out)
-    lines = (out / "manifest.csv").read_text().splitlines()
-    (out / "manifest.csv").write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
-    summary = slice_recordings([first, second], out)
-    assert (summary.written, summary.kept) == (1, 2)
-    assert [(row["clip"], row["channel"]) for row in manifest(out)] == [
-        ("a_00001_1.wav", "mix"), ("a_00001_2.wav", "mix"), ("b_00001_1.wav", "mix"),
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
 def test_recordings_of_unknown_length(record, out, name):
     source = record(name, 25, rate=20_000)

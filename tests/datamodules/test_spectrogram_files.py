@@ -18,25 +18,28 @@ def frontend():
 def test_tensor_is_loaded_unchanged(tmp_path, frontend, dtype):
     spectrogram = torch.arange(80 * 7, dtype=dtype).reshape(80, 7)
     torch.save(spectrogram, tmp_path / "clip.pt")
-    loaded = load_spectrogram(tmp_path / "clip.pt", frontend)
+    loaded, info = load_spectrogram(tmp_path / "clip.pt", frontend)
+    assert info is None
     assert loaded.dtype == torch.float32
     assert torch.equal(loaded, spectrogram.float())
 
 
 def test_tensor_that_is_stored_negated(tmp_path, frontend):
     torch.save(torch._neg_view(torch.ones(80, 7)), tmp_path / "clip.pt")
-    assert load_spectrogram(tmp_path / "clip.pt", frontend).numpy().max() == -1
+    assert load_spectrogram(tmp_path / "clip.pt", frontend)[0].numpy().max() == -1
 
 
 def test_recording_goes_through_the_front_end(tmp_path, frontend, write_noise):
     path = write_noise(tmp_path / "clip.wav", seconds=10)
     waveform = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
-    torch.testing.assert_close(load_spectrogram(path, frontend), frontend(waveform, 20_000))
+    torch.testing.assert_close(load_spectrogram(path, frontend)[0], frontend(waveform, 20_000))
 
 
 def test_flac_and_wav_of_the_same_samples_agree(tmp_path, frontend, write_noise):
-    spectrograms = [load_spectrogram(write_noise(tmp_path / f"clip{suffix}"), frontend) for suffix in (".wav", ".flac")]
-    assert torch.equal(*spectrograms)
+    paths = [write_noise(tmp_path / f"clip{suffix}") for suffix in (".wav", ".flac")]
+    (wav, wav_info), (flac, flac_info) = (load_spectrogram(path, frontend) for path in paths)
+    assert torch.equal(wav, flac)
+    assert wav_info == flac_info
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_recording_shorter_than_the_window(tmp_path, frontend, write_noise, data
 
 def test_recording_that_lasts_just_one_window(tmp_path, frontend, write_noise):
     path = write_noise(tmp_path / "short.wav", seconds=0.05)
-    assert load_spectrogram(path, frontend).shape == (80, 3)
+    assert load_spectrogram(path, frontend)[0].shape == (80, 3)
 
 
 def test_rejects_an_impossible_sample_rate(tmp_path, frontend, write_noise, data_error):
@@ -117,4 +120,4 @@ def test_samples_too_large_for_a_spectrum(tmp_path, frontend, data_error):
 def test_real_planer_examples_after_conversion(tmp_path, frontend, shared):
     for name in ("normal_example", "broken_board_example"):
         torch.save(torch.from_numpy(np.load(shared / f"planer/{name}.npy")), tmp_path / f"{name}.pt")
-        assert load_spectrogram(tmp_path / f"{name}.pt", frontend).shape == (80, 400)
+        assert load_spectrogram(tmp_path / f"{name}.pt", frontend)[0].shape == (80, 400)

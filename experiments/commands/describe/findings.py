@@ -9,9 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from datamodules.audio import cancelled
+from datamodules.audio import FLOOR_DB, cancelled
 from datamodules.description import Duplicates, Findings, Shared, Survey, SurveyedClip
-from datamodules.description.measure import FLOOR_DB
 from datamodules.description.survey import NORMAL, TEST, TRAINING
 from datamodules.files import left_out_text
 from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings, LogMelFrontEnd

@@ -118,10 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def _start(self):
-        condition = self.headers.get("If-Range")
-        if "Range" not in self.headers or (condition and condition != self.server.etag):
-            return 0
-        return int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        return int(self.headers.get("Range", "0").removeprefix("bytes=").removesuffix("-"))
 
     def _head(self, code, headers, length=None):
         self.send_response(code)

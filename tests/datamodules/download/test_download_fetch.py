@@ -1,7 +1,6 @@
 """Downloads from a real server that breaks off, lies, stalls and fails: a whole file, or one line and no file."""
 
 import hashlib
-import json
 import random
 import time
 from dataclasses import replace
@@ -136,31 +135,26 @@ def test_another_range_than_asked_for_is_not_used(server, file, fetches):
     assert server.ranges[2] is None
 
 
+def md5_tag(content):
+    return f'"md5:{hashlib.md5(content).hexdigest()}"'
+
+
 def test_changed_file_is_read_from_the_start(server, file, fetches, fails):
     unknown = replace(file, size=None, checksum=None)
-    server.etag = '"first"'
+    server.etag = md5_tag(CONTENT)
     server.script = [("answer", HALF), *[("status", 500)] * 3]
     fails(unknown, "500")
-    server.etag, server.content = '"second"', CONTENT[::-1]
+    server.etag, server.content = md5_tag(CONTENT[::-1]), CONTENT[::-1]
     fetches(unknown, CONTENT[::-1])
-    assert server.requests[-1]["If-Range"] == '"first"'
+    assert server.ranges[-1] is None
 
 
-def test_no_resumption_without_checksum_and_tag(server, file, fetches):
+@pytest.mark.parametrize("tag", [None, '"first"', 'W/"1"'])
+def test_no_resumption_without_checksum(server, file, fetches, tag):
+    server.etag = tag
     server.script = [("answer", HALF)]
     assert "nothing" in fetches(replace(file, size=None, checksum=None)).checked
-    assert server.ranges == [None, None]
-
-
-def test_weak_tag_is_not_a_condition(server, file, fetches, tmp_path):
-    server.etag = 'W/"1"'
-    server.script = [("answer", HALF)]
-    fetched = fetches(file)
-    assert server.ranges[1] and "If-Range" not in server.requests[1]
-    fetched.path.unlink()
-    server.script = [("answer", HALF)]
-    fetches(replace(file, checksum=None))
-    assert server.ranges[3] is None
+    assert server.ranges[-1] is None
 
 
 def test_left_over_beginning_of_another_file(server, file, fetches, tmp_path):
@@ -182,13 +176,6 @@ def test_complete_part_of_a_file_of_unknown_size(server, file, fetches, tmp_path
     assert server.ranges == [f"bytes={len(CONTENT)}-"]
 
 
-def test_part_of_unreadable_origin(server, file, fetches, tmp_path):
-    (tmp_path / "data.zip.part").write_bytes(CONTENT[:HALF])
-    (tmp_path / "data.zip.part.json").write_text(json.dumps(["neither"]))
-    fetches(file)
-    assert server.ranges == [f"bytes={HALF}-"]
-
-
 @pytest.mark.parametrize("length", [10, len(CONTENT) + 7])
 def test_lie_about_the_length(server, file, fails, tmp_path, length):
     server.script = [("announce", length)]
@@ -197,7 +184,6 @@ def test_lie_about_the_length(server, file, fails, tmp_path, length):
 
 
 def test_too_long_a_length_of_a_file_of_unknown_size(server, file, fetches):
-    server.etag = '"tag"'
     server.script = [("announce", len(CONTENT) + 7)]
     fetches(replace(file, size=None))
 
@@ -226,10 +212,11 @@ def test_encoded_answer(server, file, fails):
     fails(file, "encoding")
 
 
-def test_md5_in_the_answer(server, file, fetches, fails):
-    unknown = replace(file, size=None, checksum=None)
-    server.etag = f'"md5:{hashlib.md5(CONTENT).hexdigest()}"'
-    assert fetches(unknown).checked == "its MD5 as the server gives it"
+def test_md5_in_the_answer(server, file, fetches):
+    server.etag = md5_tag(CONTENT)
+    server.script = [("answer", HALF)]
+    assert fetches(replace(file, size=None, checksum=None)).checked == "its MD5 as the server gives it"
+    assert server.ranges[1]
 
 
 def test_wrong_md5_in_the_answer(server, file, fails, tmp_path):

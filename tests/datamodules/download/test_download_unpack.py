@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipInfo
 
 import pytest
 
-from datamodules.download import transfer
+from datamodules.download import fetch
 from datamodules.download.install import unpack
 from datamodules.errors import DataError
 
@@ -86,7 +86,7 @@ def test_file_that_is_also_a_folder(tmp_path, make_zip, unpacks, data_error):
 
 
 def test_rejects_an_archive_larger_than_the_disk(tmp_path, make_zip, unpacks, data_error, folder, monkeypatch):
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=9_999))
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=9_999))
     archive = make_zip(tmp_path / "a.zip", {"x.pt": CONTENT, "y.pt": CONTENT})
     with data_error("9,999 bytes free, what a.zip holds needs 10,000"):
         unpacks(archive)
