@@ -11,7 +11,7 @@ from typing import Any
 import wandb
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
@@ -67,16 +67,10 @@ def run_stage(name: str, arguments: list[str]) -> None:
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes the stage's whole configuration into its folder before it begins, and how its data were made.
-
-    Attributes:
-        caution: What a reader of the stage's results has to know, written next to the configuration; "" for nothing.
-    """
-
-    caution: str = ""
+    """Writes the stage's whole configuration into its folder before it begins, and how its data were made."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``, ``provenance.json`` and ``caution.txt``; called on global rank zero."""
+        """Write ``config.yaml`` and ``provenance.json``; called on global rank zero."""
         folder = Path(str(trainer.loggers[0].log_dir))
         # Without the folder's own path, which would win over a `--run` that stands before `--config`.
         config = self.config.clone()
@@ -86,16 +80,10 @@ class SaveRunConfig(SaveConfigCallback):
         provenance = trainer.datamodule.provenance  # type: ignore[attr-defined]
         if provenance is not None and stage != "predict":  # which is about other recordings
             write_provenance(folder, provenance)
-        if self.caution:
-            write_atomically(folder / CAUTION_FILE, f"{self.caution}\n".encode())
 
 
 class ExperimentCLI(LightningCLI):
-    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics.
-
-    Args:
-        arguments: The stage and its options.
-    """
+    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics."""
 
     def __init__(self, arguments: list[str]) -> None:
         # Interpolations in a YAML file count from that file's top, as its author reads them.
@@ -209,18 +197,17 @@ class ExperimentCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint, explainers, data and the trainer's limits before anything is written."""
         self._resume = ResumePoint()
-        cautions = [self._check_fit() if self._stage == "fit" else self._check_trained()]
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        check_callbacks(callbacks, self.model, self.datamodule, self._stage)
+        if self._stage == "fit":
+            self._check_fit()
+            unfinished = ""
+        else:
+            unfinished = self._check_trained()
+        check_callbacks(self.trainer.callbacks, self.model, self.datamodule, self._stage)  # type: ignore[attr-defined]
         self.datamodule.setup(self._stage)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
-        cautions += [] if self._is_trial else [left_out]
-        self._caution = "; ".join(filter(None, cautions))
-        for callback in callbacks:
-            if isinstance(callback, SaveRunConfig):
-                callback.caution = self._caution
+        self._caution = "; ".join(filter(None, [unfinished, "" if self._is_trial else left_out]))
 
-    def _check_fit(self) -> str:
+    def _check_fit(self) -> None:
         """Find where an interrupted training resumes, or load the weights that a new one begins with."""
         config = self.config_init["fit"]
         if config.ckpt_path:
@@ -239,10 +226,7 @@ class ExperimentCLI(LightningCLI):
                     f"--init_from {config.init_from!r} does not exist; name a checkpoint, such as "
                     "RUN/fit/checkpoints/best.ckpt"
                 )
-            checkpoint = read_checkpoint(path)
-            self._check_checkpoint(path, checkpoint)
-            self.model.load_state_dict(checkpoint["state_dict"])
-        return ""
+            self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
 
     def _check_trained(self) -> str:
         """Check the checkpoint of a later stage; returns a caution if its training has not ended."""
@@ -253,14 +237,15 @@ class ExperimentCLI(LightningCLI):
                 f"{path} does not exist: the training of {run.path} has kept no checkpoint; train again in another "
                 "--run, or finish this training with its own fit command if it was interrupted"
             )
-        checkpoint = read_checkpoint(path)
-        self._check_checkpoint(path, checkpoint)
+        checkpoint = self._read_checkpoint(path)
         config.ckpt_path = str(path)
         return unfinished_training(path, checkpoint)
 
-    def _check_checkpoint(self, path: Path, checkpoint: Mapping[str, Any]) -> None:
-        """Reject a checkpoint that does not fit the configuration."""
+    def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
+        """Read a checkpoint and check that it fits the configuration."""
+        checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, self.model, str(path), self.datamodule.signal_settings)
+        return checkpoint
 
     # ---- run
 
@@ -291,6 +276,8 @@ class ExperimentCLI(LightningCLI):
                     self._resume.prepare(run)
                 if self._resume.checkpoint is None:
                     run.clear(stage)
+                if self._caution:
+                    write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
             if is_first and stage == "fit":
                 run.mark_finished(stage)
@@ -320,11 +307,11 @@ class ExperimentCLI(LightningCLI):
             self.trainer.validate(verbose=False, **kwargs)
 
     def test(self, **kwargs: Any) -> None:
-        """Evaluate the test clips and print the run's tables instead of Lightning's one of a thousand rows."""
+        """Evaluate the test clips and print a summary instead of Lightning's table of a thousand rows."""
         with self._in_folder():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
-                self._run.mark_finished("test")  # or the tables would say that it is not
+                self._run.mark_finished("test")  # or the summary would warn that it is not
                 print_summary(self._run.path)
 
     def predict(self, **kwargs: Any) -> None:
@@ -342,12 +329,11 @@ class ExperimentCLI(LightningCLI):
 
     @property
     def _is_trial(self) -> bool:
-        """Whether nothing is to be written, as `fast_dev_run` says."""
+        """Whether nothing is to be written."""
         return bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]
 
     def _saved_config(self) -> dict[str, Any]:
-        """The stage's configuration as its file would hold it."""
-        parser, config = self._parser(self.subcommand), self.config[self._stage]
-        text = parser.dump(config, skip_unset=False, skip_validation=True)
+        """The stage's configuration as its file would contain it."""
+        text = self._parser(self.subcommand).dump(self.config[self._stage], skip_unset=False, skip_validation=True)
         saved: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(text), resolve=True)  # type: ignore[assignment]
         return saved

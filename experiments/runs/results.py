@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datamodules.provenance import Provenance, read_provenance
 from experiments.runs.config import frames_per_second, objective_name, read_config
-from experiments.runs.folder import CAUTION_FILE, STUDY_FILE, TEST_UNFINISHED, RunFolder
+from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, STUDY_FILE, TEST_UNFINISHED, RunFolder
 from explainers.examples import FOLDER as EXAMPLES_FOLDER
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError, first_line
@@ -58,8 +58,8 @@ class StudyMembership:
 
     study: str
     variant: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    settings: dict[str, Any]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,13 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; name run folders made by faithful-aad fit and test")
     test = folder / "test"
-    configs = [path for stage in ("fit", "test") if (path := folder / stage / "config.yaml").is_file()]
+    configs = [path for stage in ("fit", "test") if (path := folder / stage / CONFIG_FILE).is_file()]
     if not configs:
-        raise _no_results(test / "config.yaml")
+        raise _no_results(test / CONFIG_FILE)
     run = RunFolder(folder)
     run.require_whole("test")
-    cautions = [path.read_text(encoding="utf-8").strip()] if (path := test / CAUTION_FILE).is_file() else []
+    caution = test / CAUTION_FILE
+    cautions = [caution.read_text(encoding="utf-8").strip()] if caution.is_file() else []
     if not run.is_finished("test"):
         cautions.append(TEST_UNFINISHED)
     sanity = test / SANITY_FILE
@@ -181,11 +182,7 @@ def read_clips(stage: Path) -> pd.DataFrame:
     if not path.is_file():
         raise _no_results(path)
     clips = _read_table(path, _CLIPS, _OPTIONAL_SCORES)
-    clips["annotated"] = clips["annotated"].astype(bool)
-    # No clip has a masked score, or results of several versions were mixed.
-    without = [name for name, missing in (("masked_score", "all"), ("level", "any"))
-               if name in clips and getattr(clips[name].isna(), missing)()]  # fmt: skip
-    return clips.drop(columns=without)
+    return clips.astype({"annotated": bool})
 
 
 def has_roc(clips: pd.DataFrame) -> bool:
@@ -233,8 +230,7 @@ def read_learning(stage: Path) -> pd.DataFrame | None:
     if rows.empty:
         return None
     # The logger writes training and validation values of an epoch to separate rows.
-    rows = rows.groupby("epoch", as_index=False).last()
-    return rows.astype({"epoch": int})
+    return rows.groupby("epoch", as_index=False).last().astype({"epoch": int})
 
 
 def read_examples(stage: Path) -> tuple[Example, ...]:
@@ -256,8 +252,7 @@ def _read_membership(run: Path) -> StudyMembership | None:
         return None
     with _damage_named(path):
         stored = json.loads(path.read_text(encoding="utf-8"))
-        settings = {str(key): value for key, value in stored.get("settings", {}).items()}
-        return StudyMembership(str(stored["study"]), str(stored["variant"]), settings, int(stored["seed"]))
+        return StudyMembership(**{key: stored[key] for key in ("study", "variant", "settings", "seed")})
 
 
 def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, type] | None = None) -> pd.DataFrame:
@@ -266,9 +261,9 @@ def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, 
     with _damage_named(path):
         # As text first: a name such as "NA" is not a missing value.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8")
-        missing = [name for name in columns if name not in table]
-        if missing:
-            raise ConfigurationError(f"{path} has no column {missing[0]!r}; run faithful-aad {path.parent.name} again")
+        for name in columns:
+            if name not in table:
+                raise ConfigurationError(f"{path} has no column {name!r}; run faithful-aad {path.parent.name} again")
         numbers = {name: kind for name, kind in kinds.items() if kind is not str and name in table}
         return table.replace({name: {"": "nan"} for name in numbers}).astype(numbers)
 
@@ -279,7 +274,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (ConfigurationError, OSError):
-        raise  # that a file cannot be read now says nothing about its contents
+        raise  # the machine can't read it now, whatever it contains
     except Exception as error:  # what a reader raises depends on where the damage is
         message = f"{path} is damaged ({first_line(error)}); run the stage that wrote it again"
         raise ConfigurationError(message) from error
@@ -288,5 +283,5 @@ def _damage_named(path: Path) -> Iterator[None]:
 def _no_results(missing: Path) -> ConfigurationError:
     stage, folder = missing.parent.name, missing.parent.parent
     return ConfigurationError(
-        f"{folder} holds no {stage} results ({missing} is missing); run faithful-aad {stage} --run {folder}"
+        f"{folder} contains no {stage} results ({missing} is missing); run faithful-aad {stage} --run {folder}"
     )

@@ -242,7 +242,7 @@ def test_invalid_run_folders(rejects, simulated, tmp_path):
         "linked": "linked/fit is a dangling link, but a stage needs a folder there",
     }.items():
         rejects(["fit", "--run", tmp_path / folder, *options], message)
-        rejects(["report", tmp_path / folder], "holds no test results|not a folder")
+        rejects(["report", tmp_path / folder], "contains no test results|not a folder")
 
 
 def test_invalid_configuration(rejects, simulated, tmp_path):
@@ -257,7 +257,7 @@ def test_invalid_configuration(rejects, simulated, tmp_path):
     rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml: trainer is empty; give its settings")
     for text in ("- 1\n", "", "text"):
         (tmp_path / "broken.yaml").write_text(text)
-        rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml holds no settings")
+        rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml contains no settings")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_invalid_configuration(rejects, simulated, tmp_path):
     [
         (b"\xff\xfe\xfd", "is not a readable YAML mapping: it is not UTF-8"),
         (b"a: [1}", "is not a readable YAML mapping: line 1"),
-        (b"", "holds no settings"),
+        (b"", "contains no settings"),
     ],
 )
 def test_damaged_configuration_of_a_run(rejects, fitted_run, tmp_path, content, message):
