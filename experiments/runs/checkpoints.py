@@ -49,7 +49,7 @@ class RunCheckpoint(ModelCheckpoint):
         path = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
         if not path.is_file():
             return
-        scores = dict.fromkeys([str(path)], state_dict["best_model_score"]) if state_dict["best_k_models"] else {}
+        scores = {str(path): state_dict["best_model_score"]} if state_dict["best_k_models"] else {}
         here = {"dirpath": self.dirpath, "best_k_models": scores, "best_model_path": str(path)}
         super().load_state_dict(state_dict | here | {"kth_best_model_path": str(path) if scores else ""})
 
@@ -63,7 +63,7 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
         monitor: The metric whose minimum defines the best epoch, None where that is the last one.
 
     Raises:
-        ConfigurationError: If one of these monitors what is never logged, or would overwrite a checkpoint of the run.
+        ConfigurationError: If one of the others monitors what is never logged, or would overwrite a checkpoint.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
@@ -196,12 +196,8 @@ def find_resume_point(run: RunFolder, config: Mapping[str, Any]) -> ResumePoint:
     Either leads to the same end, as does a new training where neither can be used. Damaged checkpoints are reported on
     standard error.
 
-    Args:
-        run: The run.
-        config: The configuration of the training now.
-
     Raises:
-        ConfigurationError: If the training has finished, or began with another configuration.
+        ConfigurationError: If the training has finished, or began with another configuration than this one.
     """
     run.require_no_fit()
     saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]

@@ -29,19 +29,12 @@ CLIPS_FILE = "clips.csv"
 EXPLANATIONS_FILE = "explanations.csv"
 SANITY_FILE = "sanity.csv"
 
-_CLIPS = {"index": int, "name": str, "label": int, "anomaly_type": str, "annotated": int, "score": float}
+_CLIP = {"index": int, "name": str}
+_CLIPS = _CLIP | {"label": int, "anomaly_type": str, "annotated": int, "score": float}
 _OPTIONAL_SCORES = {"masked_score": float, "level": float}
-_EXPLANATIONS = {
-    "index": int,
-    "name": str,
-    "anomaly_type": str,
-    "explainer": str,
-    "measure": str,
-    "percentile": int,
-    "value": float,
-    "chance": float,
-}
-_SANITY = {"index": int, "name": str, "explainer": str, "check": str, "step": str, "value": float}
+_VALUES = {"measure": str, "percentile": int, "value": float, "chance": float}
+_EXPLANATIONS = _CLIP | {"anomaly_type": str, "explainer": str} | _VALUES
+_SANITY = _CLIP | {"explainer": str, "check": str, "step": str, "value": float}
 _OLD_FILES = ("f1.csv", "faithfulness.csv", "deletion.csv")
 
 
@@ -166,7 +159,7 @@ def read_run(folder: Path) -> Run:
         explanations=read_explanations(test),
         learning=read_learning(folder / "fit"),
         sanity=_read_table(sanity, _SANITY) if sanity.is_file() else None,
-        membership=_read_membership(folder),
+        membership=_read_membership(folder / STUDY_FILE),
         provenance=read_provenance(test),
         caution="; ".join(cautions),
     )
@@ -246,8 +239,7 @@ def read_examples(stage: Path) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def _read_membership(run: Path) -> StudyMembership | None:
-    path = run / STUDY_FILE
+def _read_membership(path: Path) -> StudyMembership | None:
     if not path.is_file():
         return None
     with _damage_named(path):
@@ -276,8 +268,9 @@ def _damage_named(path: Path) -> Iterator[None]:
     except (ConfigurationError, OSError):
         raise  # the machine can't read it now, whatever it contains
     except Exception as error:  # what a reader raises depends on where the damage is
-        message = f"{path} is damaged ({first_line(error)}); run the stage that wrote it again"
-        raise ConfigurationError(message) from error
+        raise ConfigurationError(
+            f"{path} is damaged ({first_line(error)}); run the stage that wrote it again"
+        ) from error
 
 
 def _no_results(missing: Path) -> ConfigurationError:
