@@ -176,8 +176,7 @@ def overview(group: str = "") -> str:
 def find_command(arguments: list[str]) -> tuple[str, list[str]]:
     """The name of the command that a command line begins with, and the arguments after it.
 
-    Returns:
-        The name, which is not in `COMMANDS` where the command line asks for the help of several actions.
+    The name is that of a group of actions, which is not in `COMMANDS`, where the command line asks for its help.
 
     Raises:
         ConfigurationError: If there is no such command or action.

@@ -11,7 +11,7 @@ from typing import Any
 import wandb
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
@@ -56,6 +56,18 @@ from metrics.callbacks.deletion import DeletionInsertion
 # From here on SLURM_STEP_ID says that no srun started the process, as in the shell of an interactive job.
 _NO_STEP = 2**32 - 10
 
+# In their order: each reads what the ones before it have added to the outputs of a step.
+_CALLBACKS: dict[str, type[Callback]] = {
+    "attributions": AttributionMaps,
+    "detection": DetectionAUC,
+    "fscore": AnnotationFScore,
+    "faithfulness": Faithfulness,
+    "deletion": DeletionInsertion,
+    "sanity": SanityChecks,
+    "predictions": Predictions,
+    "figures": RunFigures,
+}
+
 
 def run_stage(name: str, arguments: list[str]) -> None:
     """Run `faithful-aad fit`, `validate`, `test` or `predict`."""
@@ -72,7 +84,7 @@ class SaveRunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write ``config.yaml`` and ``provenance.json``; called on global rank zero."""
         folder = Path(str(trainer.loggers[0].log_dir))
-        # Without the folder's own path, which would win over a `--run` that stands before `--config`.
+        # Without the folder's own path, which would override a `--run` given before `--config`.
         config = self.config.clone()
         config.pop("run")
         text = self.parser.dump(config, skip_unset=False, skip_validation=True)
@@ -109,30 +121,16 @@ class ExperimentCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: ExperimentParser) -> None:
         """Add the run's folder, its tracking, and the callbacks that evaluate."""
         parser.add_argument("--run", type=str, required=True, help="Folder of the run; all stages write into it.")
-        parser.add_argument(
-            "--init_from",
-            type=str,
-            default=None,
-            help="Checkpoint whose weights a new training begins with; of fit only.",
-        )
+        of_fit = "Checkpoint whose weights a new training begins with; of fit only."
+        parser.add_argument("--init_from", type=str, default=None, help=of_fit)
         parser.add_class_arguments(WandbSettings, "wandb")
-        # Each callback reads what the ones before it have added to the outputs of a step.
-        parser.add_lightning_class_args(AttributionMaps, "attributions")
-        parser.add_lightning_class_args(DetectionAUC, "detection")
-        parser.add_lightning_class_args(AnnotationFScore, "fscore")
-        parser.add_lightning_class_args(Faithfulness, "faithfulness")
-        parser.add_lightning_class_args(DeletionInsertion, "deletion")
-        parser.add_lightning_class_args(SanityChecks, "sanity")
-        parser.add_lightning_class_args(Predictions, "predictions")
-        parser.add_lightning_class_args(RunFigures, "figures")
+        for name, callback in _CALLBACKS.items():
+            parser.add_lightning_class_args(callback, name)
         parser.link_arguments("data.init_args.n_frames", "model.init_args.n_frames")
         parser.link_arguments("data.init_args.frontend.n_mels", "model.init_args.n_mels")
-        for callback in ("fscore", "faithfulness", "predictions"):
-            parser.link_arguments(
-                ("data.init_args.frontend.sample_rate", "data.init_args.frontend.hop"),
-                f"{callback}.frames_per_second",
-                frame_rate,
-            )
+        frame_settings = ("data.init_args.frontend.sample_rate", "data.init_args.frontend.hop")
+        for name in ("fscore", "faithfulness", "predictions"):
+            parser.link_arguments(frame_settings, f"{name}.frames_per_second", frame_rate)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -264,13 +262,8 @@ class ExperimentCLI(LightningCLI):
             if stage == "fit":
                 self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-            try:
-                wandb_settings = self.config_init[stage].wandb
-                self.trainer.loggers = build_loggers(run.path, stage, wandb_settings) + self.trainer.loggers
-            except OSError as error:
-                raise ConfigurationError(
-                    f"--run {run.path} can't be written ({error.strerror}); name another"
-                ) from error
+            own_loggers = build_loggers(run.path, stage, self.config_init[stage].wandb)
+            self.trainer.loggers = own_loggers + self.trainer.loggers
             if is_first:
                 if stage == "fit":
                     self._resume.prepare(run)

@@ -56,11 +56,7 @@ def _place(mark: Mark | None) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a ``config.yaml`` with its interpolations resolved.
-
-    Raises:
-        ConfigurationError: If it is not a YAML mapping.
-    """
+    """Read a ``config.yaml`` with its interpolations resolved; raises a ConfigurationError as `read_yaml` does."""
     config = read_yaml(path)
     if not isinstance(config, dict):
         raise ConfigurationError(f"{path} is not a configuration: it contains no mapping")

@@ -88,11 +88,7 @@ class RunFolder:
         write_atomically(self.mark(stage), json.dumps(sizes, indent=1).encode())
 
     def require_whole(self, stage: str) -> None:
-        """Reject tables whose size has changed since their stage finished.
-
-        Raises:
-            ConfigurationError: If one is missing, truncated or changed; the message names it.
-        """
+        """Raise a ConfigurationError that names a table missing, truncated or changed since its stage finished."""
         mark = self.mark(stage)
         if not mark.is_file():
             return
@@ -116,12 +112,9 @@ class RunFolder:
             raise ConfigurationError(f"{self.path} already contains a training; give another --run, or delete it first")
 
     def require_same_fit(self, config: Mapping[str, Any]) -> None:
-        """Reject settings that differ from those of the interrupted training to resume.
+        """Raise a ConfigurationError that names the first setting unlike that of the interrupted training.
 
         How a run is tracked, shown and evaluated may change, and how the machine loads the clips.
-
-        Raises:
-            ConfigurationError: The message names the first setting that differs.
         """
         began, now = (_training_settings(part) for part in (read_config(self.require_fit_config()), config))
         for key in sorted(began.keys() | now.keys()):
@@ -132,15 +125,8 @@ class RunFolder:
                 )
 
     def checkpoint(self, chosen: str | None) -> Path:
-        """The checkpoint file to use.
-
-        Args:
-            chosen: A path, or `best` or `last` for the run's own; the best by default.
-
-        Raises:
-            ConfigurationError: If the path is empty.
-        """
-        if chosen is not None and not str(chosen).strip():
+        """The file of a checkpoint: a path, or `best` or `last` for the run's own; the best by default."""
+        if chosen is not None and not chosen.strip():
             raise ConfigurationError("--ckpt_path is empty; name a checkpoint, or best or last")
         if chosen in (None, "best", "last"):
             return self.last_checkpoint.with_name(f"{chosen or 'best'}.ckpt")
@@ -151,7 +137,7 @@ class RunFolder:
         """Lock a stage against other processes; the system releases the lock when this process ends.
 
         Raises:
-            ConfigurationError: If another process holds the lock, or the folder can't be written.
+            ConfigurationError: If another process has locked it, or the folder can't be written.
         """
         lock = FileLock(self.path / f".{stage}.lock")
         try:

@@ -1,6 +1,7 @@
 """Read what a run's stages left in its folder, as data frames.
 
-A missing or damaged file is reported in one line that names it and the command that writes it again.
+Every function raises a ConfigurationError for a missing or damaged file: one line that names the file and the command
+that writes it again.
 """
 
 from __future__ import annotations
@@ -115,11 +116,7 @@ class Run:
         return read_examples(self.folder / "test")
 
     def null(self, measure: str) -> ClipNulls | None:
-        """Read a measure's values under circular shifts of the curves, None if nothing was shifted.
-
-        Raises:
-            ConfigurationError: If the file is damaged.
-        """
+        """Read a measure's values under circular shifts of the curves, None if nothing was shifted."""
         path = self.folder / "test" / f"{measure}_null.npz"
         if not path.is_file():
             return None
@@ -136,8 +133,7 @@ def read_run(folder: Path) -> Run:
         folder: The run's folder, with `test` and, if it was trained here, `fit` in it.
 
     Raises:
-        ConfigurationError: If there is no such folder, it has no test results, or a file is damaged or missing; the
-            message names the file and the command that writes it.
+        ConfigurationError: If there is no such folder, it has no test results, or a file is damaged or missing.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; name run folders made by faithful-aad fit and test")
@@ -166,11 +162,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_clips(stage: Path) -> pd.DataFrame:
-    """Read ``clips.csv`` of a stage's folder; see `Run.clips`.
-
-    Raises:
-        ConfigurationError: If it is missing or damaged.
-    """
+    """Read ``clips.csv`` of a stage's folder; see `Run.clips`."""
     path = stage / CLIPS_FILE
     if not path.is_file():
         raise _no_results(path)
@@ -184,11 +176,7 @@ def has_roc(clips: pd.DataFrame) -> bool:
 
 
 def read_explanations(stage: Path) -> pd.DataFrame:
-    """Read ``explanations.csv`` of a stage's folder, empty if no clip was explained; see `Run.explanations`.
-
-    Raises:
-        ConfigurationError: If it is damaged, or an older version wrote the results.
-    """
+    """Read ``explanations.csv`` of a stage's folder, empty if no clip was explained; see `Run.explanations`."""
     path = stage / EXPLANATIONS_FILE
     if not path.is_file():
         if any((stage / name).is_file() for name in _OLD_FILES):
@@ -209,11 +197,7 @@ def read_explanations(stage: Path) -> pd.DataFrame:
 
 
 def read_learning(stage: Path) -> pd.DataFrame | None:
-    """Read the losses of every epoch from ``metrics.csv``, None where there are none; see `Run.learning`.
-
-    Raises:
-        ConfigurationError: If the file is damaged.
-    """
+    """Read the losses of every epoch from ``metrics.csv``, None where there are none; see `Run.learning`."""
     path = stage / "metrics.csv"
     if not path.is_file():
         return None
@@ -227,11 +211,7 @@ def read_learning(stage: Path) -> pd.DataFrame | None:
 
 
 def read_examples(stage: Path) -> tuple[Example, ...]:
-    """Read the explained clips kept in a stage's folder, in the order of their indices.
-
-    Raises:
-        ConfigurationError: If one is damaged.
-    """
+    """Read the explained clips kept in a stage's folder, in the order of their indices."""
     examples = []
     for path in sorted((stage / EXAMPLES_FOLDER).glob("*.npz")):
         with _damage_named(path):
@@ -262,7 +242,7 @@ def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, 
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Turn whatever reading a damaged file raises into one line that names it."""
+    """Turn an exception from reading a damaged file into one line that names it."""
     try:
         yield
     except (ConfigurationError, OSError):

@@ -77,11 +77,7 @@ def study(
 
 
 def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
-    """Report on the runs of a study that have results.
-
-    Raises:
-        TrainingError: If others have none.
-    """
+    """Report on the runs of a study that have results; raises a TrainingError if others have none."""
     failed = [plan for plan in plans if not plan.is_tested()]
     if len(failed) < len(plans):
         from experiments.report.command import report  # noqa: PLC0415  imports what a running study does not need

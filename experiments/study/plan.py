@@ -122,11 +122,7 @@ def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str
 
 
 def open_plans(plans: Sequence[RunPlan]) -> list[RunPlan]:
-    """The runs that have no results yet, or that test a training which is repeated for another run.
-
-    Raises:
-        ConfigurationError: If a run's folder was made with other options.
-    """
+    """The runs that have no results yet, or that test a training which is repeated for another run."""
     found = []
     for _, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
         runs = list(group)

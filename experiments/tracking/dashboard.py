@@ -54,8 +54,8 @@ def dashboard(
     if unknown:
         raise ConfigurationError(f"--explainers {unknown[0]} does not exist; choose from {', '.join(EXPLAINERS)}")
     if output is not None:
-        workspace = build_workspace(project, entity or "", group, explainers)
-        write_atomically(Path(output), workspace_json(workspace).encode())
+        view = _build_workspace(project, entity or "", group, explainers)._to_model()  # the package only saves online
+        write_atomically(Path(output), view.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode())
         print(output)
         return
     if not has_account():
@@ -63,7 +63,7 @@ def dashboard(
             "dashboard needs an account: call `wandb login` first, or write the workspace to a file with --output"
         )
     try:
-        workspace = build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
+        workspace = _build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
         workspace.save()
         print(workspace.url)
     except Exception as error:  # W&B raises whatever its transports raise
@@ -73,17 +73,11 @@ def dashboard(
         ) from error
 
 
-def build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> ws.Workspace:
+def _build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> ws.Workspace:
     """Build the workspace, without the network.
 
     Runs are grouped by job type: each chart has one line (mean ± standard deviation over seeds) or one bar for each
     of them, such as AE and MAE.
-
-    Args:
-        project: The project whose runs are compared.
-        entity: The user or team that owns it.
-        group: The group of runs to show; all of them for None.
-        explainers: The explainers that get panels.
     """
     return ws.Workspace(
         project=project,
@@ -108,12 +102,6 @@ def build_workspace(project: str, entity: str, group: str | None, explainers: Se
         settings=ws.WorkspaceSettings(max_runs=100),
         auto_generate_panels=False,
     )
-
-
-def workspace_json(workspace: ws.Workspace) -> str:
-    """The workspace as W&B stores it."""
-    view = workspace._to_model()  # the package itself can only save online
-    return str(view.model_dump_json(by_alias=True, exclude_none=True, indent=1))
 
 
 def _detection() -> ws.Section:

@@ -119,7 +119,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
         project=settings.project,
         id=rank_zero_only(_run_id)(run),  # the only process that has a run there
         save_dir=run,
-        # Not Lightning's `offline`, which sets WANDB_MODE for whatever this process does next.
+        # Not Lightning's `offline`, which sets WANDB_MODE for everything that this process does next.
         mode=settings.mode,
         group=settings.group,
         job_type=settings.job_type,
@@ -135,11 +135,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
 
 
 def _run_id(run: Path) -> str:
-    """The run's id on Weights & Biases, the same in all its stages; a sweep's agent sets it.
-
-    Raises:
-        ConfigurationError: If the file that stores it contains something else.
-    """
+    """The run's id on Weights & Biases, the same in all its stages; a sweep's agent sets it."""
     path = run / _ID_FILE
     identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
     if not identity:
