@@ -33,16 +33,11 @@ class Command:
     nargs: str | None = None
     after_dashes: str = ""
 
-    @property
-    def is_stage(self) -> bool:
-        """Whether the target parses its command line itself, as Lightning's stages do."""
-        return self.target == _STAGE
-
     def run(self, name: str, arguments: list[str]) -> None:
         """Import the target and call it with the arguments that follow the command's name."""
         module, _, function = self.target.partition(":")
         target = getattr(import_module(module), function)
-        if self.is_stage:
+        if self.target == STAGE:  # Lightning parses the command line
             target(name, arguments)
         else:
             target(**self._parse(target, name, arguments))
@@ -88,7 +83,8 @@ class OneLineParser(ArgumentParser):
         raise ConfigurationError(" ".join(message.split()) + hint) from ex
 
 
-_STAGE = "experiments.cli.stages:run_stage"
+STAGE = "experiments.cli.stages:run_stage"
+"""Target of the commands that train, evaluate or predict."""
 
 
 def _download(function: str, help: str) -> Command:
@@ -96,10 +92,10 @@ def _download(function: str, help: str) -> Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "fit": Command(_STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
-    "validate": Command(_STAGE, "evaluate a trained model on the validation clips"),
-    "test": Command(_STAGE, "detect, explain and measure the explanations on the test clips"),
-    "predict": Command(_STAGE, "score and explain recordings without labels"),
+    "fit": Command(STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
+    "validate": Command(STAGE, "evaluate a trained model on the validation clips"),
+    "test": Command(STAGE, "detect, explain and measure the explanations on the test clips"),
+    "predict": Command(STAGE, "score and explain recordings without labels"),
     "study": Command(
         "experiments.study.command:study",
         "train and test variants over seeds, and report on them",

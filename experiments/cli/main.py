@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from experiments.cli.commands import COMMANDS, PROGRAM, find_command, overview
+from experiments.cli.commands import COMMANDS, PROGRAM, STAGE, find_command, overview
 from experiments.cli.errors import SCHEDULER_NUMBERS, Stopped, machine_mistake, shorten_warnings, stopped_by_signals
 from lightning_modules.errors import ConfigurationError, TrainingError
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name, rest = find_command(arguments)
         if name in COMMANDS:
-            _prepare_environment(is_stage=COMMANDS[name].is_stage)
+            _prepare_environment(is_stage=COMMANDS[name].target == STAGE)
     except ConfigurationError as error:
         return _fail(str(error), name)
     if name not in COMMANDS:

@@ -53,6 +53,8 @@ _OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optim
 _MAX_SEED = 2**32 - 1  # of numpy
 # Lightning finds these out of their range when the training has begun, or never.
 _TRAINER_NUMBERS = {
+    "max_epochs": (lambda value: value != 0, "at least 1, or -1 for no limit"),
+    "max_steps": (lambda value: value != 0, "at least 1, or -1 for no limit"),
     "accumulate_grad_batches": (lambda value: value >= 1, "at least 1"),
     "check_val_every_n_epoch": (lambda value: value >= 1, "at least 1, or null"),
     "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
@@ -70,7 +72,8 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
     for path in _values(_CONFIG, arguments):
-        _require_settings(Path(path), f"--config {path}")
+        if Path(path).is_file():  # the parser reports others
+            _require_settings(Path(path), f"--config {path}")
     runs = _values(("--run",), arguments)
     given = {argument.split("=")[0] for argument in arguments}
     if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
@@ -94,7 +97,7 @@ def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:
 
 def _require_settings(path: Path, name: str) -> None:
     """Check that a configuration file has settings; the parser's own messages would not name the file."""
-    settings = read_yaml(path, resolve=False) if path.is_file() else {"": path}
+    settings = read_yaml(path, resolve=False)
     if not isinstance(settings, dict) or all(value is None for value in settings.values()):
         raise ConfigurationError(f"{name} contains no settings, such as trainer: {{max_epochs: 10}}")
     empty = [key for key, value in settings.items() if value is None and key not in _OPTIONAL]
@@ -219,9 +222,6 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
             )
     if stage != "fit":
         return "; ".join(cautions)
-    for option in ("max_steps", "max_epochs"):
-        if getattr(trainer, option) == 0:
-            raise ConfigurationError(f"--trainer.{option} 0 trains nothing; give at least 1")
     interval = trainer.val_check_interval
     if isinstance(interval, int) and trainer.check_val_every_n_epoch and 0 < used["train"] < interval and used["val"]:
         raise ConfigurationError(

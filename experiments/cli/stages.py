@@ -228,13 +228,8 @@ class ExperimentCLI(LightningCLI):
 
     def _check_trained(self) -> str:
         """Check the checkpoint of a later stage; returns a caution if its training has not ended."""
-        config, run = self.config_init[self._stage], self._run
-        path = run.checkpoint(config.ckpt_path)
-        if not path.exists() and path.parent == run.last_checkpoint.parent and run.fit_config.is_file():
-            raise ConfigurationError(
-                f"{path} does not exist: the training of {run.path} has kept no checkpoint; train again in another "
-                "--run, or finish this training with its own fit command if it was interrupted"
-            )
+        config = self.config_init[self._stage]
+        path = self._run.checkpoint(config.ckpt_path)
         checkpoint = self._read_checkpoint(path)
         config.ckpt_path = str(path)
         return unfinished_training(path, checkpoint)

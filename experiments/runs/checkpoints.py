@@ -145,7 +145,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         ) from None
     except FileNotFoundError:
         raise ConfigurationError(
-            f"{path} does not exist; run faithful-aad fit first, or name a checkpoint with --ckpt_path"
+            f"{path} does not exist; run faithful-aad fit, again if it was interrupted, or name another --ckpt_path"
         ) from None
     except Exception as error:  # unpickling raises whatever it likes
         if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):

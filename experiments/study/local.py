@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
-from queue import SimpleQueue
 
 import torch
 from rich.console import Console
@@ -42,7 +42,7 @@ def run_jobs(jobs: Sequence[Sequence[Step]], slots: int, progress: StudyProgress
         progress: Shows every step that starts or ends; each job calls it from a thread of its own.
     """
     processes = _Processes(slots, progress)
-    pool = ThreadPoolExecutor(slots)
+    pool = ThreadPoolExecutor(slots, initializer=processes.take_slot)
     try:
         pending = {pool.submit(processes.run, job) for job in jobs}
         while pending:
@@ -60,32 +60,30 @@ class _Processes:
 
     def __init__(self, slots: int, progress: StudyProgress) -> None:
         self._slots, self._progress = slots, progress
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for slot in range(slots):
-            self._free.put(slot)
+        self._next_slot, self._thread = itertools.count(), threading.local()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock, self._stopped = threading.Lock(), False
 
+    def take_slot(self) -> None:
+        """Give the calling thread a slot of its own."""
+        self._thread.slot = next(self._next_slot)
+
     def run(self, job: Sequence[Step]) -> None:
         """Run the steps of a job until one fails."""
-        slot = self._free.get()
-        try:
-            for step in job:
-                with self._lock:
-                    if self._stopped:
-                        return
-                    process = step.start(environment(slot, self._slots))
-                    self._running.add(process)
-                self._progress.begin(step)
-                status = process.wait()
-                self._running.discard(process)
+        for step in job:
+            with self._lock:
                 if self._stopped:
                     return
-                self._progress.end(step, step.failure(status))
-                if status:
-                    return
-        finally:
-            self._free.put(slot)
+                process = step.start(environment(self._thread.slot, self._slots))
+                self._running.add(process)
+            self._progress.begin(step)
+            status = process.wait()
+            self._running.discard(process)
+            if self._stopped:
+                return
+            self._progress.end(step, step.failure(status))
+            if status:
+                return
 
     def stop(self) -> None:
         """Start nothing more and end the running processes; what they have written stays in their folders."""
