@@ -1,4 +1,4 @@
-"""`faithful-aad chance`: what annotations give away before any model has seen a clip."""
+"""`faithful-aad chance`: the chance-level F1 of an annotation file."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_segments_are_seconds_at_any_frame_rate(tmp_path, capsys):
     assert rows["p99"][2:] == [f"{2 * 0.1 / 1.1:.3f}", "1.000"]
 
 
-def test_refuses_a_file_without_intervals(tmp_path, capsys):
+def test_rejects_a_file_without_intervals(tmp_path, capsys):
     path = tmp_path / "annotations.csv"
     path.write_text("file,start,end\n")
     assert main(["chance", str(path)]) == 2

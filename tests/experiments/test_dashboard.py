@@ -88,9 +88,7 @@ def test_sections_and_panels(workspace):
     laid_out = sections(workspace())
     assert list(laid_out) == [
         "Detection",
-        "F1 over percentiles",
-        "Frame-based faithfulness over percentiles",
-        "Segment-based faithfulness over percentiles",
+        *(f"{measure.label} over percentiles" for measure in MEASURES.values() if measure.has_chance),
         "Chance levels",
         "Sanity checks, deletion and insertion",
         "Clips",
