@@ -103,7 +103,7 @@ def scheduler_errors() -> Iterator[None]:
             raise
         raise ConfigurationError(
             f"{', '.join(given)} in the environment: {first_line(error)}; start the command with srun as these "
-            "variables say, or unset them to run it by itself"
+            "variables require, or unset them to run it by itself"
         ) from None  # messages about rejected settings show the first cause
 
 

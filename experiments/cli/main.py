@@ -1,4 +1,4 @@
-"""The entry of the `faithful-aad` command: standard streams, signals, and an exit status for whatever ends it."""
+"""The entry of the `faithful-aad` command: standard streams, signals, and an exit status for every ending."""
 
 from __future__ import annotations
 

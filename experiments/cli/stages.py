@@ -53,7 +53,7 @@ from lightning_modules.files import write_atomically
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
 
-# From here on SLURM_STEP_ID says that no srun started the process, as in the shell of an interactive job.
+# Such a SLURM_STEP_ID means that no srun started the process, as in the shell of an interactive job.
 _NO_STEP = 2**32 - 10
 
 # In their order: each reads what the ones before it have added to the outputs of a step.
@@ -152,7 +152,7 @@ class ExperimentCLI(LightningCLI):
         """Take no settings from a checkpoint: one that differs from the configuration is rejected instead."""
 
     def instantiate_classes(self) -> None:
-        """Build data, model and trainer; whatever they reject is a mistake in the configuration."""
+        """Build data, model and trainer; a ValueError is a mistake in the configuration."""
         with configuration_errors():
             super().instantiate_classes()
 
@@ -182,7 +182,7 @@ class ExperimentCLI(LightningCLI):
                 given = ", ".join(f"--trainer.{name} {value}" for name, value in machine.items() if value is not None)
                 raise ConfigurationError(f"{given}: {first_line(error)}") from None
             if trainer.world_size == 1:
-                # Whatever variables are left of another job, this process writes the results.
+                # This process writes the results, also with the variables of another job in its environment.
                 rank_zero_only.rank = 0  # type: ignore[attr-defined]
             elif SLURMEnvironment.detect() and int(os.environ.get("SLURM_STEP_ID", _NO_STEP)) >= _NO_STEP:
                 raise RuntimeError(
@@ -273,7 +273,7 @@ class ExperimentCLI(LightningCLI):
             print(run.path / stage)
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; the message of what stops the training says whether the same command resumes it."""
+        """Train; where it stops early, the message explains whether the same command resumes it."""
         with self._in_folder():
             last = self._run.last_checkpoint
             try:

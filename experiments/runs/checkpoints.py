@@ -27,7 +27,7 @@ _NAMES = ("best", "last")
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps ``best.ckpt``, by a metric, or ``last.ckpt``, whatever other ModelCheckpoints keep next to them.
+    """Keeps ``best.ckpt``, by a metric, or ``last.ckpt``, independently of other ModelCheckpoints.
 
     Both are written at the end of an epoch, so that a resumed training begins with the next one.
 
@@ -147,7 +147,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         raise ConfigurationError(
             f"{path} does not exist; run faithful-aad fit, again if it was interrupted, or name another --ckpt_path"
         ) from None
-    except Exception as error:  # unpickling raises whatever it likes
+    except Exception as error:  # unpickling raises exceptions of any type
         if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
             raise  # the machine can't read it now, whatever it contains
         raise ConfigurationError(f"{path} is not a checkpoint of `fit`, or damaged ({first_line(error)})") from error

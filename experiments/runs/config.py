@@ -1,4 +1,4 @@
-"""YAML files, and what a run's saved configuration says about its objective and its frames."""
+"""YAML files, and the objective, frame rate and channel of a run's saved configuration."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class StudyProgress(Progress):
         self._running[step] = self.add_task(step.title, total=None)
 
     def end(self, step: Step, failure: str) -> None:
-        """Replace the bar of a step by a line that says how it ended."""
+        """Replace the bar of a step by a line about its end."""
         self.remove_task(self._running.pop(step))
         self.advance(self._study)
         if failure:

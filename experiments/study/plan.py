@@ -102,7 +102,8 @@ class RunPlan:
             return {"fit": made["fit"], "test": made["test"]}
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:  # not one of the path's name
+        # A UnicodeEncodeError is about the path, not about the file.
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{path} is damaged ({error}); delete the folder") from error
 
 

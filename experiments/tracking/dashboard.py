@@ -66,7 +66,7 @@ def dashboard(
         workspace = _build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
         workspace.save()
         print(workspace.url)
-    except Exception as error:  # W&B raises whatever its transports raise
+    except Exception as error:  # W&B passes on exceptions of its transports
         reason = " ".join(str(error).split())
         raise ConfigurationError(
             f"the dashboard can't be saved to project {project} ({reason}); check --project, --entity and the network"

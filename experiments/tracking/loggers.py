@@ -53,7 +53,7 @@ class WandbSettings:
 
 def has_account() -> bool:
     """Whether W&B finds credentials on this machine, without checking that they are valid."""
-    # W&B does not look for credentials while its variable WANDB_MODE says offline.
+    # W&B does not look for credentials while its variable WANDB_MODE is offline.
     wandb.setup(wandb.Settings(mode="online", silent=True))
     return bool(wandb.login(prompt=False, verify=False))
 
