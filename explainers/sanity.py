@@ -19,6 +19,13 @@ from torch import Tensor, nn
 from explainers.base import Explainer, frozen_eval, reproducible
 from lightning_modules.errors import ConfigurationError
 
+CHECKS = {
+    "randomisation": "Parameter randomisation",
+    "infidelity": "Infidelity",
+    "max_sensitivity": "Maximum sensitivity",
+}
+"""Labels of the checks below, in the order of figures."""
+
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 

@@ -33,30 +33,17 @@ class Command:
     nargs: str | None = None
     after_dashes: str = ""
 
-    @property
-    def is_stage(self) -> bool:
-        """Whether the target parses its command line itself, as Lightning's stages do."""
-        return self.target == _STAGE
-
     def run(self, name: str, arguments: list[str]) -> None:
-        """Import the target and call it.
-
-        Args:
-            name: The command's name.
-            arguments: What follows the name.
-
-        Raises:
-            ConfigurationError: If the command line is wrong.
-        """
+        """Import the target and call it with the arguments that follow the command's name."""
         module, _, function = self.target.partition(":")
         target = getattr(import_module(module), function)
-        if self.is_stage:
+        if self.target == STAGE:  # Lightning parses the command line
             target(name, arguments)
         else:
             target(**self._parse(target, name, arguments))
 
     def _parse(self, function: Any, name: str, arguments: list[str]) -> dict[str, Any]:
-        """Values of a function's arguments. An empty string is not a valid name of a file or folder."""
+        """Values of a function's arguments, of which no string is empty: most name a file or folder."""
         after: dict[str, list[str]] = {}
         hint = ""
         if self.after_dashes:
@@ -78,10 +65,10 @@ class Command:
 
 
 class OneLineParser(ArgumentParser):
-    """Raises what is wrong with the command line, for `main` to print, or a study to say whose option it is.
+    """Raises what is wrong with the command line, for `main` to print, or a study to name the option.
 
     Args:
-        hint: Is added where an option is unknown.
+        hint: Added to the message about an unknown option.
     """
 
     def __init__(self, *args: Any, hint: str = "", **kwargs: Any) -> None:
@@ -89,19 +76,15 @@ class OneLineParser(ArgumentParser):
         self._hint = hint
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message without the usage, which `--help` shows.
-
-        Raises:
-            ArgumentError: From a parser that jsonargparse uses inside of another one, which expects it.
-            ConfigurationError: From every other.
-        """
-        if not self.exit_on_error:
+        """Raise the message without the usage, which `--help` shows."""
+        if not self.exit_on_error:  # jsonargparse uses this parser inside another one, which expects its exception
             raise ArgumentError(None, message) from ex
         hint = self._hint if message.startswith("unrecognized arguments") else ""
         raise ConfigurationError(" ".join(message.split()) + hint) from ex
 
 
-_STAGE = "experiments.cli.stages:run_stage"
+STAGE = "experiments.cli.stages:run_stage"
+"""Target of the commands that train, evaluate or predict."""
 
 
 def _download(function: str, help: str) -> Command:
@@ -109,10 +92,10 @@ def _download(function: str, help: str) -> Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "fit": Command(_STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
-    "validate": Command(_STAGE, "evaluate a trained model on the validation clips"),
-    "test": Command(_STAGE, "detect, explain and measure the explanations on the test clips"),
-    "predict": Command(_STAGE, "score and explain recordings without labels"),
+    "fit": Command(STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
+    "validate": Command(STAGE, "evaluate a trained model on the validation clips"),
+    "test": Command(STAGE, "detect, explain and measure the explanations on the test clips"),
+    "predict": Command(STAGE, "score and explain recordings without labels"),
     "study": Command(
         "experiments.study.command:study",
         "train and test variants over seeds, and report on them",
@@ -171,12 +154,17 @@ COMMANDS: dict[str, Command] = {
 """Every command by its name, whose second word is an action, as in `faithful-aad data describe`."""
 
 
-def overview() -> str:
-    """The text of `faithful-aad --help`."""
+def overview(group: str = "") -> str:
+    """The text of `faithful-aad --help` or, for a group of actions such as `data`, of `faithful-aad data --help`."""
+    commands = {name: command for name, command in COMMANDS.items() if name.startswith(f"{group} " if group else "")}
+    width = max(map(len, commands))
+    listed = "\n".join(f"  {name:{width}}  {command.help}" for name, command in commands.items())
+    if group:
+        return f"usage: {PROGRAM} {group} ACTION [options]\n\n{listed}\n\nEach has a --help of its own."
     return (
         f"usage: {PROGRAM} COMMAND [options]\n\n"
         f"Acoustic anomaly detection with explanations that are measured.\n\n"
-        f"{_listed(COMMANDS)}\n\n"
+        f"{listed}\n\n"
         f"{PROGRAM} COMMAND --help lists the options of a command, {PROGRAM} --version the version."
     )
 
@@ -184,8 +172,7 @@ def overview() -> str:
 def find_command(arguments: list[str]) -> tuple[str, list[str]]:
     """The name of the command that a command line begins with, and the arguments after it.
 
-    Returns:
-        The name, which is not in `COMMANDS` where the command line asks for the help of several actions.
+    The name is that of a group of actions, which is not in `COMMANDS`, where the command line asks for its help.
 
     Raises:
         ConfigurationError: If there is no such command or action.
@@ -204,14 +191,3 @@ def find_command(arguments: list[str]) -> tuple[str, list[str]]:
         return first, rest
     given = f"{action!r} is not an action of {first}" if action else f"{first} needs an action"
     raise ConfigurationError(f"{given}; choose one of {', '.join(actions)}")
-
-
-def actions_overview(name: str) -> str:
-    """The text of, for example, `faithful-aad data --help`."""
-    actions = {key: command for key, command in COMMANDS.items() if key.startswith(f"{name} ")}
-    return f"usage: {PROGRAM} {name} ACTION [options]\n\n{_listed(actions)}\n\nEach has a --help of its own."
-
-
-def _listed(commands: Mapping[str, Command]) -> str:
-    width = max(map(len, commands))
-    return "\n".join(f"  {name:{width}}  {command.help}" for name, command in commands.items())

@@ -1,4 +1,4 @@
-"""What libraries raise and warn of as one line for the user, and the exception that a signal raises."""
+"""Errors and warnings of libraries as one line for the user, and the exception that a signal raises."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OWN = tuple(
 )
 _format_warning = warnings.formatwarning
 
-# What libraries say, in a RuntimeError, about a machine that has too little of something.
+# Parts of the messages of RuntimeErrors about a machine that has too little of something.
 _SHORTAGES = (
     (("DataLoader worker", "shared memory"), "the processes that load clips ended early; give --data.num_workers 0"),
     (
@@ -85,13 +85,13 @@ def machine_mistake(error: BaseException) -> str:
         )
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}); give a smaller batch or fewer clips".replace(" ()", "")
-    said = str(error) if isinstance(error, RuntimeError) else ""
-    return next((advice for signs, advice in _SHORTAGES if any(sign in said for sign in signs)), "")
+    message = str(error) if isinstance(error, RuntimeError) else ""
+    return next((advice for signs, advice in _SHORTAGES if any(sign in message for sign in signs)), "")
 
 
 @contextmanager
 def scheduler_errors() -> Iterator[None]:
-    """Make a ConfigurationError of what Lightning finds wrong with the variables of a scheduler.
+    """Make a ConfigurationError of Lightning's errors about the variables of a scheduler.
 
     A shell inside a job inherits them, but a command typed there is not one of the job's tasks.
     """
@@ -103,14 +103,14 @@ def scheduler_errors() -> Iterator[None]:
             raise
         raise ConfigurationError(
             f"{', '.join(given)} in the environment: {first_line(error)}; start the command with srun as these "
-            "variables say, or unset them to run it by itself"
+            "variables require, or unset them to run it by itself"
         ) from None  # messages about rejected settings show the first cause
 
 
 class Stopped(KeyboardInterrupt):
     """A signal stops this process; the message says how far it came, "" where that is unknown.
 
-    A KeyboardInterrupt, so that whatever cleans up after Ctrl-C does so after SIGTERM too.
+    A KeyboardInterrupt, so that what cleans up after Ctrl-C does so after SIGTERM too.
     """
 
 
@@ -149,20 +149,26 @@ def _format_own(
     return _format_warning(message, category, filename, lineno, line)
 
 
+_IRRELEVANT = (
+    ".*LightningCLI's args parameter is intended.*",
+    ".*does not have many workers.*",
+    # Metrics are gathered before they are logged.
+    "It is recommended to use `self.log.*sync_dist=True.*",
+    "Using `DistributedSampler` with the dataloaders.*",
+    "The `srun` command is available.*",
+    ".*The dirpath has changed from.*",
+    "Checkpoint directory .* exists and is not empty.*",
+    # Later stages do without some callbacks of the training; some epochs have no validation.
+    ".*callbacks used to create the checkpoint need to be provided.*",
+    ".*ModelCheckpoint.monitor='val/loss'.. could not find.*",
+    ".*treespec, LeafSpec.*",
+)
+
+
 def shorten_warnings() -> None:
     """Print our own warnings in one line, and drop advice of libraries that does not apply here."""
     warnings.formatwarning = _format_own
-    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Metrics are gathered before they are logged.
-    warnings.filterwarnings("ignore", "It is recommended to use `self.log.*sync_dist=True.*")
-    warnings.filterwarnings("ignore", "Using `DistributedSampler` with the dataloaders.*")
-    warnings.filterwarnings("ignore", "The `srun` command is available.*")
-    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
-    # Later stages do without some callbacks of the training; some epochs have no validation.
-    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
-    warnings.filterwarnings("ignore", ".*ModelCheckpoint.monitor='val/loss'.. could not find.*")
-    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
+    for message in _IRRELEVANT:
+        warnings.filterwarnings("ignore", message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)

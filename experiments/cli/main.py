@@ -1,4 +1,4 @@
-"""The entry of the `faithful-aad` command: standard streams, signals, and an exit status for whatever ends it."""
+"""The entry of the `faithful-aad` command: standard streams, signals, and an exit status for every ending."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import unicodedata
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from experiments.cli.commands import COMMANDS, PROGRAM, actions_overview, find_command, overview
+from experiments.cli.commands import COMMANDS, PROGRAM, STAGE, find_command, overview
 from experiments.cli.errors import SCHEDULER_NUMBERS, Stopped, machine_mistake, shorten_warnings, stopped_by_signals
 from lightning_modules.errors import ConfigurationError, TrainingError
 
-# What tables and sentences hold beyond ASCII, for terminals that can't show it.
+# What tables and sentences contain beyond ASCII, for terminals that can't show it.
 _TRANSLITERATED = str.maketrans(
     {"—": "-", "–": "-", "−": "-", "×": "x", "·": ".", "…": "...", "•": "*", "▪": "*", "±": "+/-", "≥": ">=", "≤": "<="}
 )
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 1 if a training run or runs of a study failed, 2 after a mistake of the user's, 143 after
-        SIGTERM and 130 after Ctrl-C. One line on standard error explains all but 0.
+        SIGTERM and 130 after Ctrl-C. One line on standard error explains each but 0.
     """
     _prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name, rest = find_command(arguments)
         if name in COMMANDS:
-            _prepare_environment(is_stage=COMMANDS[name].is_stage)
+            _prepare_environment(is_stage=COMMANDS[name].target == STAGE)
     except ConfigurationError as error:
         return _fail(str(error), name)
     if name not in COMMANDS:
-        print(actions_overview(name))
+        print(overview(name))
         return 0
     return _run(name, rest)
 
@@ -59,7 +59,7 @@ def _run(name: str, arguments: list[str]) -> int:
         try:
             COMMANDS[name].run(name, arguments)
             sys.stdout.flush()
-            if received:  # in a callback of the interpreter's, which drops what is raised
+            if received:  # inside a callback of the interpreter, which drops exceptions
                 raise Stopped(" when the command had ended")
         except (ConfigurationError, DataError) as error:
             return _fail(str(error), name)
@@ -69,7 +69,7 @@ def _run(name: str, arguments: list[str]) -> int:
             _drop_output()  # the reader has closed the pipe, as `head` does
             return 1
         except BaseException as error:
-            # Others may come of a signal: Lightning makes a SystemExit of it, a broken connection is an error.
+            # Others may result from a signal, which Lightning turns into SystemExit and connections into errors.
             if not received and not isinstance(error, KeyboardInterrupt):
                 mistake = machine_mistake(error)
                 if not mistake:
@@ -77,20 +77,13 @@ def _run(name: str, arguments: list[str]) -> int:
                 return _fail(mistake, name)
             number = received[0] if received else signal.SIGINT
             reached = str(error) if isinstance(error, Stopped) else ""
-            _say(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
+            _report(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
             return 128 + number
     return 0
 
 
 def _prepare_environment(*, is_stage: bool) -> None:
-    """Check and set what libraries read while they are imported.
-
-    Args:
-        is_stage: Whether the command may be one of a job's processes; others ignore a scheduler's variables.
-
-    Raises:
-        ConfigurationError: If the current folder is gone, or a scheduler's variable is not a number.
-    """
+    """Check and set what libraries read while they are imported; only a stage may be one of a job's processes."""
     try:
         os.getcwd()  # noqa: PTH109
     except OSError:
@@ -104,11 +97,11 @@ def _prepare_environment(*, is_stage: bool) -> None:
 
 
 def _fail(message: str, command: str = "", status: int = 2) -> int:
-    _say(f"error: {message}", command)
+    _report(f"error: {message}", command)
     return status
 
 
-def _say(message: str, command: str) -> None:
+def _report(message: str, command: str) -> None:
     try:
         sys.stdout.flush()
         print(f"{PROGRAM} {command}".rstrip() + f": {' '.join(message.split())}", file=sys.stderr, flush=True)

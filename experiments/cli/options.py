@@ -35,7 +35,7 @@ from lightning_modules import (
     NearestNeighbours,
     OneClassSVM,
 )
-from lightning_modules.errors import ConfigurationError
+from lightning_modules.errors import ConfigurationError, first_line
 from lightning_modules.wording import counted
 from metrics.callbacks import Faithfulness
 
@@ -53,6 +53,8 @@ _OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optim
 _MAX_SEED = 2**32 - 1  # of numpy
 # Lightning finds these out of their range when the training has begun, or never.
 _TRAINER_NUMBERS = {
+    "max_epochs": (lambda value: value != 0, "at least 1, or -1 for no limit"),
+    "max_steps": (lambda value: value != 0, "at least 1, or -1 for no limit"),
     "accumulate_grad_batches": (lambda value: value >= 1, "at least 1"),
     "check_val_every_n_epoch": (lambda value: value >= 1, "at least 1, or null"),
     "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
@@ -63,10 +65,6 @@ _TRAINER_NUMBERS = {
 def complete(stage: str, arguments: list[str]) -> list[str]:
     """Put the configuration that a run was trained with before the arguments of its later stages.
 
-    Args:
-        stage: `fit`, `validate`, `test` or `predict`.
-        arguments: What follows the stage's name.
-
     Raises:
         ConfigurationError: If a configuration file is not valid YAML, the run has no training, or `--init_from` is
             given to another stage than `fit`.
@@ -74,7 +72,8 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
     for path in _values(_CONFIG, arguments):
-        _require_settings(Path(path), f"--config {path}")
+        if Path(path).is_file():  # the parser reports others
+            _require_settings(Path(path), f"--config {path}")
     runs = _values(("--run",), arguments)
     given = {argument.split("=")[0] for argument in arguments}
     if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
@@ -98,9 +97,9 @@ def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:
 
 def _require_settings(path: Path, name: str) -> None:
     """Check that a configuration file has settings; the parser's own messages would not name the file."""
-    settings = read_yaml(path, resolve=False) if path.is_file() else {"": path}
+    settings = read_yaml(path, resolve=False)
     if not isinstance(settings, dict) or all(value is None for value in settings.values()):
-        raise ConfigurationError(f"{name} holds no settings, such as trainer: {{max_epochs: 10}}")
+        raise ConfigurationError(f"{name} contains no settings, such as trainer: {{max_epochs: 10}}")
     empty = [key for key, value in settings.items() if value is None and key not in _OPTIONAL]
     if empty:
         raise ConfigurationError(f"{name}: {empty[0]} is empty; give its settings, or leave it out")
@@ -127,7 +126,7 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong in one line; for a class that does not exist, those that do."""
+        """Raise one line; for a class that does not exist, it lists those that do."""
         for option, classes in CHOICES.items():
             unknown = re.search(rf'Parser key "{option}":\s+- Expected a path but (\S+) either', message)
             if unknown:
@@ -145,25 +144,20 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Make a ConfigurationError of what Lightning and OmegaConf say about a configuration."""
+    """Make a ConfigurationError of the errors of Lightning and OmegaConf about a configuration."""
     try:
         yield
     except OmegaConfBaseException as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
-    except MisconfigurationException as error:
-        raise ConfigurationError(str(error)) from error
-    except RuntimeError as error:
-        if not str(error).startswith("Early stopping conditioned on metric"):
+    except (MisconfigurationException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("Early stopping conditioned on metric"):
             raise
         raise ConfigurationError(str(error)) from error
 
 
 def check_numbers(config: Any) -> None:
-    """Check the seed and the trainer's numbers that Lightning does not check before it needs them.
-
-    Args:
-        config: A stage's parsed options.
+    """Check the numbers of a stage's parsed options that Lightning does not check before it needs them.
 
     Raises:
         ConfigurationError: The message names the option.
@@ -180,11 +174,7 @@ def check_numbers(config: Any) -> None:
 def check_callbacks(
     callbacks: Iterable[Callback], model: AnomalyDetector, data: SpectrogramDataModule, stage: str
 ) -> None:
-    """Check that the callbacks can do with a model and its data what their settings say.
-
-    Raises:
-        ConfigurationError: If one can't.
-    """
+    """Raise a ConfigurationError if the model or its data do not fit the settings of a callback."""
     for callback in callbacks:
         if isinstance(callback, AttributionMaps):
             callback.check(model, stage)
@@ -232,9 +222,6 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
             )
     if stage != "fit":
         return "; ".join(cautions)
-    for option in ("max_steps", "max_epochs"):
-        if getattr(trainer, option) == 0:
-            raise ConfigurationError(f"--trainer.{option} 0 trains nothing; give at least 1")
     interval = trainer.val_check_interval
     if isinstance(interval, int) and trainer.check_val_every_n_epoch and 0 < used["train"] < interval and used["val"]:
         raise ConfigurationError(

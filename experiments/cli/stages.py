@@ -53,8 +53,20 @@ from lightning_modules.files import write_atomically
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
 
-# From here on SLURM_STEP_ID says that no srun started the process, as in the shell of an interactive job.
+# Such a SLURM_STEP_ID means that no srun started the process, as in the shell of an interactive job.
 _NO_STEP = 2**32 - 10
+
+# In their order: each reads what the ones before it have added to the outputs of a step.
+_CALLBACKS: dict[str, type[Callback]] = {
+    "attributions": AttributionMaps,
+    "detection": DetectionAUC,
+    "fscore": AnnotationFScore,
+    "faithfulness": Faithfulness,
+    "deletion": DeletionInsertion,
+    "sanity": SanityChecks,
+    "predictions": Predictions,
+    "figures": RunFigures,
+}
 
 
 def run_stage(name: str, arguments: list[str]) -> None:
@@ -67,18 +79,12 @@ def run_stage(name: str, arguments: list[str]) -> None:
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes the stage's whole configuration into its folder before it begins, and how its data were made.
-
-    Attributes:
-        caution: What a reader of the stage's results has to know, written next to the configuration; "" for nothing.
-    """
-
-    caution: str = ""
+    """Writes the stage's whole configuration into its folder before it begins, and how its data were made."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``, ``provenance.json`` and ``caution.txt``; called on global rank zero."""
+        """Write ``config.yaml`` and ``provenance.json``; called on global rank zero."""
         folder = Path(str(trainer.loggers[0].log_dir))
-        # Without the folder's own path, which would win over a `--run` that stands before `--config`.
+        # Without the folder's own path, which would override a `--run` given before `--config`.
         config = self.config.clone()
         config.pop("run")
         text = self.parser.dump(config, skip_unset=False, skip_validation=True)
@@ -86,16 +92,10 @@ class SaveRunConfig(SaveConfigCallback):
         provenance = trainer.datamodule.provenance  # type: ignore[attr-defined]
         if provenance is not None and stage != "predict":  # which is about other recordings
             write_provenance(folder, provenance)
-        if self.caution:
-            write_atomically(folder / CAUTION_FILE, f"{self.caution}\n".encode())
 
 
 class ExperimentCLI(LightningCLI):
-    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics.
-
-    Args:
-        arguments: The stage and its options.
-    """
+    """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics."""
 
     def __init__(self, arguments: list[str]) -> None:
         # Interpolations in a YAML file count from that file's top, as its author reads them.
@@ -121,30 +121,16 @@ class ExperimentCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: ExperimentParser) -> None:
         """Add the run's folder, its tracking, and the callbacks that evaluate."""
         parser.add_argument("--run", type=str, required=True, help="Folder of the run; all stages write into it.")
-        parser.add_argument(
-            "--init_from",
-            type=str,
-            default=None,
-            help="Checkpoint whose weights a new training begins with; of fit only.",
-        )
+        of_fit = "Checkpoint whose weights a new training begins with; of fit only."
+        parser.add_argument("--init_from", type=str, default=None, help=of_fit)
         parser.add_class_arguments(WandbSettings, "wandb")
-        # Each callback reads what the ones before it have added to the outputs of a step.
-        parser.add_lightning_class_args(AttributionMaps, "attributions")
-        parser.add_lightning_class_args(DetectionAUC, "detection")
-        parser.add_lightning_class_args(AnnotationFScore, "fscore")
-        parser.add_lightning_class_args(Faithfulness, "faithfulness")
-        parser.add_lightning_class_args(DeletionInsertion, "deletion")
-        parser.add_lightning_class_args(SanityChecks, "sanity")
-        parser.add_lightning_class_args(Predictions, "predictions")
-        parser.add_lightning_class_args(RunFigures, "figures")
+        for name, callback in _CALLBACKS.items():
+            parser.add_lightning_class_args(callback, name)
         parser.link_arguments("data.init_args.n_frames", "model.init_args.n_frames")
         parser.link_arguments("data.init_args.frontend.n_mels", "model.init_args.n_mels")
-        for callback in ("fscore", "faithfulness", "predictions"):
-            parser.link_arguments(
-                ("data.init_args.frontend.sample_rate", "data.init_args.frontend.hop"),
-                f"{callback}.frames_per_second",
-                frame_rate,
-            )
+        frame_settings = ("data.init_args.frontend.sample_rate", "data.init_args.frontend.hop")
+        for name in ("fscore", "faithfulness", "predictions"):
+            parser.link_arguments(frame_settings, f"{name}.frames_per_second", frame_rate)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -166,7 +152,7 @@ class ExperimentCLI(LightningCLI):
         """Take no settings from a checkpoint: one that differs from the configuration is rejected instead."""
 
     def instantiate_classes(self) -> None:
-        """Build data, model and trainer; whatever they reject is a mistake in the configuration."""
+        """Build data, model and trainer; a ValueError is a mistake in the configuration."""
         with configuration_errors():
             super().instantiate_classes()
 
@@ -196,7 +182,7 @@ class ExperimentCLI(LightningCLI):
                 given = ", ".join(f"--trainer.{name} {value}" for name, value in machine.items() if value is not None)
                 raise ConfigurationError(f"{given}: {first_line(error)}") from None
             if trainer.world_size == 1:
-                # Whatever variables are left of another job, this process writes the results.
+                # This process writes the results, also with the variables of another job in its environment.
                 rank_zero_only.rank = 0  # type: ignore[attr-defined]
             elif SLURMEnvironment.detect() and int(os.environ.get("SLURM_STEP_ID", _NO_STEP)) >= _NO_STEP:
                 raise RuntimeError(
@@ -209,18 +195,17 @@ class ExperimentCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Check run, checkpoint, explainers, data and the trainer's limits before anything is written."""
         self._resume = ResumePoint()
-        cautions = [self._check_fit() if self._stage == "fit" else self._check_trained()]
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        check_callbacks(callbacks, self.model, self.datamodule, self._stage)
+        if self._stage == "fit":
+            self._check_fit()
+            unfinished = ""
+        else:
+            unfinished = self._check_trained()
+        check_callbacks(self.trainer.callbacks, self.model, self.datamodule, self._stage)  # type: ignore[attr-defined]
         self.datamodule.setup(self._stage)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
-        cautions += [] if self._is_trial else [left_out]
-        self._caution = "; ".join(filter(None, cautions))
-        for callback in callbacks:
-            if isinstance(callback, SaveRunConfig):
-                callback.caution = self._caution
+        self._caution = "; ".join(filter(None, [unfinished, "" if self._is_trial else left_out]))
 
-    def _check_fit(self) -> str:
+    def _check_fit(self) -> None:
         """Find where an interrupted training resumes, or load the weights that a new one begins with."""
         config = self.config_init["fit"]
         if config.ckpt_path:
@@ -239,28 +224,21 @@ class ExperimentCLI(LightningCLI):
                     f"--init_from {config.init_from!r} does not exist; name a checkpoint, such as "
                     "RUN/fit/checkpoints/best.ckpt"
                 )
-            checkpoint = read_checkpoint(path)
-            self._check_checkpoint(path, checkpoint)
-            self.model.load_state_dict(checkpoint["state_dict"])
-        return ""
+            self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
 
     def _check_trained(self) -> str:
         """Check the checkpoint of a later stage; returns a caution if its training has not ended."""
-        config, run = self.config_init[self._stage], self._run
-        path = run.checkpoint(config.ckpt_path)
-        if not path.exists() and path.parent == run.last_checkpoint.parent and run.fit_config.is_file():
-            raise ConfigurationError(
-                f"{path} does not exist: the training of {run.path} has kept no checkpoint; train again in another "
-                "--run, or finish this training with its own fit command if it was interrupted"
-            )
-        checkpoint = read_checkpoint(path)
-        self._check_checkpoint(path, checkpoint)
+        config = self.config_init[self._stage]
+        path = self._run.checkpoint(config.ckpt_path)
+        checkpoint = self._read_checkpoint(path)
         config.ckpt_path = str(path)
         return unfinished_training(path, checkpoint)
 
-    def _check_checkpoint(self, path: Path, checkpoint: Mapping[str, Any]) -> None:
-        """Reject a checkpoint that does not fit the configuration."""
+    def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
+        """Read a checkpoint and check that it fits the configuration."""
+        checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, self.model, str(path), self.datamodule.signal_settings)
+        return checkpoint
 
     # ---- run
 
@@ -279,18 +257,15 @@ class ExperimentCLI(LightningCLI):
             if stage == "fit":
                 self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-            try:
-                wandb_settings = self.config_init[stage].wandb
-                self.trainer.loggers = build_loggers(run.path, stage, wandb_settings) + self.trainer.loggers
-            except OSError as error:
-                raise ConfigurationError(
-                    f"--run {run.path} can't be written ({error.strerror}); name another"
-                ) from error
+            own_loggers = build_loggers(run.path, stage, self.config_init[stage].wandb)
+            self.trainer.loggers = own_loggers + self.trainer.loggers
             if is_first:
                 if stage == "fit":
                     self._resume.prepare(run)
                 if self._resume.checkpoint is None:
                     run.clear(stage)
+                if self._caution:
+                    write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
             if is_first and stage == "fit":
                 run.mark_finished(stage)
@@ -298,7 +273,7 @@ class ExperimentCLI(LightningCLI):
             print(run.path / stage)
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; the message of what stops the training says whether the same command resumes it."""
+        """Train; where it stops early, the message explains whether the same command resumes it."""
         with self._in_folder():
             last = self._run.last_checkpoint
             try:
@@ -320,11 +295,11 @@ class ExperimentCLI(LightningCLI):
             self.trainer.validate(verbose=False, **kwargs)
 
     def test(self, **kwargs: Any) -> None:
-        """Evaluate the test clips and print the run's tables instead of Lightning's one of a thousand rows."""
+        """Evaluate the test clips and print a summary instead of Lightning's table of a thousand rows."""
         with self._in_folder():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
-                self._run.mark_finished("test")  # or the tables would say that it is not
+                self._run.mark_finished("test")  # or the summary would warn that it is not
                 print_summary(self._run.path)
 
     def predict(self, **kwargs: Any) -> None:
@@ -342,12 +317,11 @@ class ExperimentCLI(LightningCLI):
 
     @property
     def _is_trial(self) -> bool:
-        """Whether nothing is to be written, as `fast_dev_run` says."""
+        """Whether nothing is to be written."""
         return bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]
 
     def _saved_config(self) -> dict[str, Any]:
-        """The stage's configuration as its file would hold it."""
-        parser, config = self._parser(self.subcommand), self.config[self._stage]
-        text = parser.dump(config, skip_unset=False, skip_validation=True)
+        """The stage's configuration as its file would contain it."""
+        text = self._parser(self.subcommand).dump(self.config[self._stage], skip_unset=False, skip_validation=True)
         saved: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(text), resolve=True)  # type: ignore[assignment]
         return saved

@@ -20,6 +20,7 @@ from experiments.report.evidence import NOT_ABOVE, Evidence
 from experiments.report.figures.style import model_styles, readable
 from experiments.report.html import Image
 from explainers.registry import explainer_label
+from explainers.sanity import CHECKS
 from metrics.measures import MEASURES, REFERENCES
 
 DECIMALS = 5
@@ -50,12 +51,6 @@ _TRANSFORMS: list[dict[str, Any]] = [
 """Ends of bands and bars, means of single runs, and how far a row is from the chosen percentile."""
 
 _REFERENCE_DASHES = [[5, 2, 1, 2], [1, 3], [8, 3]]
-
-_CHECKS = {
-    "randomisation": "Parameter randomisation",
-    "infidelity": "Infidelity",
-    "max_sensitivity": "Maximum sensitivity",
-}
 
 _COLUMNS = 987654321
 """Stands for the number of columns that fit the page, since Vega-Lite takes a constant only."""
@@ -199,7 +194,7 @@ def check_chart(comparison: Comparison, evidence: Evidence) -> Chart | None:
     scales = _Scales(comparison, _in_order(rows, "model", comparison.models), _in_order(rows, "explainer"))
     steps = [_step_label(step) for step in rows.loc[rows["check"] == "randomisation", "step"].unique()]
     parts = []
-    for check, label in _CHECKS.items():
+    for check, label in CHECKS.items():
         if check not in set(rows["check"]):
             continue
         part = _stages(scales, steps) if check == "randomisation" else _check_dots(scales)

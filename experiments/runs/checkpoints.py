@@ -27,7 +27,7 @@ _NAMES = ("best", "last")
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps ``best.ckpt``, by a metric, or ``last.ckpt``, whatever other ModelCheckpoints keep next to them.
+    """Keeps ``best.ckpt``, by a metric, or ``last.ckpt``, independently of other ModelCheckpoints.
 
     Both are written at the end of an epoch, so that a resumed training begins with the next one.
 
@@ -49,7 +49,7 @@ class RunCheckpoint(ModelCheckpoint):
         path = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
         if not path.is_file():
             return
-        scores = dict.fromkeys([str(path)], state_dict["best_model_score"]) if state_dict["best_k_models"] else {}
+        scores = {str(path): state_dict["best_model_score"]} if state_dict["best_k_models"] else {}
         here = {"dirpath": self.dirpath, "best_k_models": scores, "best_model_path": str(path)}
         super().load_state_dict(state_dict | here | {"kth_best_model_path": str(path) if scores else ""})
 
@@ -60,10 +60,10 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
     Args:
         others: The trainer's own callbacks.
         folder: The run.
-        monitor: The metric whose minimum tells the best epoch, None where that is the last one.
+        monitor: The metric whose minimum defines the best epoch, None where that is the last one.
 
     Raises:
-        ConfigurationError: If one of these monitors what is never logged, or would overwrite a checkpoint of the run.
+        ConfigurationError: If one of the others monitors what is never logged, or would overwrite a checkpoint.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
@@ -86,7 +86,7 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
 
 
 def complete_best(folder: RunFolder, monitor: str | None) -> None:
-    """Make the last checkpoint the best one where no metric told the best epoch; warn if one should have."""
+    """Copy the last checkpoint to ``best.ckpt`` where no metric was logged; warn if `monitor` should have been."""
     best, last = (folder.checkpoint(name) for name in _NAMES)
     if best.is_file() or not last.is_file():
         return
@@ -130,7 +130,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
 
     Raises:
         ConfigurationError: If it is missing, damaged or something else.
-        OSError: If the system does not let it be read.
+        OSError: If the system can't read it now.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -145,14 +145,14 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         ) from None
     except FileNotFoundError:
         raise ConfigurationError(
-            f"{path} does not exist; run faithful-aad fit first, or name a checkpoint with --ckpt_path"
+            f"{path} does not exist; run faithful-aad fit, again if it was interrupted, or name another --ckpt_path"
         ) from None
-    except Exception as error:  # unpickling raises whatever it likes
+    except Exception as error:  # unpickling raises exceptions of any type
         if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
-            raise  # the machine can't read it now, which says nothing of the file
+            raise  # the machine can't read it now, whatever it contains
         raise ConfigurationError(f"{path} is not a checkpoint of `fit`, or damaged ({first_line(error)})") from error
     if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
-        raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it holds no weights with their hyperparameters")
+        raise ConfigurationError(f"{path} is not a checkpoint of `fit`: it lacks weights or hyperparameters")
     if not is_finite(checkpoint["state_dict"].values()):
         raise ConfigurationError(f"{path} has weights that are NaN or infinite; name another checkpoint")
     return checkpoint
@@ -196,12 +196,8 @@ def find_resume_point(run: RunFolder, config: Mapping[str, Any]) -> ResumePoint:
     Either leads to the same end, as does a new training where neither can be used. Damaged checkpoints are reported on
     standard error.
 
-    Args:
-        run: The run.
-        config: The configuration of the training now.
-
     Raises:
-        ConfigurationError: If the training has finished, or began with another configuration.
+        ConfigurationError: If the training has finished, or began with another configuration than this one.
     """
     run.require_no_fit()
     saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]
@@ -215,9 +211,8 @@ def find_resume_point(run: RunFolder, config: Mapping[str, Any]) -> ResumePoint:
         except ConfigurationError as error:  # noqa: PERF203  there are two
             print(f"warning: {error}", file=sys.stderr)
             damaged.append(path)
-    for path, checkpoint in usable.items():
-        return ResumePoint(path, checkpoint, damaged)
-    return ResumePoint(damaged=damaged)
+    chosen = next(iter(usable), None)
+    return ResumePoint(chosen, usable[chosen] if chosen else None, damaged)
 
 
 class StayStopped(Callback):

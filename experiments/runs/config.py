@@ -1,4 +1,4 @@
-"""YAML files, and what a run's saved configuration says about its objective and its frames."""
+"""YAML files, and the objective, frame rate and channel of a run's saved configuration."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ def read_yaml(path: Path, *, resolve: bool = True) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
     except OSError:
-        raise  # that a file can't be read now says nothing of what is in it
+        raise  # the machine can't read it now, whatever it contains
     except Exception as error:  # OmegaConf and the YAML parser have no common exception
         raise ConfigurationError(f"{path} is not a readable YAML mapping: {_mistake(error)}") from error
 
 
 def _mistake(error: Exception) -> str:
-    """What is wrong and where, in a line."""
     if isinstance(error, MarkedYAMLError):
         context = f" ({error.context} that begins in {_place(error.context_mark)})" if error.context_mark else ""
         return f"{_place(error.problem_mark)}: {error.problem}{context}"
@@ -57,14 +56,10 @@ def _place(mark: Mark | None) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a ``config.yaml`` with its interpolations resolved.
-
-    Raises:
-        ConfigurationError: If it is not a YAML mapping.
-    """
+    """Read a ``config.yaml`` with its interpolations resolved; raises a ConfigurationError as `read_yaml` does."""
     config = read_yaml(path)
     if not isinstance(config, dict):
-        raise ConfigurationError(f"{path} is not a configuration: it holds no mapping")
+        raise ConfigurationError(f"{path} is not a configuration: it contains no mapping")
     return {str(key): value for key, value in config.items()}
 
 
@@ -113,6 +108,5 @@ def channel_of(config: dict[str, Any]) -> int | str:
 
 
 def _data_options(config: dict[str, Any]) -> dict[str, Any]:
-    """Options of the DataModule."""
     options: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
     return options

@@ -45,9 +45,8 @@ class RunFolder:
             )
         stages = [self.path / stage for stage in STAGES]
         for place in (*self.path.parents, self.path, *stages):
-            dangling = place.is_symlink() and not place.exists()
-            if dangling or (place.exists() and not place.is_dir()):
-                what = "a dangling link" if dangling else "a file"
+            if not place.is_dir() and (place.exists() or place.is_symlink()):
+                what = "a file" if place.exists() else "a dangling link"
                 if place in stages:
                     raise ConfigurationError(
                         f"{place} is {what}, but a stage needs a folder there; move it away or name another --run"
@@ -60,22 +59,18 @@ class RunFolder:
         return self.path / "fit" / CONFIG_FILE
 
     def require_fit_config(self) -> Path:
-        """The configuration that the run was trained with.
-
-        Raises:
-            ConfigurationError: If nothing was trained here.
-        """
-        if not self.fit_config.is_file():
-            if self.last_checkpoint.is_file():
-                raise ConfigurationError(
-                    f"{self.last_checkpoint} can't be used without {self.fit_config}, which is missing; restore it, or "
-                    f"give another --run"
-                )
+        """`fit_config`, or a ConfigurationError if nothing was trained here."""
+        if self.fit_config.is_file():
+            return self.fit_config
+        if self.last_checkpoint.is_file():
             raise ConfigurationError(
-                f"--run {self.path} contains no training ({self.fit_config} is missing); "
-                f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
+                f"{self.last_checkpoint} can't be used without {self.fit_config}, which is missing; restore it, or "
+                "give another --run"
             )
-        return self.fit_config
+        raise ConfigurationError(
+            f"--run {self.path} contains no training ({self.fit_config} is missing); "
+            f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
+        )
 
     @property
     def last_checkpoint(self) -> Path:
@@ -93,19 +88,15 @@ class RunFolder:
         write_atomically(self.mark(stage), json.dumps(sizes, indent=1).encode())
 
     def require_whole(self, stage: str) -> None:
-        """Reject tables whose size has changed since their stage finished; older versions did not record sizes.
-
-        Raises:
-            ConfigurationError: If one is missing, truncated or changed; the message names it.
-        """
+        """Raise a ConfigurationError that names a table missing, truncated or changed since its stage finished."""
         mark = self.mark(stage)
+        if not mark.is_file():
+            return
         try:
-            sizes = (
-                json.loads(mark.read_text(encoding="utf-8", errors="replace") or "{}").items() if mark.is_file() else ()
-            )
-        except (ValueError, AttributeError):
-            sizes = [(mark.name, None)]
-        for name, size in sizes:
+            sizes = json.loads(mark.read_text(encoding="utf-8"))
+        except ValueError:
+            sizes = {mark.name: None}
+        for name, size in sizes.items():
             path = self.path / stage / name
             if not path.is_file() or path.stat().st_size != size:
                 wrong = "has changed since it was written" if path.is_file() else "is missing"
@@ -116,21 +107,14 @@ class RunFolder:
         return self.path / stage / "finished"
 
     def require_no_fit(self) -> None:
-        """Reject a training in the folder of a finished one.
-
-        Raises:
-            ConfigurationError: If the run's training has finished.
-        """
+        """Raise a ConfigurationError if the run's training has finished."""
         if self.is_finished("fit"):
             raise ConfigurationError(f"{self.path} already contains a training; give another --run, or delete it first")
 
     def require_same_fit(self, config: Mapping[str, Any]) -> None:
-        """Reject settings that differ from those of the interrupted training to resume.
+        """Raise a ConfigurationError that names the first setting unlike that of the interrupted training.
 
         How a run is tracked, shown and evaluated may change, and how the machine loads the clips.
-
-        Raises:
-            ConfigurationError: The message names the first setting that differs.
         """
         began, now = (_training_settings(part) for part in (read_config(self.require_fit_config()), config))
         for key in sorted(began.keys() | now.keys()):
@@ -141,15 +125,8 @@ class RunFolder:
                 )
 
     def checkpoint(self, chosen: str | None) -> Path:
-        """The checkpoint file to use.
-
-        Args:
-            chosen: A path, or `best` or `last` for the run's own; the best by default.
-
-        Raises:
-            ConfigurationError: If the path is empty.
-        """
-        if chosen is not None and not str(chosen).strip():
+        """The file of a checkpoint: a path, or `best` or `last` for the run's own; the best by default."""
+        if chosen is not None and not chosen.strip():
             raise ConfigurationError("--ckpt_path is empty; name a checkpoint, or best or last")
         if chosen in (None, "best", "last"):
             return self.last_checkpoint.with_name(f"{chosen or 'best'}.ckpt")
@@ -160,7 +137,7 @@ class RunFolder:
         """Lock a stage against other processes; the system releases the lock when this process ends.
 
         Raises:
-            ConfigurationError: If another process holds the lock, or the folder can't be written.
+            ConfigurationError: If another process has locked it, or the folder can't be written.
         """
         lock = FileLock(self.path / f".{stage}.lock")
         try:
@@ -202,14 +179,12 @@ _OF_THE_MACHINE = (
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a training depends on, by dotted names."""
-    settings = _flat(
-        {section: config.get(section) for section in ("seed_everything", "init_from", "data", "model", "trainer")}
-    )
+    sections = ("seed_everything", "init_from", "data", "model", "trainer")
+    settings = _flat({section: config.get(section) for section in sections})
     return {key: value for key, value in settings.items() if not key.startswith(_OF_THE_MACHINE)}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings by their dotted names."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

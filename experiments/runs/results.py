@@ -1,6 +1,7 @@
 """Read what a run's stages left in its folder, as data frames.
 
-A missing or damaged file is reported in one line that names it and the command that writes it again.
+Every function raises a ConfigurationError for a missing or damaged file: one line that names the file and the command
+that writes it again.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from datamodules.provenance import Provenance, read_provenance
 from experiments.runs.config import frames_per_second, objective_name, read_config
-from experiments.runs.folder import CAUTION_FILE, STUDY_FILE, TEST_UNFINISHED, RunFolder
+from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, STUDY_FILE, TEST_UNFINISHED, RunFolder
 from explainers.examples import FOLDER as EXAMPLES_FOLDER
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError, first_line
@@ -29,19 +30,12 @@ CLIPS_FILE = "clips.csv"
 EXPLANATIONS_FILE = "explanations.csv"
 SANITY_FILE = "sanity.csv"
 
-_CLIPS = {"index": int, "name": str, "label": int, "anomaly_type": str, "annotated": int, "score": float}
+_CLIP = {"index": int, "name": str}
+_CLIPS = _CLIP | {"label": int, "anomaly_type": str, "annotated": int, "score": float}
 _OPTIONAL_SCORES = {"masked_score": float, "level": float}
-_EXPLANATIONS = {
-    "index": int,
-    "name": str,
-    "anomaly_type": str,
-    "explainer": str,
-    "measure": str,
-    "percentile": int,
-    "value": float,
-    "chance": float,
-}
-_SANITY = {"index": int, "name": str, "explainer": str, "check": str, "step": str, "value": float}
+_VALUES = {"measure": str, "percentile": int, "value": float, "chance": float}
+_EXPLANATIONS = _CLIP | {"anomaly_type": str, "explainer": str} | _VALUES
+_SANITY = _CLIP | {"explainer": str, "check": str, "step": str, "value": float}
 _OLD_FILES = ("f1.csv", "faithfulness.csv", "deletion.csv")
 
 
@@ -58,8 +52,8 @@ class StudyMembership:
 
     study: str
     variant: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    settings: dict[str, Any]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -122,11 +116,7 @@ class Run:
         return read_examples(self.folder / "test")
 
     def null(self, measure: str) -> ClipNulls | None:
-        """Read a measure's values under circular shifts of the curves, None if nothing was shifted.
-
-        Raises:
-            ConfigurationError: If the file is damaged.
-        """
+        """Read a measure's values under circular shifts of the curves, None if nothing was shifted."""
         path = self.folder / "test" / f"{measure}_null.npz"
         if not path.is_file():
             return None
@@ -143,18 +133,18 @@ def read_run(folder: Path) -> Run:
         folder: The run's folder, with `test` and, if it was trained here, `fit` in it.
 
     Raises:
-        ConfigurationError: If there is no such folder, it has no test results, or a file is damaged or missing; the
-            message names the file and the command that writes it.
+        ConfigurationError: If there is no such folder, it has no test results, or a file is damaged or missing.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; name run folders made by faithful-aad fit and test")
     test = folder / "test"
-    configs = [path for stage in ("fit", "test") if (path := folder / stage / "config.yaml").is_file()]
+    configs = [path for stage in ("fit", "test") if (path := folder / stage / CONFIG_FILE).is_file()]
     if not configs:
-        raise _no_results(test / "config.yaml")
+        raise _no_results(test / CONFIG_FILE)
     run = RunFolder(folder)
     run.require_whole("test")
-    cautions = [path.read_text(encoding="utf-8").strip()] if (path := test / CAUTION_FILE).is_file() else []
+    caution = test / CAUTION_FILE
+    cautions = [caution.read_text(encoding="utf-8").strip()] if caution.is_file() else []
     if not run.is_finished("test"):
         cautions.append(TEST_UNFINISHED)
     sanity = test / SANITY_FILE
@@ -165,27 +155,19 @@ def read_run(folder: Path) -> Run:
         explanations=read_explanations(test),
         learning=read_learning(folder / "fit"),
         sanity=_read_table(sanity, _SANITY) if sanity.is_file() else None,
-        membership=_read_membership(folder),
+        membership=_read_membership(folder / STUDY_FILE),
         provenance=read_provenance(test),
         caution="; ".join(cautions),
     )
 
 
 def read_clips(stage: Path) -> pd.DataFrame:
-    """Read ``clips.csv`` of a stage's folder; see `Run.clips`.
-
-    Raises:
-        ConfigurationError: If it is missing or damaged.
-    """
+    """Read ``clips.csv`` of a stage's folder; see `Run.clips`."""
     path = stage / CLIPS_FILE
     if not path.is_file():
         raise _no_results(path)
     clips = _read_table(path, _CLIPS, _OPTIONAL_SCORES)
-    clips["annotated"] = clips["annotated"].astype(bool)
-    # No clip has a masked score, or results of several versions were mixed.
-    without = [name for name, missing in (("masked_score", "all"), ("level", "any"))
-               if name in clips and getattr(clips[name].isna(), missing)()]  # fmt: skip
-    return clips.drop(columns=without)
+    return clips.astype({"annotated": bool})
 
 
 def has_roc(clips: pd.DataFrame) -> bool:
@@ -194,11 +176,7 @@ def has_roc(clips: pd.DataFrame) -> bool:
 
 
 def read_explanations(stage: Path) -> pd.DataFrame:
-    """Read ``explanations.csv`` of a stage's folder, empty if no clip was explained; see `Run.explanations`.
-
-    Raises:
-        ConfigurationError: If it is damaged, or an older version wrote the results.
-    """
+    """Read ``explanations.csv`` of a stage's folder, empty if no clip was explained; see `Run.explanations`."""
     path = stage / EXPLANATIONS_FILE
     if not path.is_file():
         if any((stage / name).is_file() for name in _OLD_FILES):
@@ -219,11 +197,7 @@ def read_explanations(stage: Path) -> pd.DataFrame:
 
 
 def read_learning(stage: Path) -> pd.DataFrame | None:
-    """Read the losses of every epoch from ``metrics.csv``, None where there are none; see `Run.learning`.
-
-    Raises:
-        ConfigurationError: If the file is damaged.
-    """
+    """Read the losses of every epoch from ``metrics.csv``, None where there are none; see `Run.learning`."""
     path = stage / "metrics.csv"
     if not path.is_file():
         return None
@@ -233,16 +207,11 @@ def read_learning(stage: Path) -> pd.DataFrame | None:
     if rows.empty:
         return None
     # The logger writes training and validation values of an epoch to separate rows.
-    rows = rows.groupby("epoch", as_index=False).last()
-    return rows.astype({"epoch": int})
+    return rows.groupby("epoch", as_index=False).last().astype({"epoch": int})
 
 
 def read_examples(stage: Path) -> tuple[Example, ...]:
-    """Read the explained clips kept in a stage's folder, in the order of their indices.
-
-    Raises:
-        ConfigurationError: If one is damaged.
-    """
+    """Read the explained clips kept in a stage's folder, in the order of their indices."""
     examples = []
     for path in sorted((stage / EXAMPLES_FOLDER).glob("*.npz")):
         with _damage_named(path):
@@ -250,14 +219,12 @@ def read_examples(stage: Path) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def _read_membership(run: Path) -> StudyMembership | None:
-    path = run / STUDY_FILE
+def _read_membership(path: Path) -> StudyMembership | None:
     if not path.is_file():
         return None
     with _damage_named(path):
         stored = json.loads(path.read_text(encoding="utf-8"))
-        settings = {str(key): value for key, value in stored.get("settings", {}).items()}
-        return StudyMembership(str(stored["study"]), str(stored["variant"]), settings, int(stored["seed"]))
+        return StudyMembership(**{key: stored[key] for key in ("study", "variant", "settings", "seed")})
 
 
 def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, type] | None = None) -> pd.DataFrame:
@@ -266,27 +233,28 @@ def _read_table(path: Path, columns: Mapping[str, type], optional: Mapping[str, 
     with _damage_named(path):
         # As text first: a name such as "NA" is not a missing value.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8")
-        missing = [name for name in columns if name not in table]
-        if missing:
-            raise ConfigurationError(f"{path} has no column {missing[0]!r}; run faithful-aad {path.parent.name} again")
+        for name in columns:
+            if name not in table:
+                raise ConfigurationError(f"{path} has no column {name!r}; run faithful-aad {path.parent.name} again")
         numbers = {name: kind for name, kind in kinds.items() if kind is not str and name in table}
         return table.replace({name: {"": "nan"} for name in numbers}).astype(numbers)
 
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Turn whatever reading a damaged file raises into one line that names it."""
+    """Turn an exception from reading a damaged file into one line that names it."""
     try:
         yield
     except (ConfigurationError, OSError):
-        raise  # that a file cannot be read now says nothing about its contents
+        raise  # the machine can't read it now, whatever it contains
     except Exception as error:  # what a reader raises depends on where the damage is
-        message = f"{path} is damaged ({first_line(error)}); run the stage that wrote it again"
-        raise ConfigurationError(message) from error
+        raise ConfigurationError(
+            f"{path} is damaged ({first_line(error)}); run the stage that wrote it again"
+        ) from error
 
 
 def _no_results(missing: Path) -> ConfigurationError:
     stage, folder = missing.parent.name, missing.parent.parent
     return ConfigurationError(
-        f"{folder} holds no {stage} results ({missing} is missing); run faithful-aad {stage} --run {folder}"
+        f"{folder} contains no {stage} results ({missing} is missing); run faithful-aad {stage} --run {folder}"
     )

@@ -21,7 +21,7 @@ _PENDING = "scalars_due"
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a ``metrics.csv``, as they stand there; none where there is no file."""
+    """Read the rows of a ``metrics.csv`` as text; none where there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -71,10 +71,8 @@ class CheckpointedScalars(Callback):
 def restore_scalars(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Restore a ``metrics.csv`` to the moment at which a checkpoint was written, for a training that resumes there.
 
-    Args:
-        path: The file. Later rows are dropped, and the checkpoint's pending row is added if it is missing. A damaged
-            file is kept under another name. Missing epochs are reported on standard error.
-        checkpoint: The checkpoint's contents.
+    Later rows are dropped, and the checkpoint's pending row is added if it is missing. A damaged file is kept under
+    another name. Missing epochs are reported on standard error.
     """
     aside = ""
     try:
@@ -95,6 +93,5 @@ def restore_scalars(path: Path, checkpoint: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with all of their columns."""
     columns = sorted(set().union(*rows))
     write_rows(path, columns, ([row.get(column, "") for column in columns] for row in rows))

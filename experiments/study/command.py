@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.runs.folder import RunFolder
-from experiments.study.definition import copy_definition, original_folder, read_definition
+from experiments.study.definition import copy_definition, read_definition
 from experiments.study.local import StudyProgress, run_jobs
 from experiments.study.plan import RunPlan, make_jobs, open_plans, plan_runs
 from experiments.study.slurm import ONE_CORE_PER_RUN, SlurmSettings, require_idle, submit
 from lightning_modules.errors import ConfigurationError, TrainingError
 from lightning_modules.wording import counted
-
-
-class RunsFailedError(TrainingError):
-    """Some of a study's runs failed; the others have results."""
 
 
 def study(
@@ -44,13 +40,13 @@ def study(
     Raises:
         ConfigurationError: If the YAML or an option of a run is wrong, the folder contains runs made with other
             options, or jobs of a cluster are running in it.
-        RunsFailedError: If a run failed.
+        TrainingError: If a run failed.
     """
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
     path = Path(definition)
     folder = RunFolder(output or Path("runs") / path.stem).path
-    plans = plan_runs(read_definition(path, original_folder(path, folder)), folder, overrides or [])
+    plans = plan_runs(read_definition(path), folder, overrides or [])
     require_idle(folder)
     todo = open_plans(plans)
     if todo:
@@ -81,23 +77,16 @@ def study(
 
 
 def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
-    """Report on the runs of a study that have results.
-
-    Raises:
-        RunsFailedError: If others have none.
-    """
+    """Report on the runs of a study that have results; raises a TrainingError if others have none."""
     failed = [plan for plan in plans if not plan.is_tested()]
     if len(failed) < len(plans):
         from experiments.report.command import report  # noqa: PLC0415  imports what a running study does not need
 
         report([str(folder)], str(folder / "report.html"))
     if failed:
-        names = "; ".join(f"{plan.label} ({_log(plan)})" for plan in failed)
-        raise RunsFailedError(
+        # The log of a run that was not tested is that of the training it tests.
+        logs = [plan.log if plan.log.is_file() else plan.fitted_in / plan.log.name for plan in failed]
+        names = "; ".join(f"{plan.label} ({log})" for plan, log in zip(failed, logs, strict=True))
+        raise TrainingError(
             f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; the same command tries them again"
         )
-
-
-def _log(plan: RunPlan) -> Path:
-    """The log that says why a run has no results: its own, or that of the training it tests."""
-    return plan.log if plan.log.is_file() else plan.fitted_in / plan.log.name

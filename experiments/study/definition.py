@@ -17,9 +17,11 @@ Options = dict[str, Any]
 Grid = dict[str, list[tuple[Any, Any]]]
 """The values of each option that is varied, as pairs of label and value."""
 
+_SETTINGS = ("seeds", "grid", "test_grid", "fit", "test")
+# Options that the study gives every run.
 _OWN_OPTIONS = ("config", "run", "seed_everything")
 _COPY = "study.yaml"
-# Holds the path of the YAML that was copied; paths in the copy are relative to that folder.
+# Contains the path of the YAML that was copied.
 _ORIGIN = "study_origin.txt"
 
 
@@ -44,15 +46,12 @@ class Variant:
     test_grid: Grid
 
 
-def read_definition(path: Path, folder: Path | None = None) -> list[Variant]:
+def read_definition(path: Path) -> list[Variant]:
     """Read what a study compares.
 
     Options at the top of the file apply to every variant. A variant's own `fit` and `test` are added to them and win;
-    its own `seeds`, `grid` and `test_grid` replace them.
-
-    Args:
-        path: The YAML.
-        folder: Folder to which paths of configurations are relative, that of the YAML by default.
+    its own `seeds`, `grid` and `test_grid` replace them. Paths of configurations are relative to the YAML's folder or,
+    for the copy in a study's folder, to that of the copied file.
 
     Raises:
         ConfigurationError: If the file is missing or not a study; the message names the key.
@@ -64,33 +63,21 @@ def read_definition(path: Path, folder: Path | None = None) -> list[Variant]:
     variants = top.mapping("variants")
     if not variants:
         raise ConfigurationError(f"{path}: variants is missing; name what the study compares, each with its config")
+    origin = path.with_name(_ORIGIN)
+    is_copy = path.name == _COPY and origin.is_file()
+    folder = Path(origin.read_text(encoding="utf-8")).parent if is_copy else path.parent
     return [
-        _variant(top, name, _Section(path, f"variants.{name}.", contents), folder or path.parent)
+        _variant(top, name, _Section(path, f"variants.{name}.", contents), folder)
         for name, contents in variants.items()
     ]
 
 
 def copy_definition(path: Path, folder: Path) -> None:
     """Copy a study's YAML into the study's folder, unless it is that copy."""
-    if not _is_copy(path, folder):
-        write_atomically(folder / _ORIGIN, str(path).encode())
-        write_atomically(folder / _COPY, path.read_bytes())
-
-
-def original_folder(path: Path, folder: Path) -> Path:
-    """The folder to which paths in a YAML are relative: its own or, for the copy, that of the copied file."""
-    origin = folder / _ORIGIN
-    if _is_copy(path, folder) and origin.is_file():
-        return Path(origin.read_text(encoding="utf-8")).parent
-    return path.parent
-
-
-def _is_copy(path: Path, folder: Path) -> bool:
     copy = folder / _COPY
-    return copy.is_file() and path.is_file() and copy.samefile(path)
-
-
-_SETTINGS = ("seeds", "grid", "test_grid", "fit", "test")
+    if not (copy.is_file() and copy.samefile(path)):
+        write_atomically(folder / _ORIGIN, str(path).encode())
+        write_atomically(copy, path.read_bytes())
 
 
 def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
@@ -121,7 +108,7 @@ def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
 
 @dataclass(frozen=True)
 class _Section:
-    """A mapping of the file, and where it stands."""
+    """A mapping in the file, and the dotted prefix of its keys."""
 
     path: Path
     where: str
@@ -133,13 +120,11 @@ class _Section:
             raise ConfigurationError(f"{self.path}: {name} is {self.contents!r}, not a mapping of options")
 
     def check_keys(self, *known: str) -> None:
-        """Reject an unknown key."""
         for key in self.contents:
             if key not in known:
                 raise self._error(key, f" does not exist; choose from {', '.join(known)}")
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """The mapping under a key; empty where the key is absent."""
         section = _Section(self.path, f"{self.where}{key}.", self.contents.get(key) or {})
         return {str(name): value for name, value in section.contents.items()}
 
@@ -153,7 +138,6 @@ class _Section:
         return options
 
     def seeds(self) -> list[int]:
-        """The seeds, 0 by default."""
         seeds = self.contents.get("seeds", [0])
         if not isinstance(seeds, Sequence) or not seeds or not all(type(s) is int and 0 <= s < 2**32 for s in seeds):
             raise self._error("seeds", f" is {seeds!r}; list whole numbers from 0 to {2**32 - 1}")

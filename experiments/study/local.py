@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,8 +10,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
-from queue import SimpleQueue
-from types import TracebackType
 
 import torch
 from rich.console import Console
@@ -43,14 +42,14 @@ def run_jobs(jobs: Sequence[Sequence[Step]], slots: int, progress: StudyProgress
         progress: Shows every step that starts or ends; each job calls it from a thread of its own.
     """
     processes = _Processes(slots, progress)
-    pool = ThreadPoolExecutor(slots)
+    pool = ThreadPoolExecutor(slots, initializer=processes.take_slot)
     try:
         pending = {pool.submit(processes.run, job) for job in jobs}
         while pending:
             done, pending = wait(pending, timeout=_REFRESH_S, return_when=FIRST_COMPLETED)
             for job in done:
                 job.result()
-            progress.refresh()
+            progress.update_epochs()
     finally:
         processes.stop()
         pool.shutdown(cancel_futures=True)
@@ -61,32 +60,30 @@ class _Processes:
 
     def __init__(self, slots: int, progress: StudyProgress) -> None:
         self._slots, self._progress = slots, progress
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for slot in range(slots):
-            self._free.put(slot)
+        self._next_slot, self._thread = itertools.count(), threading.local()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock, self._stopped = threading.Lock(), False
 
+    def take_slot(self) -> None:
+        """Give the calling thread a slot of its own."""
+        self._thread.slot = next(self._next_slot)
+
     def run(self, job: Sequence[Step]) -> None:
         """Run the steps of a job until one fails."""
-        slot = self._free.get()
-        try:
-            for step in job:
-                with self._lock:
-                    if self._stopped:
-                        return
-                    process = step.start(environment(slot, self._slots))
-                    self._running.add(process)
-                self._progress.begin(step)
-                status = process.wait()
-                self._running.discard(process)
+        for step in job:
+            with self._lock:
                 if self._stopped:
                     return
-                self._progress.end(step, step.failure(status))
-                if status:
-                    return
-        finally:
-            self._free.put(slot)
+                process = step.start(environment(self._thread.slot, self._slots))
+                self._running.add(process)
+            self._progress.begin(step)
+            status = process.wait()
+            self._running.discard(process)
+            if self._stopped:
+                return
+            self._progress.end(step, step.failure(status))
+            if status:
+                return
 
     def stop(self) -> None:
         """Start nothing more and end the running processes; what they have written stays in their folders."""
@@ -113,7 +110,7 @@ def environment(slot: int, slots: int) -> dict[str, str]:
     return environment
 
 
-class StudyProgress:
+class StudyProgress(Progress):
     """A bar for the study, with the time left, and one for each running step; a line for each that has ended.
 
     Args:
@@ -121,53 +118,43 @@ class StudyProgress:
     """
 
     def __init__(self, steps: int) -> None:
-        self._console = Console(highlight=False)
-        self._bars = Progress(
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self._console,
+            console=Console(highlight=False),
             # The mean speed of the whole study so far: runs are long, and their durations similar.
             speed_estimate_period=_WEEK_S,
         )
-        self._study = self._bars.add_task("study (steps)", total=steps)
+        self._study = self.add_task("study (steps)", total=steps)
         self._running: dict[Step, TaskID] = {}
-
-    def __enter__(self) -> StudyProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def begin(self, step: Step) -> None:
         """Add a bar for a step."""
-        self._running[step] = self._bars.add_task(step.title, total=None)
+        self._running[step] = self.add_task(step.title, total=None)
 
     def end(self, step: Step, failure: str) -> None:
-        """Replace the bar of a step by a line that says how it ended."""
-        self._bars.remove_task(self._running.pop(step))
-        self._bars.advance(self._study)
+        """Replace the bar of a step by a line about its end."""
+        self.remove_task(self._running.pop(step))
+        self.advance(self._study)
         if failure:
-            self._console.print(f"{step.title} failed: {failure} ({step.log})", markup=False, style="red")
+            self.console.print(f"{step.title} failed: {failure} ({step.log})", markup=False, style="red")
         else:
-            self._console.print(f"{step.title} done", markup=False)
+            self.console.print(f"{step.title} done", markup=False)
 
-    def refresh(self) -> None:
+    def update_epochs(self) -> None:
         """Read how many epochs the trainings have finished."""
         for step, bar in list(self._running.items()):
             if step.command[0] == "fit":
                 done, total = _epochs(step.mark.parent)
-                self._bars.update(bar, completed=done, total=total)
+                self.update(bar, completed=done, total=total)
 
 
 def _epochs(folder: Path) -> tuple[int, int | None]:
-    """Epochs that a training has finished in its stage's folder, and its maximum once that is known."""
+    """Finished epochs of a training, and their maximum once that is known."""
     config = folder / CONFIG_FILE
     if not config.is_file():
         return 0, None

@@ -73,9 +73,9 @@ class RunPlan:
         made = self._read_record()
         # A run that failed before its first stage has nothing that the new options could be mixed with.
         begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
-        if begun and made is not None and made.get("fit") != self.fit:
+        if begun and made is not None and made["fit"] != self.fit:
             raise ConfigurationError(
-                f"{self.folder} was made with other options ({_first_change(made.get('fit'), self.fit)}); "
+                f"{self.folder} was made with other options ({_first_change(made['fit'], self.fit)}); "
                 f"delete that folder, or give the study another --output"
             )
         return RunFolder(self.fitted_in).is_finished("fit")
@@ -83,7 +83,7 @@ class RunPlan:
     def is_tested(self) -> bool:
         """Whether the run has its results, made with the options that the plan has now."""
         made = self._read_record()
-        return made is not None and made.get("test") == self.test and RunFolder(self.folder).is_finished("test")
+        return made is not None and made["test"] == self.test and RunFolder(self.folder).is_finished("test")
 
     def record(self) -> None:
         """Write into the run's folder which run of which study it is, and how it is made.
@@ -92,25 +92,19 @@ class RunPlan:
         """
         if not self.is_tested():
             RunFolder(self.folder).clear("test")
-        contents = {
-            "study": self.study,
-            "variant": self.variant,
-            "settings": self.settings,
-            "seed": self.seed,
-            "fit": self.fit,
-            "test": self.test,
-        }
+        contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", "fit", "test")}
         write_atomically(self.folder / STUDY_FILE, json.dumps(contents, indent=1).encode())
 
     def _read_record(self) -> dict[str, Any] | None:
         path = self.folder / STUDY_FILE
         try:
             made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return {"fit": made["fit"], "test": made["test"]}
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:  # not an error of the path
+        # A UnicodeEncodeError is about the path, not about the file.
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{path} is damaged ({error}); delete the folder") from error
-        return made
 
 
 def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str] = ()) -> list[RunPlan]:
@@ -129,11 +123,7 @@ def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str
 
 
 def open_plans(plans: Sequence[RunPlan]) -> list[RunPlan]:
-    """The runs that have no results yet; all that test a training which has to be made for one of them.
-
-    Raises:
-        ConfigurationError: If a run's folder was made with other options.
-    """
+    """The runs that have no results yet, or that test a training which is repeated for another run."""
     found = []
     for _, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
         runs = list(group)
@@ -159,11 +149,8 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
     root, name = folder / "runs" / variant.name, folder.resolve().name
     for seed, fitted, tested in itertools.product(variant.seeds, _points(variant.grid), _points(variant.test_grid)):
         place, trained = (root / _folder_name(point) / f"seed_{seed}" for point in (fitted | tested, fitted))
-        tracking = {
-            "wandb.group": name,
-            "wandb.job_type": variant.name,
-            "wandb.tags": [variant.name, f"seed-{seed}"],
-        }
+        tags = [variant.name, f"seed-{seed}"]
+        tracking = {"wandb.group": name, "wandb.job_type": variant.name, "wandb.tags": tags}
         fit = variant.fit | _values(fitted) | {"seed_everything": seed} | tracking | {"run": str(trained)}
         of_other = {} if place == trained else _trained(trained)
         test = of_other | variant.test | _values(tested) | {"run": str(place)}
@@ -180,7 +167,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
 
 
 def _trained(folder: Path) -> Options:
-    """Options that test what another run trained."""
+    """Options of `test` for the training of another run."""
     run = RunFolder(folder)
     return {"config": str(run.fit_config), "ckpt_path": str(run.checkpoint("best"))}
 
@@ -209,9 +196,7 @@ def _arguments(options: Mapping[str, Any]) -> list[str]:
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
 
 
-def _first_change(before: Any, now: list[str]) -> str:
-    """The first argument that differs, as it was and as it is."""
-    before = before if isinstance(before, list) else []
-    gone = [argument for argument in before if argument not in now]
-    new = [argument for argument in now if argument not in before]
-    return f"was {(gone or ['without'])[0]}, is {(new or ['without'])[0]}"
+def _first_change(before: list[str], now: list[str]) -> str:
+    was = next((argument for argument in before if argument not in now), "without")
+    is_now = next((argument for argument in now if argument not in before), "without")
+    return f"was {was}, is {is_now}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import submitit
 
 FOLDER = "slurm"
-"""Folder of a study for what submitit writes: scripts, and what the jobs said."""
+"""Folder of a study for what submitit writes: scripts, and the output of jobs."""
 _SUBMITTED = "jobs.txt"
 _MAX_REQUEUES = 100  # after the time limit; a training that finishes no epoch within it would never end
 _REPORT_MINUTES = 30
@@ -77,21 +77,34 @@ def submit(
     executor = _executor(folder)
     for plan in plans:
         plan.record()
-    executor.update_parameters(**_parameters(folder, settings))
+    executor.update_parameters(
+        job_name=folder.resolve().name,
+        partition=settings.partition,
+        time=settings.time,
+        gpus_per_node=settings.gpus or None,
+        cpus_per_task=settings.cpus,
+        # Since Slurm 22.05 srun does not inherit the number from sbatch.
+        srun_args=[f"--cpus-per-task={settings.cpus}"],
+        mem=None if settings.memory is None else f"{round(settings.memory * 1024)}M",
+        array_parallelism=settings.array_parallelism,
+        setup=settings.setup or None,
+        additional_parameters={"requeue": True, **settings.options},
+        stderr_to_stdout=True,
+    )
     array = str(_submit(executor, list(map(ClusterJob, make_jobs(plans))))[0].job_id).partition("_")[0]
-    last = {"time": _REPORT_MINUTES, "gpus_per_node": None, "dependency": f"afterany:{array}"}
-    executor.update_parameters(**last, job_name=f"{folder.resolve().name}-report")
+    executor.update_parameters(
+        job_name=f"{folder.resolve().name}-report",
+        time=_REPORT_MINUTES,
+        gpus_per_node=None,
+        dependency=f"afterany:{array}",
+    )
     report = str(_submit(executor, [conclude])[0].job_id)
     (folder / FOLDER / _SUBMITTED).write_text(f"{array}\n{report}\n", encoding="utf-8")
     return array, report
 
 
 def require_idle(folder: Path) -> None:
-    """Reject a study whose jobs are still in the queue or running.
-
-    Raises:
-        ConfigurationError: The message says which jobs.
-    """
+    """Raise a ConfigurationError that names the jobs of a study that are still in the queue or running."""
     submitted = folder / FOLDER / _SUBMITTED
     if not submitted.is_file():
         return
@@ -122,23 +135,6 @@ def _executor(folder: Path) -> submitit.SlurmExecutor:
         return submitit.SlurmExecutor(folder / FOLDER, max_num_timeout=_MAX_REQUEUES)
     except RuntimeError as error:
         raise ConfigurationError("--launcher slurm finds no srun; call it on a machine of the cluster") from error
-
-
-def _parameters(folder: Path, settings: SlurmSettings) -> dict[str, Any]:
-    return {
-        "job_name": folder.resolve().name,
-        "partition": settings.partition,
-        "time": settings.time,
-        "gpus_per_node": settings.gpus or None,
-        "cpus_per_task": settings.cpus,
-        # Since Slurm 22.05 srun does not inherit the number from sbatch.
-        "srun_args": [f"--cpus-per-task={settings.cpus}"],
-        "mem": None if settings.memory is None else f"{round(settings.memory * 1024)}M",
-        "array_parallelism": settings.array_parallelism,
-        "setup": settings.setup or None,
-        "additional_parameters": {"requeue": True, **settings.options},
-        "stderr_to_stdout": True,
-    }
 
 
 def _submit(executor: submitit.SlurmExecutor, work: Sequence[Callable[[], None]]) -> list[submitit.Job[None]]:

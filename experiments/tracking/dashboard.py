@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import wandb
 
@@ -12,21 +12,19 @@ from experiments.tracking.loggers import has_account
 from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name, direction
 from explainers import EXPLAINERS
 from explainers.registry import explainer_label
+from explainers.sanity import CHECKS
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Measure, measures_of
 
-if TYPE_CHECKING:
-    from wandb_workspaces.reports.v2.interface import Panel
-    from wandb_workspaces.workspaces import Section, Workspace
+try:
+    from wandb_workspaces import workspaces as ws
+    from wandb_workspaces.reports import v2 as wr
+except ImportError:
+    ws = None  # optional; without it the command shows at least its help
 
-_BY = "JobType"
+_PER_JOB_TYPE: dict[str, Any] = {"groupby": "JobType", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 _FULL_WIDTH, _TALL = 24, 16  # units of W&B's grid
-_CHECKS = {
-    "randomisation": "Rank correlation with a randomised model's map",
-    "infidelity": "Infidelity",
-    "max_sensitivity": "Maximum sensitivity",
-}
 
 
 def dashboard(
@@ -48,12 +46,16 @@ def dashboard(
     Raises:
         ConfigurationError: If the optional packages, an account or the network is missing.
     """
+    if ws is None:
+        raise ConfigurationError(
+            "dashboard needs an optional package: install it with `pip install 'faithful-aad[dashboard]'`"
+        )
     unknown = [name for name in explainers if name not in EXPLAINERS]
     if unknown:
         raise ConfigurationError(f"--explainers {unknown[0]} does not exist; choose from {', '.join(EXPLAINERS)}")
     if output is not None:
-        workspace = build_workspace(project, entity or "", group, explainers)
-        write_atomically(Path(output), workspace_json(workspace).encode())
+        view = _build_workspace(project, entity or "", group, explainers)._to_model()  # the package only saves online
+        write_atomically(Path(output), view.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode())
         print(output)
         return
     if not has_account():
@@ -61,34 +63,22 @@ def dashboard(
             "dashboard needs an account: call `wandb login` first, or write the workspace to a file with --output"
         )
     try:
-        workspace = build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
+        workspace = _build_workspace(project, entity or wandb.Api().default_entity, group, explainers)
         workspace.save()
         print(workspace.url)
-    except ConfigurationError:
-        raise
-    except Exception as error:  # W&B raises whatever its transports raise
+    except Exception as error:  # W&B passes on exceptions of its transports
         reason = " ".join(str(error).split())
         raise ConfigurationError(
             f"the dashboard can't be saved to project {project} ({reason}); check --project, --entity and the network"
         ) from error
 
 
-def build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> Workspace:
+def _build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> ws.Workspace:
     """Build the workspace, without the network.
 
     Runs are grouped by job type: each chart has one line (mean ± standard deviation over seeds) or one bar for each
     of them, such as AE and MAE.
-
-    Args:
-        project: The project whose runs are compared.
-        entity: The user or team that owns it.
-        group: The group of runs to show; all of them for None.
-        explainers: The explainers that get panels.
-
-    Raises:
-        ConfigurationError: If wandb-workspaces is not installed.
     """
-    ws, _ = _packages()
     return ws.Workspace(
         project=project,
         entity=entity,
@@ -104,7 +94,7 @@ def build_workspace(project: str, entity: str, group: str | None, explainers: Se
         runset_settings=ws.RunsetSettings(
             # As text, quoted here: the package does not escape quotes in the values of its own expressions.
             filters=f"Metric('Group') == {group!r}" if group else "",
-            groupby=[ws.Metric(_BY)],
+            groupby=[ws.Metric(_PER_JOB_TYPE["groupby"])],
             pinned_columns=[
                 f"summary:{_summary(name)}" for name in ("test/auc", *_headlines(next(iter(MEASURES)), explainers))
             ],
@@ -114,32 +104,26 @@ def build_workspace(project: str, entity: str, group: str | None, explainers: Se
     )
 
 
-def workspace_json(workspace: Workspace) -> str:
-    """The workspace as W&B stores it."""
-    view = workspace._to_model()  # the package itself can only save online
-    return str(view.model_dump_json(by_alias=True, exclude_none=True, indent=1))
-
-
-def _detection() -> Section:
+def _detection() -> ws.Section:
     panels = [
         _bars(", ".join(filter(None, [label, score.label])), [f"test/{area}{score.suffix}"])
         for score in SCORES.values()
         if score.direction is not None
         for area, label in AREAS.items()
     ]
-    return _section("Detection", panels, is_open=True)
+    return ws.Section(name="Detection", panels=panels, is_open=True)
 
 
-def _curves(measure: Measure, explainers: Sequence[str]) -> Section:
+def _curves(measure: Measure, explainers: Sequence[str]) -> ws.Section:
     """A measure over percentiles, with its chance level in the same chart."""
     kinds = [measure.key, f"{measure.key}_chance"] if measure.has_chance else [measure.key]
     panels = [_line(explainer_label(name), [curve_name("test", kind, name) for kind in kinds]) for name in explainers]
-    return _section(f"{measure.label} over percentiles", panels, is_open=True)
+    return ws.Section(name=f"{measure.label} over percentiles", panels=panels, is_open=True)
 
 
-def _chance(explainers: Sequence[str]) -> Section:
+def _chance(explainers: Sequence[str]) -> ws.Section:
     """How far measures exceed chance, and how significantly."""
-    panels: list[Panel] = []
+    panels: list[wr.interface.Panel] = []
     for measure in filter(lambda measure: measure.has_chance, MEASURES.values()):
         corrected, p_values = (
             [curve_name("test", f"{measure.key}_{what}", name) for name in explainers]
@@ -148,59 +132,36 @@ def _chance(explainers: Sequence[str]) -> Section:
         panels += [_line(f"{measure.label}, chance-corrected", corrected), _line(f"{measure.label}, p-value", p_values)]
         headlines = _headlines(measure.key, explainers)
         panels.append(_bars(f"{measure.label} at percentile {HEADLINE_PERCENTILE}", headlines))
-    return _section("Chance levels", panels)
+    return ws.Section(name="Chance levels", panels=panels)
 
 
-def _sanity(explainers: Sequence[str]) -> Section:
-    bars = {f"sanity/{check}": title for check, title in _CHECKS.items()}
+def _sanity(explainers: Sequence[str]) -> ws.Section:
+    bars = {f"sanity/{check}": title for check, title in CHECKS.items()}
     bars |= {measure.key: f"{measure.label}, area under the curve" for measure in measures_of("deletion")}
     panels = [_bars(title, [f"test/{kind}/{name}" for name in explainers]) for kind, title in bars.items()]
-    return _section("Sanity checks, deletion and insertion", panels)
+    return ws.Section(name="Sanity checks, deletion and insertion", panels=panels)
 
 
-def _clips() -> Section:
-    _, wr = _packages()
+def _clips() -> ws.Section:
     table = wr.WeavePanelSummaryTable(table_name="test/clips", layout=wr.Layout(w=_FULL_WIDTH, h=_TALL))
     figures = wr.MediaBrowser(title="Attribution maps", media_keys=["test/attributions", "test/replacement"])
-    return _section("Clips", [table, figures])
+    return ws.Section(name="Clips", panels=[table, figures])
 
 
-def _training() -> Section:
-    _, wr = _packages()
+def _training() -> ws.Section:
     losses = {"train/loss": "Training loss", "val/loss": "Validation loss"}
     panels = [wr.LinePlot(title=title, x="trainer/global_step", y=[name]) for name, title in losses.items()]
-    return _section("Training", panels)
+    return ws.Section(name="Training", panels=panels)
 
 
-def _section(name: str, panels: list[Panel], is_open: bool = False) -> Section:
-    ws, _ = _packages()
-    return ws.Section(name=name, panels=panels, is_open=is_open)
-
-
-def _line(title: str, metrics: list[str]) -> Panel:
+def _line(title: str, metrics: list[str]) -> wr.interface.Panel:
     """Curves over percentiles, one line per job type."""
-    _, wr = _packages()
-    return wr.LinePlot(
-        title=title,
-        x=PERCENTILE_AXIS,
-        y=metrics,
-        groupby=_BY,
-        groupby_aggfunc="mean",
-        groupby_rangefunc="stddev",
-        max_runs_to_show=100,
-    )
+    return wr.LinePlot(title=title, x=PERCENTILE_AXIS, y=metrics, max_runs_to_show=100, **_PER_JOB_TYPE)
 
 
-def _bars(title: str, metrics: list[str]) -> Panel:
+def _bars(title: str, metrics: list[str]) -> wr.interface.Panel:
     """One bar per job type."""
-    _, wr = _packages()
-    return wr.BarPlot(
-        title=title,
-        metrics=[_summary(name) for name in metrics],
-        groupby=_BY,
-        groupby_aggfunc="mean",
-        groupby_rangefunc="stddev",
-    )
+    return wr.BarPlot(title=title, metrics=[_summary(name) for name in metrics], **_PER_JOB_TYPE)
 
 
 def _headlines(kind: str, explainers: Sequence[str]) -> list[str]:
@@ -211,15 +172,3 @@ def _summary(name: str) -> str:
     """The key of a scalar in a run's summary, which ends in its direction."""
     good = direction(name)
     return name if good is None else f"{name}.{good}"
-
-
-def _packages() -> tuple[Any, Any]:
-    """The optional package's workspaces and panels."""
-    try:
-        from wandb_workspaces import workspaces  # noqa: PLC0415
-        from wandb_workspaces.reports import v2  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(
-            "dashboard needs an optional package: install it with `pip install 'faithful-aad[dashboard]'`"
-        ) from error
-    return workspaces, v2

@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +14,12 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.runs.scalars import RunCSVLogger
-from experiments.tracking.metrics import PERCENTILE_AXIS, Definition, curves, define, define_curve
+from experiments.tracking.metrics import PERCENTILE_AXIS, curves, define
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
 _ID_FILE = "wandb-id"
-_GLOBAL_STEP = "trainer/global_step"  # Lightning's x-axis
 _STAGING = "WANDB_DATA_DIR"
-
 
 Mode = Literal["offline", "online", "disabled"]
 
@@ -55,7 +53,7 @@ class WandbSettings:
 
 def has_account() -> bool:
     """Whether W&B finds credentials on this machine, without checking that they are valid."""
-    # W&B does not look for credentials while its variable WANDB_MODE says offline.
+    # W&B does not look for credentials while its variable WANDB_MODE is offline.
     wandb.setup(wandb.Settings(mode="online", silent=True))
     return bool(wandb.login(prompt=False, verify=False))
 
@@ -79,11 +77,11 @@ class RunWandbLogger(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log scalars, and the curves of which they are points."""
-        self._define(metrics, define, _GLOBAL_STEP)
+        self._define(metrics)
         super().log_metrics(metrics, step)
         if self._with_curves:
             for percentile, point in curves(metrics).items():
-                self._define(point, define_curve, PERCENTILE_AXIS)
+                self._define(point)
                 self.experiment.log({PERCENTILE_AXIS: percentile, **point})
 
     @rank_zero_only
@@ -92,11 +90,10 @@ class RunWandbLogger(WandbLogger):
         with _staged_in(Path(str(self.save_dir)) / "wandb" / "data"):
             super().log_table(key, *args, **kwargs)
 
-    def _define(self, names: Iterable[str], definition: Callable[[str], Definition], axis: str) -> None:
+    def _define(self, names: Iterable[str]) -> None:
         """Define metrics by their full names, since W&B takes any of the patterns that match a name."""
         for name in set(names) - self._defined:
-            meant = definition(name)
-            self.experiment.define_metric(name, step_metric=axis, summary=meant.operation, hidden=meant.hidden or None)
+            self.experiment.define_metric(name, **define(name))
             self._defined.add(name)
 
 
@@ -122,7 +119,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
         project=settings.project,
         id=rank_zero_only(_run_id)(run),  # the only process that has a run there
         save_dir=run,
-        # Not Lightning's `offline`, which sets WANDB_MODE for whatever this process does next.
+        # Not Lightning's `offline`, which sets WANDB_MODE for everything that this process does next.
         mode=settings.mode,
         group=settings.group,
         job_type=settings.job_type,
@@ -138,11 +135,7 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
 
 
 def _run_id(run: Path) -> str:
-    """The run's id on Weights & Biases, the same in all its stages; a sweep's agent sets it.
-
-    Raises:
-        ConfigurationError: If the file that stores it contains something else.
-    """
+    """The run's id on Weights & Biases, the same in all its stages; a sweep's agent sets it."""
     path = run / _ID_FILE
     identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
     if not identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Direction
 
@@ -31,26 +31,6 @@ _AT_PERCENTILE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Definition:
-    """How Weights & Biases treats a metric.
-
-    Attributes:
-        summary: The value that stands for the run: `min` or `max` over its history, the last one for None.
-        in_summary: Whether the run's summary, hence the table of runs, has the metric at all.
-        hidden: Whether W&B leaves it out of the charts that it draws by itself.
-    """
-
-    summary: Direction | None = None
-    in_summary: bool = True
-    hidden: bool = False
-
-    @property
-    def operation(self) -> str | None:
-        """The argument `summary` of ``define_metric``."""
-        return self.summary if self.in_summary else "none"
-
-
 def direction(name: str) -> Direction | None:
     """Which values of a scalar are better, None where neither is, as for the epoch or a chance level.
 
@@ -63,22 +43,32 @@ def direction(name: str) -> Direction | None:
     return _OF_MODEL.get(kind) or (_OF_EXPLAINER.get(kind) if detail else None)
 
 
-def define(name: str) -> Definition:
-    """How Weights & Biases is to treat a scalar.
+def define(name: str) -> dict[str, Any]:
+    """Arguments of W&B's ``define_metric`` for a scalar or a curve over percentiles.
 
     Over a thousand scalars belong to an explainer and a percentile. Their charts would bury the others, and the curves
-    show the same, so they are hidden; the table of runs has those of one percentile.
+    show the same, so they are hidden; the table of runs has those of one percentile. Of the curves, which have no
+    summary, those of headline measures are shown.
 
     Example:
-        >>> define("test/auc")
-        Definition(summary='max', in_summary=True, hidden=False)
         >>> define("test/f1/error_map/p90")
-        Definition(summary='max', in_summary=False, hidden=True)
+        {'step_metric': 'trainer/global_step', 'summary': 'none', 'hidden': True}
     """
+    metric, is_curve, _ = name.partition("_curve/")
+    if is_curve:
+        measure = MEASURES.get(metric.partition("/")[2])
+        return {
+            "step_metric": PERCENTILE_AXIS,
+            "summary": "none",
+            "hidden": measure is None or not measure.headline,
+        }
     part = _AT_PERCENTILE.fullmatch(name)
-    if part is None:
-        return Definition(direction(name))
-    return Definition(direction(name), in_summary=int(part["percentile"]) == HEADLINE_PERCENTILE, hidden=True)
+    in_summary = part is None or int(part["percentile"]) == HEADLINE_PERCENTILE
+    return {
+        "step_metric": "trainer/global_step",  # Lightning's x-axis
+        "summary": direction(name) if in_summary else "none",
+        "hidden": part is not None,
+    }
 
 
 def curve_name(stage: str, kind: str, explainer: str) -> str:
@@ -89,12 +79,6 @@ def curve_name(stage: str, kind: str, explainer: str) -> str:
         'test/f1_curve/saliency'
     """
     return f"{stage}/{kind}_curve/{explainer}"
-
-
-def define_curve(name: str) -> Definition:
-    """How Weights & Biases is to treat a curve: it is not in the summary, and only those of headline measures show."""
-    measure = MEASURES.get(name.split("/")[1].removesuffix("_curve"))
-    return Definition(in_summary=False, hidden=measure is None or not measure.headline)
 
 
 def curves(scalars: Mapping[str, float]) -> dict[int, dict[str, float]]:

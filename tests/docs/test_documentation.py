@@ -14,7 +14,6 @@ import torch
 from run_folders import RunMaker
 
 from experiments.cli.main import main
-from experiments.study.definition import read_definition
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "docs").rglob("*.md"))
@@ -138,10 +137,3 @@ def write_listed_clips(root):
         split = "train" if number < 4 else "test"
         lines.append(f"{number}.pt,{split},{int(anomalous)},{'knock' if anomalous else ''}")
     (root / "clips.csv").write_text("\n".join(lines) + "\n")
-
-
-def test_study_on_clusters_page_is_valid(tmp_path):
-    ((_, study),) = blocks("docs/clusters.md", "yaml")
-    path = tmp_path / "study.yaml"
-    path.write_text(study)
-    assert len(read_definition(path, REPOSITORY / "experiments" / "configs" / "studies")) == 3

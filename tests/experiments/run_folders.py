@@ -69,7 +69,7 @@ class RunMaker:
         if self.examples:
             for index, name in list(enumerate(self.anomalous, start=4))[:2]:
                 example_clip(index, name).save(test / "examples")
-        (test / "finished").touch()
+        (test / "finished").write_text("{}")
         return run
 
     def _write_clips(self, test: Path) -> None:

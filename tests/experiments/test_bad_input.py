@@ -5,6 +5,7 @@ import io
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,9 +22,8 @@ from experiments.cli.errors import machine_mistake
 from experiments.cli.main import main
 
 TRAIN = ["--model", "MaskedAutoencoder", "--wandb.mode", "disabled", "--trainer.max_epochs", "1"]
-CPU = ["--trainer.accelerator", "cpu"]
 MODEL_NUMBERS = ("learning_rate", "min_learning_rate", "restart_epochs", "weight_decay", "patience", "min_delta")
-OWN_CHECKPOINT = ["--trainer.callbacks+=ModelCheckpoint"]
+OWN_CHECKPOINT = "--trainer.callbacks+=ModelCheckpoint"
 
 
 @pytest.fixture
@@ -72,16 +72,24 @@ def test_folder_without_clips(fit, planer_copy):
     fit(planer_copy, r"training")
 
 
-def test_truncated_recording(fit, planer_copy):
+def test_file_that_is_not_a_clip(fit, planer_copy):
     clip = one_training_clip(planer_copy)
-    clip.write_bytes(clip.read_bytes()[:5000])
+    samples = 0.1 * np.random.default_rng(0).standard_normal(100_000)
+    whole = clip.read_bytes()
+    soundfile.write(clip, samples, 20_000)
+    fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*n_frames=201")
+    soundfile.write(clip, np.zeros(100), 20_000)
     fit(planer_copy, re.escape(clip.name))
+    for contents in (whole[:5000], b"not a recording"):
+        clip.write_bytes(contents)
+        fit(planer_copy, re.escape(clip.name))
 
 
-def test_file_that_is_not_audio(fit, planer_copy):
-    clip = one_training_clip(planer_copy)
-    clip.write_text("not a recording")
-    fit(planer_copy, re.escape(clip.name))
+class Trap:
+    """Creates a file in the current folder where it is unpickled."""
+
+    def __reduce__(self):
+        return (exec, ("open('executed', 'w')",))
 
 
 @pytest.mark.parametrize(
@@ -90,30 +98,13 @@ def test_file_that_is_not_audio(fit, planer_copy):
         ({"spectrogram": torch.zeros(80, 401)}, "tensor"),
         (torch.full((80, 401), float("nan")), "NaN"),
         (torch.zeros(64, 401), r"64.*80|80.*64"),
+        (Trap(), ""),
     ],
 )
-def test_invalid_spectrogram_files(fit, planer_copy, content, message):
-    path = one_training_clip(planer_copy).with_name("MPD_bad_1.pt")
-    torch.save(content, path)
+def test_invalid_spectrogram_files(fit, planer_copy, tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, one_training_clip(planer_copy).with_name("MPD_bad_1.pt"))
     fit(planer_copy, rf"MPD_bad_1\.pt.*({message})|({message}).*MPD_bad_1\.pt")
-
-
-def test_pickle_is_not_executed(fit, planer_copy, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return (exec, (f"open({str(tmp_path / 'executed')!r}, 'w')",))
-
-    torch.save(Trap(), one_training_clip(planer_copy).with_name("MPD_trap_1.pt"))
-    fit(planer_copy, r"MPD_trap_1\.pt")
-    assert not (tmp_path / "executed").exists()
-
-
-def test_short_clips(fit, planer_copy):
-    clip = one_training_clip(planer_copy)
-    soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(100_000), 20_000)
-    fit(planer_copy, rf"{re.escape(clip.name)} has 201 frames.*n_frames=201")
-    soundfile.write(clip, np.zeros(100), 20_000)
-    fit(planer_copy, re.escape(clip.name))
 
 
 @pytest.mark.parametrize(
@@ -136,142 +127,124 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model.patch_size", "7"], "patch_size=7 does not divide the input of 80 mel bands × 400 frames"),
-        (["--data.n_frames", "10"], "n_frames=10"),
-        (["--model.backbone.num_heads", "7"], "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
-        (["--model.backbone", "resnet"], "'resnet' does not exist; choose one of skip_cae_transformer"),
-        (["--attributions.explainers", "[lime]"], "'lime' does not exist; choose from error_map, saliency"),
-        (["--model", "Autoencoda"], "--model Autoencoda does not exist; choose one of Autoencoder, MaskedAutoencoder"),
-        (["--data", "Planer"], "--data Planer does not exist; choose one of PlanerDataModule, DCASEDataModule"),
-        (["--fscore.percentiles", "[101]"], "101"),
-        (["--trainer.max_epoch", "1"], "max_epoch"),
-        (["--data.annotations", "nowhere.csv"], r"annotations=nowhere\.csv is not a file"),
-        (["--init_from", "nowhere.ckpt"], r"--init_from 'nowhere\.ckpt' does not exist; name"),
-        (["--init_from", ""], "--init_from '' does not exist; name a checkpoint"),
+        ("--model.patch_size 7", "patch_size=7 does not divide the input of 80 mel bands × 400 frames"),
+        ("--data.n_frames 10", "n_frames=10"),
+        ("--model.backbone.num_heads 7", "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
+        ("--model.backbone resnet", "'resnet' does not exist; choose one of skip_cae_transformer"),
+        ("--model Autoencoda", "--model Autoencoda does not exist; choose one of Autoencoder, MaskedAutoencoder"),
+        *((f"--model.{name} -1", rf"{name}=-1(\.0)? is not valid; it must be ") for name in MODEL_NUMBERS),
+        ("--model.learning_rate 0", r"learning_rate=0\.0 is not valid; it must be above 0"),
+        ("--model.restart_epochs 0", "restart_epochs=0 is not valid; it must be at least 1"),
+        ("--data Planer", "--data Planer does not exist; choose one of PlanerDataModule, DCASEDataModule"),
+        ("--data.annotations nowhere.csv", r"annotations=nowhere\.csv is not a file"),
+        ("--data.no_such_option 1", "no_such_option"),
+        ("--data.batch_size 100000000000000000000", r"batch_size is 10*; it must be from 1 to"),
+        ("--data.num_workers 5000", r"num_workers is 5000; it must be from 0 to 256"),
+        ("--data.reference_level 1e38", r"reference_level is 1e\+38; it must be from -200 to 200 dB"),
+        *((f"--data.{name}=", rf"{name} is empty") for name in ("annotations", "cache_dir", "predict_path")),
+        ("--attributions.explainers [lime]", "'lime' does not exist; choose from error_map, saliency"),
+        ("--attributions.explainers [error_map,error_map]", "explainer 'error_map' is named twice"),
         (
-            ["--trainer.overfit_batches", "0.5", "--data.batch_size", "3"],
-            r"0\.5 of 1 batches leaves nothing to validate",
+            "--model.backbone dense --attributions.validation_explainers [grad_cam]",
+            "grad_cam needs a convolution, and DenseAutoencoder has none",
         ),
-        (["--trainer.accelerator", "cpu", "--trainer.devices", "0"], "devices="),
-        (["--trainer.max_epochs", "many"], r"trainer\.max_epochs"),
-        (["--data.no_such_option", "1"], "no_such_option"),
-        (["--config", "nowhere.yaml"], r"nowhere\.yaml"),
-        (["--wandb.group", "${no.such.key}"], r"no\.such\.key"),
-        (["--trainer.enable_checkpointing", "false"], "enable_checkpointing false would leave nothing to test"),
-        (["--trainer.max_steps", "0"], "--trainer.max_steps 0 trains nothing"),
-        (["--trainer.max_epochs", "0"], "--trainer.max_epochs 0 trains nothing"),
-        (["--trainer.limit_train_batches", "0"], "limit_train_batches 0 of 1 batches leaves nothing to fit"),
-        (["--trainer.limit_train_batches", "0.01"], r"limit_train_batches 0\.01 of 1 batches leaves nothing to fit"),
-        (["--trainer.limit_val_batches", "0.01"], r"limit_val_batches 0\.01 of 1 batches leaves nothing to validate"),
-        (["--trainer.overfit_batches", "0.01"], r"--trainer\.overfit_batches 0\.01 of 1 batches leaves nothing"),
-        *((["--model." + name, "-1"], rf"{name}=-1(\.0)? is not valid; it must be ") for name in MODEL_NUMBERS),
-        (["--model.learning_rate", "0"], r"learning_rate=0\.0 is not valid; it must be above 0"),
-        (["--model.restart_epochs", "0"], "restart_epochs=0 is not valid; it must be at least 1"),
-        (["--data.batch_size", "1" + 20 * "0"], r"batch_size is 10*; it must be from 1 to"),
-        (["--data.num_workers", "5000"], r"num_workers is 5000; it must be from 0 to 256"),
-        (["--data.reference_level", "1e38"], r"reference_level is 1e\+38; it must be from -200 to 200 dB"),
-        *(([f"--data.{name}", ""], rf"{name} is empty") for name in ("annotations", "cache_dir", "predict_path")),
-        (["--trainer.accumulate_grad_batches", "0"], "--trainer.accumulate_grad_batches is 0; it must be at least 1"),
-        (["--trainer.check_val_every_n_epoch", "0"], "--trainer.check_val_every_n_epoch is 0; it must be at least 1"),
-        (["--trainer.val_check_interval", "0"], "--trainer.val_check_interval is 0; it must be above 0"),
-        (["--trainer.gradient_clip_val", "-1"], "--trainer.gradient_clip_val is -1; it must be at least 0"),
-        (["--seed_everything", "-1"], "--seed_everything is -1; it must be a whole number from 0 to 4294967295"),
-        (["--seed_everything", "4294967296"], "--seed_everything is 4294967296; it must be a whole number from 0 to"),
-        ([*CPU, "--trainer.devices", "-3"], r"--trainer\.devices -3.*int > 0"),
-        ([*CPU, "--trainer.devices", "abc"], r"--trainer\.devices abc.*int > 0"),
-        (["--trainer.accelerator", "tpu"], r"--trainer\.accelerator tpu.*torch_xla"),
+        ("--fscore.percentiles [101]", "101"),
+        ("--faithfulness.shifts 1000000", "shifts: 1000000 of 400 frames can't be drawn; choose from 0 to 399"),
+        ("--predictions.percentile 101", "101 is not a whole number from 0 to 100"),
+        ("--init_from nowhere.ckpt", r"--init_from 'nowhere\.ckpt' does not exist; name"),
+        ("--init_from=", "--init_from '' does not exist; name a checkpoint"),
+        ("--config nowhere.yaml", r"nowhere\.yaml"),
+        ("--wandb.group ${no.such.key}", r"no\.such\.key"),
+        ("--seed_everything -1", "--seed_everything is -1; it must be a whole number from 0 to 4294967295"),
+        ("--seed_everything 4294967296", "--seed_everything is 4294967296; it must be a whole number from 0 to"),
+        ("--trainer.max_epoch 1", "max_epoch"),
+        ("--trainer.max_epochs many", r"trainer\.max_epochs"),
+        ("--trainer.max_epochs 0", "--trainer.max_epochs is 0; it must be at least 1"),
+        ("--trainer.max_steps 0", "--trainer.max_steps is 0; it must be at least 1"),
+        ("--trainer.enable_checkpointing false", "enable_checkpointing false would leave nothing to test"),
+        ("--trainer.limit_train_batches 0", "limit_train_batches 0 of 1 batches leaves nothing to fit"),
+        ("--trainer.limit_val_batches 0.01", r"limit_val_batches 0\.01 of 1 batches leaves nothing to validate"),
+        ("--trainer.overfit_batches 0.01", r"--trainer\.overfit_batches 0\.01 of 1 batches leaves nothing to fit"),
         (
-            ["--trainer.precision", "transformer-engine"],
-            r"--trainer\.precision transformer-engine.*'transformer_engine",
+            "--trainer.overfit_batches 0.5 --data.batch_size 3",
+            r"overfit_batches 0\.5 of 1 batches leaves nothing to validate",
         ),
-        (["--faithfulness.shifts", "1000000"], "shifts: 1000000 of 400 frames can't be drawn; choose from 0 to 399"),
-        (["--predictions.percentile", "101"], "101 is not a whole number from 0 to 100"),
-        (["--attributions.explainers", "[error_map,error_map]"], "explainer 'error_map' is named twice"),
-        (["--trainer.val_check_interval", "9"], "val_check_interval 9 is more than the 1 training batches of an epoch"),
-        ([*OWN_CHECKPOINT, "--trainer.callbacks.save_last=true"], "would overwrite best.ckpt or last.ckpt"),
-        ([*OWN_CHECKPOINT, "--trainer.callbacks.filename=best"], "would overwrite best.ckpt or last.ckpt"),
-        ([*OWN_CHECKPOINT, "--trainer.callbacks.monitor=val_loss"], "monitors val_loss, which is not logged"),
+        ("--trainer.accumulate_grad_batches 0", "--trainer.accumulate_grad_batches is 0; it must be at least 1"),
+        ("--trainer.check_val_every_n_epoch 0", "--trainer.check_val_every_n_epoch is 0; it must be at least 1"),
+        ("--trainer.val_check_interval 0", "--trainer.val_check_interval is 0; it must be above 0"),
+        ("--trainer.val_check_interval 9", "val_check_interval 9 is more than the 1 training batches of an epoch"),
+        ("--trainer.gradient_clip_val -1", "--trainer.gradient_clip_val is -1; it must be at least 0"),
+        ("--trainer.accelerator cpu --trainer.devices 0", "devices="),
+        ("--trainer.accelerator cpu --trainer.devices -3", r"--trainer\.devices -3.*int > 0"),
+        ("--trainer.accelerator cpu --trainer.devices abc", r"--trainer\.devices abc.*int > 0"),
+        ("--trainer.accelerator tpu", r"--trainer\.accelerator tpu.*torch_xla"),
+        ("--trainer.precision transformer-engine", r"--trainer\.precision transformer-engine.*'transformer_engine"),
+        (f"{OWN_CHECKPOINT} --trainer.callbacks.save_last=true", "would overwrite best.ckpt or last.ckpt"),
+        (f"{OWN_CHECKPOINT} --trainer.callbacks.filename=best", "would overwrite best.ckpt or last.ckpt"),
+        (f"{OWN_CHECKPOINT} --trainer.callbacks.monitor=val_loss", "monitors val_loss, which is not logged"),
         (
-            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss"],
+            "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss",
             "EarlyStopping of trainer.callbacks monitors val_loss, which is not logged",
         ),
     ],
 )
 def test_invalid_options_of_fit(fit, simulated, options, message):
-    fit(simulated, message, *options)
+    fit(simulated, message, *options.split())
 
 
-def test_checkpoint_of_other_dimensions(rejects, fitted_run, tmp_path, simulated):
-    checkpoint = fitted_run / "fit" / "checkpoints" / "best.ckpt"
-    options = ["--config", fitted_run / "fit" / "config.yaml", "--ckpt_path", checkpoint, "--data.n_frames", "160"]
-    message = r"best\.ckpt was trained with n_frames=80, but the configuration says n_frames=160"
-    rejects(["test", "--run", tmp_path / "other", *options], message)
-
-
-def test_missing_and_invalid_checkpoints(rejects, fitted_run, tmp_path):
-    config = ["--config", fitted_run / "fit" / "config.yaml"]
-    rejects(["test", "--run", tmp_path / "other", *config], r"best\.ckpt does not exist; run faithful-aad fit")
-    rejects(
-        ["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "x.ckpt"], r"x\.ckpt does not exist"
-    )
-    (tmp_path / "planer.ckpt").write_text("no weights")
-    rejects(["test", "--run", tmp_path / "other", *config, "--ckpt_path", tmp_path / "planer.ckpt"], "not a checkpoint")
-
-
-def test_checkpoint_of_another_objective(rejects, fitted_run, tmp_path):
-    checkpoint = ["--ckpt_path", fitted_run / "fit" / "checkpoints" / "best.ckpt"]
-    options = ["--config", fitted_run / "fit" / "config.yaml", "--model", "Autoencoder", *checkpoint]
-    message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
-    rejects(["test", "--run", tmp_path / "other", *options], message)
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("{config} --ckpt_path {best} --data.n_frames 160", "trained with n_frames=80, but the .* says n_frames=160"),
+        ("{config}", r"best\.ckpt does not exist; run faithful-aad fit"),
+        ("{config} --ckpt_path x.ckpt", r"x\.ckpt does not exist"),
+        ("{config} --ckpt_path {config_file}", r"config\.yaml is not a checkpoint"),
+    ],
+)
+def test_checkpoints_that_do_not_fit(rejects, fitted_run, tmp_path, command, message):
+    config = fitted_run / "fit" / "config.yaml"
+    best = fitted_run / "fit" / "checkpoints" / "best.ckpt"
+    command = command.format(config=f"--config {config}", config_file=config, best=best)
+    rejects(["test", "--run", tmp_path / "other", *command.split()], message)
 
 
 def test_invalid_run_folders(rejects, simulated, tmp_path):
-    options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated]
     (tmp_path / "file").write_text("in the way")
-    rejects(["fit", "--run", tmp_path / "file" / "run", *options], "file is a file; name another")
-    rejects(["fit", "--run", "", *options], "--run is empty")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "run").mkdir()
+    for name in ("run", "linked"):
+        (tmp_path / name).mkdir()
     (tmp_path / "run" / "fit").write_text("in the way")
-    (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "fit").symlink_to(tmp_path / "nowhere")
     for folder, message in {
+        "file/run": "file is a file; name another",
         "link": "link is a dangling link; name another",
         "link/run": "link is a dangling link; name another",
         "run": "run/fit is a file, but a stage needs a folder there; move it away or name another --run",
         "linked": "linked/fit is a dangling link, but a stage needs a folder there",
     }.items():
-        rejects(["fit", "--run", tmp_path / folder, *options], message)
-        rejects(["report", tmp_path / folder], "holds no test results|not a folder")
+        data = ["--data", "PlanerDataModule", "--data.root", simulated]
+        rejects(["fit", "--run", tmp_path / folder, *TRAIN, *data], message)
+        rejects(["report", tmp_path / folder], "contains no test results|not a folder")
+    rejects(["fit", "--run", "", *TRAIN, *data], "--run is empty")
 
 
-def test_invalid_configuration(rejects, simulated, tmp_path):
-    (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: [1}\n")
-    options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--config", tmp_path / "broken.yaml"]
-    rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not a readable .*: line 2, column 17")
-    (tmp_path / "broken.yaml").write_text("trainer:\n  max_epochs: 1\n  max_epochs: 2\n")
-    rejects(["fit", "--run", tmp_path / "run", *options], r"line 3, column 3: found duplicate key max_epochs")
-    (tmp_path / "broken.yaml").write_bytes("trainer: {}".encode("utf-16"))
-    rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml is not .*: it is not UTF-8 text")
-    (tmp_path / "broken.yaml").write_text("seed_everything:\ntrainer:\ndata: {}\n")
-    rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml: trainer is empty; give its settings")
-    for text in ("- 1\n", "", "text"):
-        (tmp_path / "broken.yaml").write_text(text)
-        rejects(["fit", "--run", tmp_path / "run", *options], r"broken\.yaml holds no settings")
+CONTENTS = [
+    ("trainer:\n  max_epochs: [1}\n", "is not a readable YAML mapping: line 2, column 17"),
+    ("trainer:\n  max_epochs: 1\n  max_epochs: 2\n", ".*line 3, column 3: found duplicate key max_epochs"),
+    ("trainer: {}".encode("utf-16"), "is not .*: it is not UTF-8 text"),
+    ("seed_everything:\ntrainer:\ndata: {}\n", ": trainer is empty; give its settings"),
+    *((text, "contains no settings") for text in ("- 1\n", "", "text")),
+]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\xff\xfe\xfd", "is not a readable YAML mapping: it is not UTF-8"),
-        (b"a: [1}", "is not a readable YAML mapping: line 1"),
-        (b"", "holds no settings"),
-    ],
-)
-def test_damaged_configuration_of_a_run(rejects, fitted_run, tmp_path, content, message):
+@pytest.mark.parametrize(("content", "message"), CONTENTS)
+def test_invalid_configuration(rejects, simulated, fitted_run, tmp_path, content, message):
     run = shutil.copytree(fitted_run, tmp_path / "planer_run")
-    (run / "fit" / "config.yaml").write_bytes(content)
-    rejects(["test", "--run", run], rf"planer_run/fit/config\.yaml {message}")
+    for path in (tmp_path / "broken.yaml", run / "fit" / "config.yaml"):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--config", tmp_path / "broken.yaml"]
+    rejects(["fit", "--run", tmp_path / "run", *options], rf"broken\.yaml ?{message}")
+    rejects(["test", "--run", run], rf"planer_run/fit/config\.yaml ?{message}")
 
 
 def test_incomplete_run(rejects, fitted_run, tmp_path):
@@ -284,17 +257,30 @@ def test_incomplete_run(rejects, fitted_run, tmp_path):
     )
     shutil.copy(config, run / "fit" / "config.yaml")
     shutil.rmtree(run / "fit" / "checkpoints")
-    rejects(
-        ["test", "--run", run], r"best\.ckpt does not exist: the training of .* has kept no checkpoint; train again"
-    )
+    rejects(["test", "--run", run], r"best\.ckpt does not exist; run faithful-aad fit, again if it was interrupted")
 
 
-def test_rejected_stage_keeps_earlier_results(rejects, fitted_run):
-    rejects(["test", "--run", fitted_run, "--faithfulness.shifts", "80"], "shifts: 80 of 80 frames can't be drawn")
-    rejects(["test", "--run", fitted_run, "--ckpt_path", ""], "--ckpt_path is empty")
-    rejects(["predict", "--run", fitted_run, "--data.predict_path", ""], r"predict_path is empty")
-    message = r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"
-    rejects(["test", "--run", fitted_run, "--model", "Autoencoder"], message)
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("test --faithfulness.shifts 80", "shifts: 80 of 80 frames can't be drawn"),
+        ("test --ckpt_path=", "--ckpt_path is empty"),
+        ("test --model Autoencoder", r"best\.ckpt is of a MaskedAutoencoder, but the configuration says Autoencoder"),
+        *((f"test --trainer.limit_test_batches {few}", "leaves nothing to test") for few in (0, 0.001)),
+        *((f"validate --trainer.limit_val_batches {few}", "leaves nothing to validate") for few in (0, 0.001)),
+        ("predict --data.predict_path=", r"predict_path is empty"),
+        ("predict", "predict needs predict_path"),
+        ("predict --data.predict_path nowhere", "nowhere"),
+        (
+            "predict --data.predict_path {data}/evaluation/normal",
+            r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; slice them .*, or .*crop=true",
+        ),
+    ],
+)
+def test_invalid_options_of_later_stages(rejects, fitted_run, simulated, command, message):
+    before = files_below(fitted_run)
+    rejects([*command.format(data=simulated).split(), "--run", fitted_run], message)
+    assert files_below(fitted_run) == before, "earlier results are kept"
 
 
 def test_a_second_training_in_one_folder(rejects, fitted_run, simulated):
@@ -310,46 +296,25 @@ def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):
     rejects(arguments, r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same")
 
 
-def test_explainer_without_a_convolution(rejects, fitted_run, simulated, tmp_path):
-    options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated, "--model.backbone", "dense"]
-    grad_cam = ["--attributions.validation_explainers", "[grad_cam]"]
-    rejects(
-        ["fit", "--run", tmp_path / "run", *options, *grad_cam],
-        "grad_cam needs a convolution, and DenseAutoencoder has none",
-    )
-
-
-@pytest.mark.parametrize("limit", ["0", "0.001"])
-def test_limits_that_leave_nothing_to_do(rejects, fitted_run, simulated, limit):
-    rejects(["test", "--run", fitted_run, "--trainer.limit_test_batches", limit], "leaves nothing to test")
-    rejects(["validate", "--run", fitted_run, "--trainer.limit_val_batches", limit], "leaves nothing to validate")
-
-
-def test_recordings_longer_than_a_clip(rejects, fitted_run, simulated):
-    path = simulated / "evaluation" / "normal"
-    message = r"6 of 6 recordings are longer than the 2 s of a clip .* 10\.0 s; slice them .*, or .*crop=true"
-    rejects(["predict", "--run", fitted_run, "--data.predict_path", path], message)
-
-
-def test_prediction_without_recordings(rejects, fitted_run, tmp_path):
-    rejects(["predict", "--run", fitted_run], "predict needs predict_path")
-    rejects(["predict", "--run", fitted_run, "--data.predict_path", tmp_path / "nowhere"], "nowhere")
-
-
-def test_unknown_command_and_missing_options(rejects):
-    rejects(["train"], "no command 'train'; choose one of fit, validate, test, predict")
-    rejects(["fit", "--model", "Autoencoder", "--data", "PlanerDataModule", "--data.root", "x"], "required: --run")
-    rejects(["simulate"], "root")
-    rejects(["report"], "runs")
-
-
-def test_invalid_folders(rejects, simulated, tmp_path):
-    rejects(["simulate", simulated], "planer")
-    rejects(["simulate", tmp_path / "new", "--train", "-1"], "train is -1")
-    rejects(["report", tmp_path / "nowhere"], "nowhere")
-    for command in (["report", ""], ["simulate", ""], ["data", "describe", ""], ["study", ""]):
-        rejects(command, "[A-Z]+ is empty; give a name")
-    rejects(["data", "slice", simulated, "--output", ""], "--output is empty; give a name")
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train", "no command 'train'; choose one of fit, validate, test, predict"),
+        ("fit --model Autoencoder --data PlanerDataModule --data.root x", "required: --run"),
+        ("simulate", "root"),
+        ("simulate {data}", "planer"),
+        ("simulate {tmp}/new --train -1", "train is -1"),
+        ("report", "runs"),
+        ("report {tmp}/nowhere", "nowhere"),
+        *(
+            (f"{command} ''", "[A-Z]+ is empty; give a name")
+            for command in ("report", "simulate", "data describe", "study")
+        ),
+        ("data slice {data} --output ''", "--output is empty; give a name"),
+    ],
+)
+def test_invalid_commands_and_folders(rejects, simulated, tmp_path, command, message):
+    rejects(shlex.split(command.format(data=simulated, tmp=tmp_path)), message)
 
 
 @contextmanager

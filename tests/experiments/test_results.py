@@ -95,7 +95,7 @@ def test_rejects_unfinished_runs(run_maker, tmp_path):
     rejected(tmp_path / "nowhere", "nowhere is not a folder", "faithful-aad")
     folder = run_maker().write(tmp_path / "run")
     (folder / "test" / "clips.csv").unlink()
-    rejected(folder, "run holds no test results", "clips.csv is missing", "faithful-aad test --run", str(folder))
+    rejected(folder, "run contains no test results", "clips.csv is missing", "faithful-aad test --run", str(folder))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_rejects_unfinished_runs(run_maker, tmp_path):
         ("test/explanations.csv", f"{','.join(EXPLANATION_COLUMNS)}\n0,a,,e,f2,98,1,\n", "no measure 'f2'"),
         ("fit/metrics.csv", "epoch,train/loss\nx,1\n", "damaged"),
         ("fit/config.yaml", "model: [", "not a readable YAML mapping: line 2"),
-        ("fit/config.yaml", "- model", "holds no mapping"),
+        ("fit/config.yaml", "- model", "contains no mapping"),
     ],
 )
 def test_damaged_files_are_named(run_maker, tmp_path, damaged, contents, expected):
@@ -127,14 +127,13 @@ def test_results_are_as_the_test_left_them(run_maker, tmp_path, changed, length)
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:length])
-    if changed == "finished" and not length:
-        assert read_run(run).caution == ("test unfinished: results may be missing" if length is None else "")
+    if changed == "finished" and length is None:
+        assert read_run(run).caution == "test unfinished: results may be missing"
         return
     rejected(run, changed, "is missing" if length is None else "changed", f"run faithful-aad test --run {run} again")
 
 
 def test_rejects_explanations_that_were_cut(run_maker, tmp_path):
-    """Of a run that did not note how long its files were."""
     run = run_maker().write(tmp_path / "run")
     path = run / "test" / "explanations.csv"
     lines = path.read_text().splitlines(keepends=True)
