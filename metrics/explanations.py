@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from metrics.clip_metric import ClipMetric, check_frame_rate, check_percentiles
 from metrics.functional.peaks import select_peaks
-from metrics.functional.replacement import curve_area, deletion_insertion, peak_faithfulness
+from metrics.functional.replacement import check_batch_size, curve_area, deletion_insertion, peak_faithfulness
 from metrics.measures import DEFAULT_PERCENTILES, Measure, measures_of
 
 DEFAULT_DELETION_PERCENTILES: tuple[int, ...] = tuple(range(0, 101, 10))
@@ -27,22 +27,12 @@ class ExplanationMetric(ClipMetric):
         ValueError: If there is no percentile, one is given twice or one is out of range.
     """
 
-    is_differentiable = False
     measures: tuple[Measure, ...]
 
     def __init__(self, percentiles: Iterable[int], **kwargs: Any) -> None:
         percentiles = check_percentiles(percentiles)
         super().__init__(row_shape=(len(self.measures), len(percentiles)), **kwargs)
         self.percentiles = percentiles
-
-    def add(self, values: Tensor, index: Tensor | None = None) -> None:
-        """Add clips whose values are known.
-
-        Args:
-            values: (B, K, P).
-            index: Indices of the clips, (B,); counted from 0 if None.
-        """
-        self._add(values, index)
 
     def reduce(self, values: Tensor) -> dict[str, Tensor]:
         """Mean over clips by the measure's key: (N, K, P) to (P,) each; NaN without clips."""
@@ -132,7 +122,7 @@ class FaithfulnessScore(ExplanationMetric):
     ) -> None:
         super().__init__(percentiles, **kwargs)
         self.frames_per_second = check_frame_rate(frames_per_second)
-        self.batch_size = batch_size
+        self.batch_size = check_batch_size(batch_size)
 
     def update(
         self,
@@ -204,7 +194,7 @@ class DeletionInsertionScore(ExplanationMetric):
         super().__init__(percentiles, **kwargs)
         if len(self.percentiles) < 2:
             raise ValueError(f"percentiles: {list(self.percentiles)} span no area, name at least two")
-        self.batch_size = batch_size
+        self.batch_size = check_batch_size(batch_size)
 
     def update(
         self,

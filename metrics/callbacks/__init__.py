@@ -1,6 +1,6 @@
 """Lightning callbacks that measure detection and explanations while a model is validated or tested."""
 
-from metrics.callbacks.base import LABELLED_DATALOADER, Clip, EvaluationCallback
+from metrics.callbacks.base import EvaluationCallback
 from metrics.callbacks.deletion import DeletionInsertion
 from metrics.callbacks.detection import DetectionAUC
 from metrics.callbacks.explanation import EXPLANATIONS_FILE, ExplanationCallback, null_file
@@ -9,9 +9,7 @@ from metrics.callbacks.fscore import AnnotationFScore
 
 __all__ = [
     "EXPLANATIONS_FILE",
-    "LABELLED_DATALOADER",
     "AnnotationFScore",
-    "Clip",
     "DeletionInsertion",
     "DetectionAUC",
     "EvaluationCallback",

@@ -51,14 +51,24 @@ def faithfulness(
     """
     if frames.ndim not in {2, 3} or (frames.shape[0], frames.shape[-1]) != (x.shape[0], x.shape[-1]):
         raise ValueError(f"frames {tuple(frames.shape)} do not mark the clips and frames of {tuple(x.shape)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
+    check_batch_size(batch_size)
     if not frames.any():
         return x.new_zeros(frames.shape[:-1], dtype=torch.float32)
     masks = frames.reshape(x.shape[0], -1, x.shape[-1])
     before, after = replacement_errors(module, x, masks, reconstruction, batch_size)
     values = torch.where(before > 0, 1 - after / before, 0.0).clamp_min(0)
     return values.reshape(frames.shape[:-1])
+
+
+def check_batch_size(batch_size: int) -> int:
+    """Check the option ``batch_size``.
+
+    Raises:
+        ValueError: If it is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
+    return batch_size
 
 
 def replacement_errors(
