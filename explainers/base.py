@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,7 @@ MEMORY_BUDGET = 2048
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Explainer(ABC):
     """An attribution method for the reconstruction error of spectrograms (paper section 3.3).
 
@@ -43,10 +45,9 @@ class Explainer(ABC):
     unit: ClassVar[str] = "dB²"
     """Unit of a map, given a score in dB² of a spectrogram in dB."""
 
-    def __init__(self, module: nn.Module, memory_budget: int = MEMORY_BUDGET) -> None:
-        self.module = module
-        self.memory_budget = memory_budget
-        self._rows_within_budget: dict[tuple[int, ...], int] = {}
+    module: nn.Module
+    memory_budget: int = field(default=MEMORY_BUDGET, kw_only=True)
+    _rows_within_budget: dict[tuple[int, ...], int] = field(default_factory=dict, init=False, repr=False)
 
     def attribute(self, x: Tensor, reconstruction: Tensor | None = None) -> Tensor:
         """Attribute each clip's anomaly score to the cells of its spectrogram.

@@ -18,11 +18,7 @@ from lightning_modules.errors import ConfigurationError
 _OBJECTIVE, _SIGNAL, _VERSION = "objective", "signal_settings", "package_version"
 
 
-class _Scores(TypedDict):
-    score: Tensor
-
-
-class StepOutputs(_Scores, total=False):
+class StepOutputs(TypedDict, total=False):
     """What a validation, test or prediction step hands to the callbacks, each of which may add to it.
 
     Only `score` is always there.
@@ -35,6 +31,7 @@ class StepOutputs(_Scores, total=False):
         explained: Which clips are explained, (B,) bool.
     """
 
+    score: Tensor
     reconstruction: Tensor
     masked_score: Tensor
     attributions: dict[str, Tensor]
@@ -47,11 +44,7 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def require(condition: bool, option: str, value: float, expected: str) -> None:
-    """Check an argument.
-
-    Raises:
-        ConfigurationError: If the condition does not hold.
-    """
+    """Raise a ConfigurationError that names an option and what is expected of it unless a condition holds."""
     if not condition:
         raise ConfigurationError(f"{option}={value} is not valid; it must be {expected}")
 
@@ -123,21 +116,15 @@ def check_checkpoint(
         )
     elif signal is not None:
         rank_zero_warn(
-            f"{source} doesn't say which front end and reference level it was trained with, as it is of an older "
-            "version; give those of the training"
+            f"{source} doesn't say which front end and reference level it was trained with; give those of the training"
         )
     if checkpoint.get(_VERSION, _version()) != _version():
         rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {_version()}")
 
 
 def _architecture(hparams: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    found = {name: hparams[name] for name in names if name in hparams}
-    if "backbone" in found:
-        backbone = found["backbone"]
-        if "num_heads" in hparams and backbone == "skip_cae_transformer":  # as versions before 0.2 saved it
-            backbone = {"num_heads": hparams["num_heads"]}
-        found["backbone"] = describe_backbone(backbone)
-    return found
+    known = {name: hparams[name] for name in names if name in hparams}
+    return {name: describe_backbone(value) if name == "backbone" else value for name, value in known.items()}
 
 
 def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

@@ -209,14 +209,10 @@ def curve_area(values: Tensor, percentiles: Sequence[float]) -> Tensor:
 
 
 def _distinct(masks: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
-    """Find the non-empty masks that differ, so that each runs once.
+    """Find the non-empty masks (B, K, T) that differ, so that each runs once.
 
-    Args:
-        masks: (B, K, T) bool.
-
-    Returns:
-        Of N distinct masks, sorted by clip: the clip (N,) and the mask (N, T); then where the M non-empty
-        masks stand in (B, K), and which of the N each of them is (M,).
+    Returns the clip (N,) and the mask (N, T) of N distinct masks, sorted by clip; then the positions in (B, K) of the
+    M non-empty masks, and which of the N each of them is (M,).
     """
     clip, k = masks.any(-1).nonzero(as_tuple=True)
     rows = torch.cat([clip.unsqueeze(1), masks[clip, k].long()], dim=1)

@@ -135,15 +135,7 @@ def segment_scores(peaks: Tensor, annotation: Tensor, frames_per_second: float =
 def scores_of_counts(
     true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """F1, precision and recall from counts of segments.
-
-    Args:
-        true_positives: Predicted positive segments, (...).
-        false_positives: Predicted negative segments, (...).
-        false_negatives: Positive segments that are not predicted, (...).
-
-    Returns:
-        F1, precision and recall, float64, each (...), 0 where undefined.
+    """F1, precision and recall from counts of segments (...); float64, each (...), 0 where undefined.
 
     Example:
         >>> [value.item() for value in scores_of_counts(*torch.tensor([1, 1, 0]))]
