@@ -11,10 +11,9 @@ from torch import Tensor
 from explainers.base import Explainer, HasConvergenceDelta
 from explainers.examples import ExampleKeeper
 from explainers.registry import EXPLAINERS, build_explainers, check_settings
-from lightning_modules.base import StepOutputs
+from lightning_modules.base import StepOutputs, require
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import mean_over_clips
-from lightning_modules.errors import ConfigurationError
 
 
 class AttributionMaps(EvaluationHooks):
@@ -51,8 +50,7 @@ class AttributionMaps(EvaluationHooks):
         super().__init__()
         for names in (explainers, validation_explainers):
             check_settings(names, settings)
-        if examples < 0:
-            raise ConfigurationError(f"examples={examples} is negative; give the number of clips to keep")
+        require(examples >= 0, "examples", examples, "at least 0")
         self.names = tuple(explainers)
         self.settings = dict(settings)
         self.validation_names = tuple(validation_explainers)

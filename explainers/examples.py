@@ -1,7 +1,7 @@
 """A few explained clips, kept whole so that figures can be drawn from a run's folder."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Example:
     spectrogram: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
     annotation: NDArray[np.bool_]
-    attributions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    attributions: dict[str, NDArray[np.float32]]
 
     @property
     def file_stem(self) -> str:
@@ -59,10 +59,9 @@ class Example:
     def load(cls, path: Path) -> "Example":
         """Read an example that `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            stored = {key: arrays[key] for key in arrays.files}
+            stored = {key: value if value.ndim else value.item() for key, value in arrays.items()}
         attributions = {key.removeprefix("map_"): stored.pop(key) for key in list(stored) if key.startswith("map_")}
-        scalars = {key: value.item() for key, value in stored.items() if value.ndim == 0}
-        return replace(cls(**{**stored, **scalars}), attributions=attributions)
+        return cls(**stored, attributions=attributions)
 
 
 class ExampleKeeper:

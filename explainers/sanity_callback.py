@@ -9,10 +9,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from explainers.base import Explainer
+from explainers.base import Explainer, require_positive
 from explainers.callback import AttributionMaps
 from explainers.sanity import infidelity, max_sensitivity, parameter_randomisation
-from lightning_modules.base import StepOutputs
+from lightning_modules.base import StepOutputs, require
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
@@ -57,14 +57,10 @@ class SanityChecks(EvaluationHooks):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if clips < 0:
-            raise ConfigurationError(f"clips={clips} is negative; give the number of clips to check, or 0")
-        for name, value in {"noise_samples": noise_samples, "radius_samples": radius_samples}.items():
-            if value < 1:
-                raise ConfigurationError(f"{name}={value} is not a positive number of copies of a clip")
-        for name, size in {"noise_std": noise_std, "radius": radius}.items():
-            if size <= 0:
-                raise ConfigurationError(f"{name}={size} dB changes nothing; set it above 0")
+        require(clips >= 0, "clips", clips, "at least 0")
+        require_positive(noise_samples=noise_samples, radius_samples=radius_samples)
+        require(noise_std > 0, "noise_std", noise_std, "above 0 dB")
+        require(radius > 0, "radius", radius, "above 0 dB")
         self.clips = clips
         self.noise_std = noise_std
         self.noise_samples = noise_samples

@@ -1,17 +1,6 @@
 """Measures of detection and of explanations: the list of them, pure functions, metrics that keep state, callbacks."""
 
-from metrics.clip_metric import ClipMetric
-from metrics.detection import AnomalyAUROC
-from metrics.explanations import DeletionInsertionScore, FaithfulnessScore, SegmentFScore
-from metrics.measures import DEFAULT_PERCENTILES, MEASURES, Measure
+import lazy_loader
 
-__all__ = [
-    "DEFAULT_PERCENTILES",
-    "MEASURES",
-    "AnomalyAUROC",
-    "ClipMetric",
-    "DeletionInsertionScore",
-    "FaithfulnessScore",
-    "Measure",
-    "SegmentFScore",
-]
+# Names are imported when they are first used: reading the list of measures does without torchmetrics and Lightning.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
