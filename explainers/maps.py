@@ -63,7 +63,7 @@ class MaskedErrorMap(Explainer):
 
 @dataclass(eq=False)
 class RandomMap(Explainer):
-    """Independent standard normal noise in each cell, which knows neither the model nor what the clip holds.
+    """Independent standard normal noise in each cell, which knows neither the model nor what the clip contains.
 
     Args:
         module: See `Explainer`; only its place among the explainers needs it.

@@ -24,7 +24,7 @@ from lightning_modules.masking import PatchMasker, complementary_masks, masked_p
 class ReconstructionModule(AnomalyDetector):
     """Base of the objectives: a backbone that reconstructs spectrograms, trained with the paper's recipe.
 
-    A subclass says what its loss is. AdamW, a cosine schedule with warm restarts stepped once per epoch, early
+    A subclass defines the loss. AdamW, a cosine schedule with warm restarts stepped once per epoch, early
     stopping and a checkpoint of the best validation loss follow paper section 4; the last two give way to an
     EarlyStopping or a monitoring ModelCheckpoint of the trainer's own.
 
@@ -165,9 +165,9 @@ class ReconstructionModule(AnomalyDetector):
         if loss is not None:
             self._require_training(bool(loss.isfinite()), f"the training loss is {loss.item()}")
 
-    def _require_training(self, holds: bool, otherwise: str) -> None:
+    def _require_training(self, condition: bool, otherwise: str) -> None:
         """Raise a TrainingError on all processes if a condition does not hold on one."""
-        if self.trainer.strategy.reduce_boolean_decision(holds, all=True):
+        if self.trainer.strategy.reduce_boolean_decision(condition, all=True):
             return
         bad = -1 if self._bad_step is None else int(self._bad_step)
         since = f" (the training loss is not finite since step {bad + 1})" if bad >= 0 else ""

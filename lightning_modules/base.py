@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_modules.backbones import describe_backbone
 from lightning_modules.errors import ConfigurationError
 
-# Keys of a checkpoint: the class's name, what the DataModule says of its spectrograms, and the package's version.
+# Keys of a checkpoint: the class's name, the DataModule's settings of the spectrograms, and the package's version.
 _OBJECTIVE, _SIGNAL, _VERSION = "objective", "signal_settings", "package_version"
 
 
@@ -50,7 +50,7 @@ def require(condition: bool, option: str, value: float, expected: str) -> None:
 
 
 def is_finite(values: Iterable[Any]) -> bool:
-    """Whether no tensor among some values holds NaN or infinity; reads one number from the device where they lie."""
+    """Whether no tensor among some values contains NaN or infinity; reads one number from their device."""
     tensors = [value.detach() for value in values if isinstance(value, Tensor) and value.is_floating_point()]
     return not tensors or bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
@@ -62,7 +62,7 @@ class AnomalyDetector(LightningModule):
     """Whether the outputs of steps have a `reconstruction`, which explainers and their measures need."""
 
     monitor: ClassVar[str | None] = None
-    """The metric whose minimum tells the best epoch; None where the last one is the best."""
+    """The metric whose minimum marks the best epoch; None where the last one is the best."""
 
     architecture_hparams: ClassVar[tuple[str, ...]] = ("n_mels", "n_frames")
     """Hyperparameters that have to be those of a checkpoint."""
@@ -80,7 +80,7 @@ class AnomalyDetector(LightningModule):
         check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
 
     def _signal_settings(self) -> Mapping[str, Any] | None:
-        """What the trainer's DataModule says of its spectrograms, None without one that says it."""
+        """The settings of the spectrograms, None without a DataModule that has them."""
         trainer = self._trainer
         return None if trainer is None else getattr(trainer.datamodule, "signal_settings", None)  # type: ignore[attr-defined]
 
@@ -96,7 +96,7 @@ def check_checkpoint(
         checkpoint: What was saved.
         module: The module that is to take the weights.
         source: What the message calls the checkpoint, a path where there is one.
-        signal: What the DataModule says of the spectrograms, by the names of its options; None if nothing is known.
+        signal: The DataModule's settings of the spectrograms, by the names of its options; None if they are unknown.
 
     Raises:
         ConfigurationError: If the class, the network's architecture or a setting of the spectrograms differs.

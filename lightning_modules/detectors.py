@@ -103,7 +103,7 @@ class BaselineDetector(AnomalyDetector):
         return self.learned
 
     def set_extra_state(self, state: State) -> None:
-        """Take what a checkpoint holds."""
+        """Take what a checkpoint contains."""
         self.learned = {name: value.clone() for name, value in state.items()}
 
 

@@ -106,7 +106,7 @@ def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:
     """Check the option ``percentiles``.
 
     Raises:
-        ValueError: If there is none, one stands twice or one is not a whole number from 0 to 100.
+        ValueError: If there is none, one is given twice or one is not a whole number from 0 to 100.
 
     Example:
         >>> check_percentiles(range(97, 100))
@@ -122,11 +122,7 @@ def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:
 
 
 def check_frame_rate(frames_per_second: float) -> float:
-    """Check the option ``frames_per_second``.
-
-    Raises:
-        ValueError: If it is not a positive number.
-    """
+    """Raise a ValueError unless the option ``frames_per_second`` is a positive number; returns it."""
     if not 0 < frames_per_second < math.inf:
         raise ValueError(f"frames_per_second: {frames_per_second} is not a positive number")
     return frames_per_second

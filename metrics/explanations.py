@@ -40,7 +40,7 @@ class ExplanationMetric(ClipMetric):
 
 
 class SegmentFScore(ExplanationMetric):
-    """Agreement of peaks with the annotation: F1, precision and recall of seconds, and what else the list holds.
+    """Agreement of peaks with the annotation: F1, precision and recall of seconds, and what else the list contains.
 
     Each value is in [0, 1], higher is better. Beware of the chance level: on clips that are a third anomalous, random
     frames reach an F1 near 0.5 at low percentiles (``metrics.functional.chance_levels``).
@@ -76,7 +76,7 @@ class SegmentFScore(ExplanationMetric):
             index: Indices of the clips, (B,); counted from 0 if None.
 
         Raises:
-            ValueError: If curves hold NaN or the numbers of frames differ.
+            ValueError: If curves contain NaN or the numbers of frames differ.
         """
         peaks, annotation = select_peaks(curves.cpu(), self.percentiles), annotation.cpu().unsqueeze(1)
         functions = (measure.compute for measure in self.measures if measure.compute)
@@ -86,7 +86,7 @@ class SegmentFScore(ExplanationMetric):
 class FaithfulnessScore(ExplanationMetric):
     """Frame-based and segment-based faithfulness of peaks (``metrics.functional.faithfulness``).
 
-    Frame-based replaces the peak frames; segment-based every whole segment that holds a peak, cut to the annotated
+    Frame-based replaces the peak frames; segment-based every whole segment that contains a peak, cut to the annotated
     frames. Each value is in [0, 1], higher is better.
 
     The segment-based value needs an annotation. As in the evaluation protocol, where any clip is annotated both means
@@ -144,7 +144,7 @@ class FaithfulnessScore(ExplanationMetric):
             reconstruction: The model's output for ``x`` where it is already known, (B, F, T).
 
         Raises:
-            ValueError: If curves hold NaN or the numbers of frames differ.
+            ValueError: If curves contain NaN or the numbers of frames differ.
         """
         peaks = select_peaks(curves, self.percentiles).unsqueeze(1)
         values = peak_faithfulness(
@@ -214,7 +214,7 @@ class DeletionInsertionScore(ExplanationMetric):
             reconstruction: The model's output for ``x`` where it is already known, (B, F, T).
 
         Raises:
-            ValueError: If curves hold NaN or the numbers of frames differ.
+            ValueError: If curves contain NaN or the numbers of frames differ.
         """
         pair = deletion_insertion(module, x, curves, self.percentiles, reconstruction, self.batch_size)
         self.add(torch.stack(pair, dim=1), index)

@@ -24,7 +24,7 @@ class DetectionAUC(EvaluationCallback):
     Scalars: ``{val|test}/auc`` and ``/pauc`` of all anomalous clips against all normal ones, and with the
     type appended (``test/auc/broken_board``) of one type's clips against all normal ones. Where a class is
     missing, or a score is NaN, nothing is logged. Where the steps return a masked score as well, ``/auc_masked_score``
-    and ``/pauc_masked_score`` are the same of that score, and the file has a column for it. Where the batches hold the
+    and ``/pauc_masked_score`` are the same of that score, and the file has a column for it. Where the batches have the
     level of the clips, ``/auc_level`` and ``/pauc_level`` are those of the level alone, a baseline for any detector;
     its sign is chosen so that the AUC over all types is at least 0.5 (``metrics.functional.oriented``).
 

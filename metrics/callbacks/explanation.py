@@ -32,7 +32,7 @@ COLUMNS = ["index", "name", "anomaly_type", "explainer", "measure", "percentile"
 def null_file(measure: str) -> str:
     """File of a measure's values under circular shifts.
 
-    It holds ``names`` (N,), ``percentiles`` (P,) and an array per explainer, (N, P, S) float32, with the observed value
+    It has ``names`` (N,), ``percentiles`` (P,) and an array per explainer, (N, P, S) float32, with the observed value
     at position 0.
     """
     return f"{measure}_null.npz"
@@ -66,11 +66,11 @@ class ExplanationCallback(EvaluationCallback):
     ``{measure}_pvalue/...``, the probability that chance alone reaches the observed mean.
 
     Rows: one per clip, explainer, measure and percentile in ``explanations.csv``, with random frames, all frames and
-    the oracle as further explainers; `null_file` holds the values under the shifts.
+    the oracle as further explainers; `null_file` contains the values under the shifts.
 
     Reads ``outputs["reconstruction"]`` (B, F, T), ``outputs["attributions"]``, {explainer: (B, F, T)}, and
     ``outputs["explained"]`` (B,), which says whose maps are there. A model that reconstructs nothing has nothing to
-    explain and is passed over.
+    explain and is skipped.
 
     Args:
         metric: An empty metric; each explainer gets a copy.

@@ -43,7 +43,7 @@ def select_peaks(curves: Tensor, percentile: float | Sequence[float]) -> Tensor:
         Peak frames, bool, (..., T) for one percentile and (..., P, T) for several.
 
     Raises:
-        ValueError: If a percentile is out of range, the curves have no frame or hold NaN.
+        ValueError: If a percentile is out of range, the curves have no frame or contain NaN.
 
     Example:
         >>> import torch

@@ -61,11 +61,7 @@ def faithfulness(
 
 
 def check_batch_size(batch_size: int) -> int:
-    """Check the option ``batch_size``.
-
-    Raises:
-        ValueError: If it is not positive.
-    """
+    """Raise a ValueError unless the option ``batch_size`` is positive; returns it."""
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
     return batch_size
@@ -91,10 +87,10 @@ def replacement_errors(
         if reconstruction is None:
             reconstruction = torch.cat([module(chunk) for chunk in x.split(batch_size)])
         before = _error(x, reconstruction).unsqueeze(1)
-        errors = [
-            _error_after(module, x[clip], reconstruction[clip], mask)
-            for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True)
-        ]
+        errors = []
+        for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True):
+            replaced = torch.where(mask.unsqueeze(1), reconstruction[clip], x[clip])
+            errors.append(_error(replaced, module(replaced)))
     after = before.repeat(1, masks.shape[1])
     after[marked] = torch.cat(errors)[inverse]
     return before, after
@@ -111,7 +107,7 @@ def peak_faithfulness(
 ) -> Tensor:
     """Frame-based and segment-based faithfulness of several explanations' peaks, sharing the passes of equal masks.
 
-    Frame-based replaces the peak frames; segment-based every whole segment that holds a peak, cut to the annotated
+    Frame-based replaces the peak frames; segment-based every whole segment that contains a peak, cut to the annotated
     frames. Few segments are annotated, so of the second kind few masks differ.
 
     Args:
@@ -167,7 +163,7 @@ def deletion_insertion(
         deletion and high insertion values.
 
     Raises:
-        ValueError: If shapes do not fit, curves hold NaN or a percentile is out of range.
+        ValueError: If shapes do not fit, curves contain NaN or a percentile is out of range.
 
     Example:
         A module that returns half of its input has as error a quarter of the energy, 1² + 3² here. Without the
@@ -218,11 +214,6 @@ def _distinct(masks: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Ten
     rows = torch.cat([clip.unsqueeze(1), masks[clip, k].long()], dim=1)
     distinct, inverse = torch.unique(rows, dim=0, return_inverse=True)
     return distinct[:, 0], distinct[:, 1:].bool(), (clip, k), inverse
-
-
-def _error_after(module: nn.Module, x: Tensor, reconstruction: Tensor, frames: Tensor) -> Tensor:
-    replaced = torch.where(frames.unsqueeze(1), reconstruction, x)
-    return _error(replaced, module(replaced))
 
 
 def _error(x: Tensor, reconstruction: Tensor) -> Tensor:
