@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,7 @@ MEMORY_BUDGET = 2048
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Explainer(ABC):
     """An attribution method for the reconstruction error of spectrograms (paper section 3.3).
 
@@ -43,10 +45,9 @@ class Explainer(ABC):
     unit: ClassVar[str] = "dB²"
     """Unit of a map, given a score in dB² of a spectrogram in dB."""
 
-    def __init__(self, module: nn.Module, memory_budget: int = MEMORY_BUDGET) -> None:
-        self.module = module
-        self.memory_budget = memory_budget
-        self._rows_within_budget: dict[tuple[int, ...], int] = {}
+    module: nn.Module
+    memory_budget: int = field(default=MEMORY_BUDGET, kw_only=True)
+    _rows_within_budget: dict[tuple[int, ...], int] = field(default_factory=dict, init=False, repr=False)
 
     def attribute(self, x: Tensor, reconstruction: Tensor | None = None) -> Tensor:
         """Attribute each clip's anomaly score to the cells of its spectrogram.
@@ -73,14 +74,11 @@ class Explainer(ABC):
             return self.retry_on_oom(x, lambda: self._attribute(x, reconstruction).detach())
 
     def retry_on_oom(self, x: Tensor, compute: Callable[[], T]) -> T:
-        """Compute in passes of at most :meth:`rows_per_pass`, halved and begun again where memory is short.
+        """Compute in passes of at most :meth:`rows_per_pass`, halved and started again where memory is short.
 
         Args:
             x: Spectrograms (B, F, T) like those that are passed.
             compute: Asks for the rows of a pass each time it is called.
-
-        Returns:
-            What was computed.
 
         Raises:
             RuntimeError: If there is no memory for a single row, or whatever else `compute` raises.
@@ -92,7 +90,7 @@ class Explainer(ABC):
                 rows = self.rows_per_pass(x)
                 if rows == 1 or not _memory_is_short(error):
                     raise
-            # Begun again out here, where the error no longer holds on to the tensors of the failed pass.
+            # Started again out here, where the error no longer keeps the tensors of the failed pass.
             self._rows_within_budget[tuple(x.shape[1:])] = rows // 2
 
     @abstractmethod
@@ -124,11 +122,7 @@ class HasConvergenceDelta(Protocol):
 
 
 def require_positive(**settings: Any) -> None:
-    """Check that settings are positive whole numbers.
-
-    Raises:
-        ConfigurationError: The message names the first of them.
-    """
+    """Raise a ConfigurationError that names the first setting that is not a positive whole number."""
     for name, value in settings.items():
         if not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name}={value} is not a positive whole number")
@@ -155,7 +149,7 @@ def frozen_eval(module: nn.Module) -> Iterator[None]:
 
 
 def _memory_is_short(error: Exception) -> bool:
-    """Whether an error says that a device, or the machine, has no memory left."""
+    """Whether an error means that a device, or the machine, has no memory left."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 

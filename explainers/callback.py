@@ -1,22 +1,22 @@
 """The callback that explains clips once, for whatever reads the maps afterwards."""
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from explainers.base import Explainer, HasConvergenceDelta
 from explainers.examples import ExampleKeeper
 from explainers.registry import EXPLAINERS, build_explainers, check_settings
-from lightning_modules.base import StepOutputs
+from lightning_modules.base import StepOutputs, require
+from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import mean_over_clips
-from lightning_modules.errors import ConfigurationError
 
 
-class AttributionMaps(Callback):
+class AttributionMaps(EvaluationHooks):
     """Adds attribution maps to the outputs of validation, test and prediction steps.
 
     ``outputs["attributions"]`` becomes {explainer: (B, F, T)} and ``outputs["explained"]`` (B,) bool; the maps of
@@ -37,6 +37,8 @@ class AttributionMaps(Callback):
         ConfigurationError: If an explainer or one of its settings does not exist.
     """
 
+    stages = ("val", "test", "predict")
+
     def __init__(
         self,
         explainers: list[str] = list(EXPLAINERS),  # noqa: B006  jsonargparse shows it; it is copied below
@@ -48,8 +50,7 @@ class AttributionMaps(Callback):
         super().__init__()
         for names in (explainers, validation_explainers):
             check_settings(names, settings)
-        if examples < 0:
-            raise ConfigurationError(f"examples={examples} is negative; give the number of clips to keep")
+        require(examples >= 0, "examples", examples, "at least 0")
         self.names = tuple(explainers)
         self.settings = dict(settings)
         self.validation_names = tuple(validation_explainers)
@@ -58,7 +59,7 @@ class AttributionMaps(Callback):
         self.explainers: dict[str, Explainer] = {}
         """The explainers of the running evaluation, by name."""
         self._deltas: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        self._log_dir: str | None = None
+        self._folder: Path | None = None  # where examples are kept
 
     def check(self, pl_module: LightningModule, stage: str) -> None:
         """Check that a module can be explained, before a stage (`fit`, `validate`, `test` or `predict`) begins.
@@ -73,47 +74,20 @@ class AttributionMaps(Callback):
             return {}
         return build_explainers(self.validation_names if fitting else self.names, pl_module, self.settings)
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the explainers anew, for the module's present weights."""
-        self.explainers = self._build(pl_module, trainer.state.fn == TrainerFn.FITTING)
+        self.explainers = self._build(pl_module, is_fitting(trainer))
         self._deltas = {name: [] for name, each in self.explainers.items() if isinstance(each, HasConvergenceDelta)}
         self._examples.clear()
-        # Read here, where every process passes: the trainer agrees on it with a broadcast.
-        self._log_dir = None if trainer.state.fn == TrainerFn.FITTING else trainer.log_dir
-        if self._log_dir is not None and trainer.is_global_zero:
-            self._examples.delete(self._log_dir)
+        self._folder = None if is_fitting(trainer) else run_folder(trainer)
+        if self._folder is not None and trainer.is_global_zero:
+            self._examples.delete(self._folder)
 
-    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def update(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutputs, batch: dict[str, Any]) -> None:
         """Explain the chosen clips of a batch; of clips to predict, all."""
-        if "reconstruction" in outputs:
-            self._explain(outputs, batch, is_predicting=trainer.state.fn == TrainerFn.PREDICTING)
-
-    on_predict_batch_end = on_test_batch_end
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Explain the labelled clips; the first validation loader holds none."""
-        if dataloader_idx == 1:
-            self.on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def _explain(self, outputs: StepOutputs, batch: dict[str, Any], is_predicting: bool) -> None:
+        if "reconstruction" not in outputs:
+            return
+        is_predicting = trainer.predicting
         x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
         if is_predicting or self.clips == "all":
             chosen = torch.ones_like(batch["label"], dtype=torch.bool)
@@ -127,19 +101,15 @@ class AttributionMaps(Callback):
             outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
             if isinstance(explainer, HasConvergenceDelta):
                 self._deltas[name].append((batch["index"][chosen], explainer.convergence_delta.abs()))
-        if self._log_dir is not None:
+        if self._folder is not None:
             self._examples.consider(outputs, batch, highest_score=is_predicting)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep the examples and log the quadrature errors, except in prediction, where Lightning logs nothing."""
-        if trainer.state.fn != TrainerFn.PREDICTING:
-            stage = "test" if trainer.state.fn == TrainerFn.TESTING else "val"
+        if stage != "predict":
             for name, deltas in self._deltas.items():
-                # Asks all processes, of which one may have met no explained clip.
                 delta = mean_over_clips(deltas)
                 if not math.isnan(delta):
                     pl_module.log(f"{stage}/convergence_delta/{name}", delta)
-        if self._log_dir is not None:
-            self._examples.write(self._log_dir)
-
-    on_validation_epoch_end = on_predict_epoch_end = on_test_epoch_end
+        if self._folder is not None:
+            self._examples.write(self._folder)

@@ -1,7 +1,7 @@
 """A few explained clips, kept whole so that figures can be drawn from a run's folder."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_modules.distributed import gather_objects
-from lightning_modules.files import whole_file
+from lightning_modules.files import write_arrays
 
 if TYPE_CHECKING:  # reading examples does without Lightning
     from lightning_modules.base import StepOutputs
@@ -40,7 +40,7 @@ class Example:
     spectrogram: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
     annotation: NDArray[np.bool_]
-    attributions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    attributions: dict[str, NDArray[np.float32]]
 
     @property
     def file_stem(self) -> str:
@@ -52,18 +52,16 @@ class Example:
         arrays = {f"map_{name}": attribution for name, attribution in self.attributions.items()}
         rest = {key: value for key, value in vars(self).items() if key != "attributions"}
         path = folder / f"{self.file_stem}.npz"
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **rest, **arrays)
+        write_arrays(path, {**rest, **arrays})
         return path
 
     @classmethod
     def load(cls, path: Path) -> "Example":
         """Read an example that `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            stored = {key: arrays[key] for key in arrays.files}
+            stored = {key: value if value.ndim else value.item() for key, value in arrays.items()}
         attributions = {key.removeprefix("map_"): stored.pop(key) for key in list(stored) if key.startswith("map_")}
-        scalars = {key: value.item() for key, value in stored.items() if value.ndim == 0}
-        return replace(cls(**{**stored, **scalars}), attributions=attributions)
+        return cls(**stored, attributions=attributions)
 
 
 class ExampleKeeper:
@@ -82,9 +80,9 @@ class ExampleKeeper:
         self._kept.clear()
 
     @staticmethod
-    def delete(log_dir: str) -> None:
-        """Delete the examples that an earlier evaluation wrote to `log_dir`."""
-        for stale in (Path(log_dir) / FOLDER).glob("*.npz"):
+    def delete(folder: Path) -> None:
+        """Delete the examples that an earlier evaluation wrote to a run's folder."""
+        for stale in (folder / FOLDER).glob("*.npz"):
             stale.unlink()
 
     def consider(self, outputs: "StepOutputs", batch: dict[str, Any], highest_score: bool) -> None:
@@ -106,23 +104,16 @@ class ExampleKeeper:
             kept.sort(key=lambda entry: entry[0])
             del kept[self.per_type :]
 
-    def write(self, log_dir: str) -> None:
-        """Write what was kept to ``examples/`` in `log_dir`."""
-        folder = Path(log_dir) / FOLDER
-        kept = self._best_of_all_processes()
-        for example in kept:
-            example.save(folder)
-
-    def _best_of_all_processes(self) -> list[Example]:
-        """This process's examples that also rank among the best of every other process."""
+    def write(self, folder: Path) -> None:
+        """Write to ``examples/`` in a run's folder what also ranks among the best of every other process."""
         ranks = {kind: [rank for rank, _ in kept] for kind, kept in self._kept.items()}
         everyone = gather_objects(ranks)
-        examples = []
         for kind, kept in self._kept.items():
             # A sampler that pads the last batch shows one clip twice, so equal ranks count once.
             best = sorted({rank for other in everyone for rank in other.get(kind, [])})[: self.per_type]
-            examples += [example for rank, example in kept if rank in best]
-        return examples
+            for rank, example in kept:
+                if rank in best:
+                    example.save(folder / FOLDER)
 
 
 def _example(outputs: "StepOutputs", batch: dict[str, Any], row: int) -> Example:

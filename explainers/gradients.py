@@ -1,10 +1,12 @@
 """Methods that follow the score's gradient: to the input, or to the activations of a layer (Grad-CAM)."""
 
+from dataclasses import dataclass, field
+
 import torch
 from captum.attr import GradientShap, IntegratedGradients, LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-from explainers.base import MEMORY_BUDGET, Explainer, map_clips, reproducible, require_positive
+from explainers.base import Explainer, map_clips, reproducible, require_positive
 from lightning_modules.errors import ConfigurationError
 
 
@@ -19,6 +21,7 @@ class SaliencyMap(Explainer):
         return torch.cat([saliency.attribute(rows.requires_grad_()) for rows in x.split(self.rows_per_pass(x))])
 
 
+@dataclass(eq=False)
 class SmoothGrad(Explainer):
     """Mean absolute gradient over noisy copies of the clip (Smilkov et al., 2017).
 
@@ -36,19 +39,12 @@ class SmoothGrad(Explainer):
     label = "SmoothGrad"
     unit = "dB"
 
-    def __init__(
-        self,
-        module: nn.Module,
-        n_samples: int = 25,
-        noise_std: float = 0.1,
-        seed: int = 0,
-        memory_budget: int = MEMORY_BUDGET,
-    ) -> None:
-        super().__init__(module, memory_budget)
-        require_positive(n_samples=n_samples)
-        self.n_samples = n_samples
-        self.noise_std = noise_std
-        self.seed = seed
+    n_samples: int = 25
+    noise_std: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(n_samples=self.n_samples)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         tunnel = NoiseTunnel(Saliency(self.score))
@@ -69,6 +65,7 @@ class SmoothGrad(Explainer):
         return torch.cat(maps)
 
 
+@dataclass(eq=False)
 class IntegratedGradientsMap(Explainer):
     """Gradients integrated along the straight path from a baseline, times the way (Sundararajan et al., 2017).
 
@@ -92,20 +89,13 @@ class IntegratedGradientsMap(Explainer):
 
     label = "Integrated gradients"
 
-    def __init__(
-        self,
-        module: nn.Module,
-        n_steps: int = 50,
-        baseline: float = 0.0,
-        steps_per_pass: int = 25,
-        memory_budget: int = MEMORY_BUDGET,
-    ) -> None:
-        super().__init__(module, memory_budget)
-        require_positive(n_steps=n_steps, steps_per_pass=steps_per_pass)
-        self.n_steps = n_steps
-        self.baseline = baseline
-        self.steps_per_pass = steps_per_pass
-        self.convergence_delta = torch.empty(0)
+    n_steps: int = 50
+    baseline: float = 0.0
+    steps_per_pass: int = 25
+    convergence_delta: Tensor = field(default_factory=lambda: torch.empty(0), init=False)
+
+    def __post_init__(self) -> None:
+        require_positive(n_steps=self.n_steps, steps_per_pass=self.steps_per_pass)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         integrated_gradients = IntegratedGradients(self.score)
@@ -114,7 +104,7 @@ class IntegratedGradientsMap(Explainer):
             rows //= 2
 
         def attribute_clip(clip: Tensor) -> tuple[Tensor, Tensor]:
-            attribution, delta = integrated_gradients.attribute(
+            return integrated_gradients.attribute(
                 clip,
                 baselines=float(self.baseline),
                 n_steps=self.n_steps,
@@ -122,13 +112,13 @@ class IntegratedGradientsMap(Explainer):
                 internal_batch_size=rows,
                 return_convergence_delta=True,
             )
-            return attribution, delta
 
         maps, deltas = zip(*map_clips(attribute_clip, x.split(1), most // rows), strict=True)
         self.convergence_delta = torch.cat(deltas).detach()
         return torch.cat(maps)
 
 
+@dataclass(eq=False)
 class GradientSHAPMap(Explainer):
     """Expected gradients at random points between a baseline and noisy copies of the clip (Lundberg & Lee, 2017).
 
@@ -146,21 +136,13 @@ class GradientSHAPMap(Explainer):
 
     label = "GradSHAP"
 
-    def __init__(
-        self,
-        module: nn.Module,
-        n_samples: int = 25,
-        noise_std: float = 0.09,
-        baseline: float = 0.0,
-        seed: int = 0,
-        memory_budget: int = MEMORY_BUDGET,
-    ) -> None:
-        super().__init__(module, memory_budget)
-        require_positive(n_samples=n_samples)
-        self.n_samples = n_samples
-        self.noise_std = noise_std
-        self.baseline = baseline
-        self.seed = seed
+    n_samples: int = 25
+    noise_std: float = 0.09
+    baseline: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(n_samples=self.n_samples)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         rows = self.rows_per_pass(x)
@@ -180,6 +162,7 @@ class GradientSHAPMap(Explainer):
         return total / self.n_samples
 
 
+@dataclass(eq=False)
 class GradCAM(Explainer):
     """Activations of a layer weighed by their mean gradients, signed, resized bilinearly (Selvaraju et al., 2017).
 
@@ -194,12 +177,13 @@ class GradCAM(Explainer):
 
     label = "Grad-CAM"
 
-    def __init__(self, module: nn.Module, layer: str | None = None, memory_budget: int = MEMORY_BUDGET) -> None:
-        super().__init__(module, memory_budget)
-        self.layer = _find_layer(module, layer)
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        self._layer = _find_layer(self.module, self.layer)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        grad_cam = LayerGradCam(self.score, self.layer)
+        grad_cam = LayerGradCam(self.score, self._layer)
         maps = [
             grad_cam.attribute(rows.requires_grad_(), relu_attributions=False)
             for rows in x.split(self.rows_per_pass(x))

@@ -1,9 +1,11 @@
 """Maps that need no gradients: the error map, the masked error map, and a random map as a control."""
 
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass, field
 
-from explainers.base import MEMORY_BUDGET, Explainer, reproducible
+import torch
+from torch import Tensor
+
+from explainers.base import Explainer, reproducible
 from lightning_modules.base import squared_error
 from lightning_modules.masking import complementary_masks, masked_prediction, patch_size_of
 
@@ -25,6 +27,7 @@ class ErrorMap(Explainer):
         return squared_error(x, reconstruction)
 
 
+@dataclass(eq=False)
 class MaskedErrorMap(Explainer):
     """Squared error of each cell predicted from its context only, dB²; not in the paper.
 
@@ -47,22 +50,20 @@ class MaskedErrorMap(Explainer):
 
     label = "Masked error map"
 
-    def __init__(
-        self, module: nn.Module, n_masks: int = 3, patch_size: int | None = None, memory_budget: int = MEMORY_BUDGET
-    ) -> None:
-        super().__init__(module, memory_budget)
-        self.n_masks = n_masks
-        self.patch_size = patch_size_of(module) if patch_size is None else patch_size
+    n_masks: int = 3
+    patch_size: int | None = None
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        masks = complementary_masks(x.shape[1], x.shape[2], self.patch_size, self.n_masks, x.device)
+        patch_size = patch_size_of(self.module) if self.patch_size is None else self.patch_size
+        masks = complementary_masks(x.shape[1], x.shape[2], patch_size, self.n_masks, x.device)
         rows = self.rows_per_pass(x)
         with torch.no_grad():
             return squared_error(x, masked_prediction(self.module, x, masks, rows))
 
 
+@dataclass(eq=False)
 class RandomMap(Explainer):
-    """Independent standard normal noise in each cell, which knows neither the model nor what the clip holds.
+    """Independent standard normal noise in each cell, which knows neither the model nor what the clip contains.
 
     Args:
         module: See `Explainer`; only its place among the explainers needs it.
@@ -73,9 +74,7 @@ class RandomMap(Explainer):
 
     label = "Random map"
 
-    def __init__(self, module: nn.Module, seed: int | None = None, memory_budget: int = MEMORY_BUDGET) -> None:
-        super().__init__(module, memory_budget)
-        self.seed = torch.initial_seed() if seed is None else seed
+    seed: int = field(default_factory=torch.initial_seed)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         return torch.cat([self._draw(clip) for clip in x.split(1)])

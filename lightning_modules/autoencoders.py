@@ -24,7 +24,7 @@ from lightning_modules.masking import PatchMasker, complementary_masks, masked_p
 class ReconstructionModule(AnomalyDetector):
     """Base of the objectives: a backbone that reconstructs spectrograms, trained with the paper's recipe.
 
-    A subclass says what its loss is. AdamW, a cosine schedule with warm restarts stepped once per epoch, early
+    A subclass defines the loss. AdamW, a cosine schedule with warm restarts stepped once per epoch, early
     stopping and a checkpoint of the best validation loss follow paper section 4; the last two give way to an
     EarlyStopping or a monitoring ModelCheckpoint of the trainer's own.
 
@@ -132,14 +132,14 @@ class ReconstructionModule(AnomalyDetector):
         x = batch["spectrogram"]
         loss = self.training_loss(x)
         if self._bad_step is not None:
-            # Noted on the device and read when the epoch is over: to look at every loss would hold the device up.
+            # Noted on the device and read when the epoch is over: reading every loss would make the device wait.
             is_first = ~loss.detach().isfinite() & (self._bad_step < 0)
             self._bad_step = torch.where(is_first, self.global_step, self._bad_step)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> StepOutputs:
-        """Evaluate a batch; the first loader holds the normal clips that give the validation loss."""
+        """Evaluate a batch; the first loader has the normal clips of the validation loss."""
         x = batch["spectrogram"]
         outputs = self.evaluate(x)
         if dataloader_idx == 0:
@@ -165,13 +165,9 @@ class ReconstructionModule(AnomalyDetector):
         if loss is not None:
             self._require_training(bool(loss.isfinite()), f"the training loss is {loss.item()}")
 
-    def _require_training(self, holds: bool, otherwise: str) -> None:
-        """Stop the training on all processes if a condition does not hold on one.
-
-        Raises:
-            TrainingError: If it does not.
-        """
-        if self.trainer.strategy.reduce_boolean_decision(holds, all=True):
+    def _require_training(self, condition: bool, otherwise: str) -> None:
+        """Raise a TrainingError on all processes if a condition does not hold on one."""
+        if self.trainer.strategy.reduce_boolean_decision(condition, all=True):
             return
         bad = -1 if self._bad_step is None else int(self._bad_step)
         since = f" (the training loss is not finite since step {bad + 1})" if bad >= 0 else ""
@@ -189,12 +185,10 @@ class ReconstructionModule(AnomalyDetector):
         )
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> StepOutputs:
-        """Evaluate a batch of test clips, with both anomaly scores."""
+        """Evaluate a batch of clips, with both anomaly scores."""
         return self.evaluate_with_masked_score(batch["spectrogram"])
 
-    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> StepOutputs:
-        """Evaluate a batch of unlabelled clips, with both anomaly scores."""
-        return self.evaluate_with_masked_score(batch["spectrogram"])
+    predict_step = test_step
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with cosine warm restarts, stepped once per epoch."""

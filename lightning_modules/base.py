@@ -14,15 +14,11 @@ from torch import Tensor
 from lightning_modules.backbones import describe_backbone
 from lightning_modules.errors import ConfigurationError
 
-# Keys of a checkpoint: the class's name, what the DataModule says of its spectrograms, and the package's version.
+# Keys of a checkpoint: the class's name, the DataModule's settings of the spectrograms, and the package's version.
 _OBJECTIVE, _SIGNAL, _VERSION = "objective", "signal_settings", "package_version"
 
 
-class _Scores(TypedDict):
-    score: Tensor
-
-
-class StepOutputs(_Scores, total=False):
+class StepOutputs(TypedDict, total=False):
     """What a validation, test or prediction step hands to the callbacks, each of which may add to it.
 
     Only `score` is always there.
@@ -35,6 +31,7 @@ class StepOutputs(_Scores, total=False):
         explained: Which clips are explained, (B,) bool.
     """
 
+    score: Tensor
     reconstruction: Tensor
     masked_score: Tensor
     attributions: dict[str, Tensor]
@@ -47,17 +44,13 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def require(condition: bool, option: str, value: float, expected: str) -> None:
-    """Check an argument.
-
-    Raises:
-        ConfigurationError: If the condition does not hold.
-    """
+    """Raise a ConfigurationError that names an option and what is expected of it unless a condition holds."""
     if not condition:
         raise ConfigurationError(f"{option}={value} is not valid; it must be {expected}")
 
 
 def is_finite(values: Iterable[Any]) -> bool:
-    """Whether no tensor among some values holds NaN or infinity; reads one number from the device where they lie."""
+    """Whether no tensor among some values contains NaN or infinity; reads one number from their device."""
     tensors = [value.detach() for value in values if isinstance(value, Tensor) and value.is_floating_point()]
     return not tensors or bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
@@ -69,7 +62,7 @@ class AnomalyDetector(LightningModule):
     """Whether the outputs of steps have a `reconstruction`, which explainers and their measures need."""
 
     monitor: ClassVar[str | None] = None
-    """The metric whose minimum tells the best epoch; None where the last one is the best."""
+    """The metric whose minimum marks the best epoch; None where the last one is the best."""
 
     architecture_hparams: ClassVar[tuple[str, ...]] = ("n_mels", "n_frames")
     """Hyperparameters that have to be those of a checkpoint."""
@@ -87,7 +80,7 @@ class AnomalyDetector(LightningModule):
         check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
 
     def _signal_settings(self) -> Mapping[str, Any] | None:
-        """What the trainer's DataModule says of its spectrograms, None without one that says it."""
+        """The settings of the spectrograms, None without a DataModule that has them."""
         trainer = self._trainer
         return None if trainer is None else getattr(trainer.datamodule, "signal_settings", None)  # type: ignore[attr-defined]
 
@@ -103,7 +96,7 @@ def check_checkpoint(
         checkpoint: What was saved.
         module: The module that is to take the weights.
         source: What the message calls the checkpoint, a path where there is one.
-        signal: What the DataModule says of the spectrograms, by the names of its options; None if nothing is known.
+        signal: The DataModule's settings of the spectrograms, by the names of its options; None if they are unknown.
 
     Raises:
         ConfigurationError: If the class, the network's architecture or a setting of the spectrograms differs.
@@ -123,21 +116,15 @@ def check_checkpoint(
         )
     elif signal is not None:
         rank_zero_warn(
-            f"{source} doesn't say which front end and reference level it was trained with, as it is of an older "
-            "version; give those of the training"
+            f"{source} doesn't say which front end and reference level it was trained with; give those of the training"
         )
     if checkpoint.get(_VERSION, _version()) != _version():
         rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {_version()}")
 
 
 def _architecture(hparams: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    found = {name: hparams[name] for name in names if name in hparams}
-    if "backbone" in found:
-        backbone = found["backbone"]
-        if "num_heads" in hparams and backbone == "skip_cae_transformer":  # as versions before 0.2 saved it
-            backbone = {"num_heads": hparams["num_heads"]}
-        found["backbone"] = describe_backbone(backbone)
-    return found
+    known = {name: hparams[name] for name in names if name in hparams}
+    return {name: describe_backbone(value) if name == "backbone" else value for name, value in known.items()}
 
 
 def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ class BaselineDetector(AnomalyDetector):
 
     One epoch collects the clips of all processes; they are fitted before the first validation or checkpoint, whichever
     comes first, and training ends with the epoch. What was learned is a few plain tensors, which the checkpoint
-    holds where other modules have their weights, so that nothing in it has to be unpickled.
+    has in place of weights, so that nothing in it has to be unpickled.
 
     Args:
         n_mels: Mel bands F of the spectrograms.
@@ -63,12 +63,10 @@ class BaselineDetector(AnomalyDetector):
         return {"score": torch.zeros(len(x)) if self.trainer.sanity_checking else self(x)}
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> StepOutputs:
-        """Score a batch of test clips."""
+        """Score a batch of clips."""
         return {"score": self(batch["spectrogram"])}
 
-    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> StepOutputs:
-        """Score a batch of unlabelled clips."""
-        return {"score": self(batch["spectrogram"])}
+    predict_step = test_step
 
     def on_train_start(self) -> None:
         """Begin a training without clips; one that is resumed after its epoch has nothing left to do."""
@@ -105,7 +103,7 @@ class BaselineDetector(AnomalyDetector):
         return self.learned
 
     def set_extra_state(self, state: State) -> None:
-        """Take what a checkpoint holds."""
+        """Take what a checkpoint contains."""
         self.learned = {name: value.clone() for name, value in state.items()}
 
 

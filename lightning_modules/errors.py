@@ -1,4 +1,4 @@
-"""What a user can put right, and what ends a training."""
+"""Errors that a user can correct."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class ConfigurationError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """A training can't go on; the message is one line that says when that was and what to try."""
+    """A training can't go on; the message is one line with the step and what to try."""
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an exception says, its type where it says nothing.
+    """The first line of an exception's message, its type where it has none.
 
     Example:
         >>> first_line(ValueError("This file contains pickled (object) data. If you trust the file you can load it"))

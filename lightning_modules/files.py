@@ -8,10 +8,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # takes half a second to import
+    import pandas as pd
 
 
 @contextmanager
@@ -65,10 +68,10 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         writer.writerows(rows)
 
 
-def read_rows(path: Path) -> list[list[str]]:
-    """Read the lines that `write_rows` wrote as text, without the header."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))[1:]
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a data frame as CSV, as a whole or not at all, without its index; NaN becomes an empty cell."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -23,22 +23,23 @@ class ClipMetric(Metric):
     the CPU whatever the device (a row is small, and some devices have no float64), and the result is computed
     from the rows sorted by index, without repeats.
 
-    Subclasses define the row of a clip (``update`` ends with ``_add``), the result of rows (``reduce``), and a smaller
-    ``row_dtype`` where rows are large.
+    Subclasses define the row of a clip (``update`` ends with ``add``) and the result of rows (``reduce``).
 
     Args:
         row_shape: Shape of one clip's row.
+        dtype: Type in which rows are kept.
         kwargs: Options of ``torchmetrics.Metric``.
     """
 
     full_state_update = True  # so that forward() goes on numbering clips where the last call stopped
-    row_dtype = torch.float64
+    is_differentiable = False
     clip_index: list[Tensor]
     clip_values: list[Tensor]
 
-    def __init__(self, row_shape: tuple[int, ...], **kwargs: Any) -> None:
+    def __init__(self, row_shape: tuple[int, ...], dtype: torch.dtype = torch.float64, **kwargs: Any) -> None:
         super().__init__(**{"dist_sync_fn": gather_rows, **kwargs})
         self.row_shape = row_shape
+        self.row_dtype = dtype
         self.add_state("clip_index", default=[], dist_reduce_fx="cat")
         self.add_state("clip_values", default=[], dist_reduce_fx="cat")
 
@@ -58,7 +59,7 @@ class ClipMetric(Metric):
         """Rows of all clips on all processes, each clip once; every process must call it.
 
         Returns:
-            Indices in increasing order, int64 (N,), and their rows, (N, *row_shape) of ``row_dtype``, on the CPU.
+            Indices in increasing order, int64 (N,), and their rows, (N, *row_shape) of ``dtype``, on the CPU.
         """
         with (
             nullcontext()  # compute() has synchronised already
@@ -72,8 +73,12 @@ class ClipMetric(Metric):
         first[1:] = index[1:] != index[:-1]
         return index[first], values[order][first]
 
-    def _add(self, values: Tensor, index: Tensor | None) -> None:
-        """Keep the rows of a batch, (B, *row_shape)."""
+    def add(self, values: Tensor, index: Tensor | None = None) -> None:
+        """Keep the rows of clips, (B, *row_shape), and their indices (B,), counted from 0 if None.
+
+        Raises:
+            ValueError: If the numbers differ, or indices are missing in a distributed run.
+        """
         if index is None:
             if is_distributed():
                 raise ValueError("index: needed in a distributed run, where clips are repeated")
@@ -85,11 +90,23 @@ class ClipMetric(Metric):
         self.clip_values.append(values.detach().cpu().to(self.row_dtype))
 
 
+class ClipMean(ClipMetric):
+    """Values of clips and their mean."""
+
+    def update(self, values: Tensor, index: Tensor | None = None) -> None:
+        """Add the values of clips, see `ClipMetric.add`."""
+        self.add(values, index)
+
+    def reduce(self, values: Tensor) -> Tensor:
+        """Mean over clips, (N, *row_shape) to row_shape; NaN without clips."""
+        return values.mean(0)
+
+
 def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:
     """Check the option ``percentiles``.
 
     Raises:
-        ValueError: If there is none, one stands twice or one is not a whole number from 0 to 100.
+        ValueError: If there is none, one is given twice or one is not a whole number from 0 to 100.
 
     Example:
         >>> check_percentiles(range(97, 100))
@@ -105,11 +122,7 @@ def check_percentiles(percentiles: Iterable[int]) -> tuple[int, ...]:
 
 
 def check_frame_rate(frames_per_second: float) -> float:
-    """Check the option ``frames_per_second``.
-
-    Raises:
-        ValueError: If it is not a positive number.
-    """
+    """Raise a ValueError unless the option ``frames_per_second`` is a positive number; returns it."""
     if not 0 < frames_per_second < math.inf:
         raise ValueError(f"frames_per_second: {frames_per_second} is not a positive number")
     return frames_per_second

@@ -30,7 +30,6 @@ class AnomalyAUROC(ClipMetric):
         tensor(0.8750, dtype=torch.float64)
     """
 
-    is_differentiable = False
     higher_is_better = True
 
     def __init__(self, max_fpr: float | None = None, **kwargs: Any) -> None:
@@ -47,7 +46,7 @@ class AnomalyAUROC(ClipMetric):
             labels: 1 for anomalous, 0 for normal, (B,).
             index: Indices of the clips, (B,); counted from 0 if None.
         """
-        self._add(torch.stack([scores.cpu().double(), labels.cpu().double()], dim=1), index)
+        self.add(torch.stack([scores.cpu().double(), labels.cpu().double()], dim=1), index)
 
     def reduce(self, values: Tensor) -> Tensor:
         """Area from rows of score and label, (N, 2).

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from metrics.clip_metric import ClipMetric, check_frame_rate, check_percentiles
 from metrics.functional.peaks import select_peaks
-from metrics.functional.replacement import curve_area, deletion_insertion, peak_faithfulness
+from metrics.functional.replacement import check_batch_size, curve_area, deletion_insertion, peak_faithfulness
 from metrics.measures import DEFAULT_PERCENTILES, Measure, measures_of
 
 DEFAULT_DELETION_PERCENTILES: tuple[int, ...] = tuple(range(0, 101, 10))
@@ -27,7 +27,6 @@ class ExplanationMetric(ClipMetric):
         ValueError: If there is no percentile, one is given twice or one is out of range.
     """
 
-    is_differentiable = False
     measures: tuple[Measure, ...]
 
     def __init__(self, percentiles: Iterable[int], **kwargs: Any) -> None:
@@ -35,22 +34,13 @@ class ExplanationMetric(ClipMetric):
         super().__init__(row_shape=(len(self.measures), len(percentiles)), **kwargs)
         self.percentiles = percentiles
 
-    def add(self, values: Tensor, index: Tensor | None = None) -> None:
-        """Add clips whose values are known.
-
-        Args:
-            values: (B, K, P).
-            index: Indices of the clips, (B,); counted from 0 if None.
-        """
-        self._add(values, index)
-
     def reduce(self, values: Tensor) -> dict[str, Tensor]:
         """Mean over clips by the measure's key: (N, K, P) to (P,) each; NaN without clips."""
         return {measure.key: mean for measure, mean in zip(self.measures, values.mean(0), strict=True)}
 
 
 class SegmentFScore(ExplanationMetric):
-    """Agreement of peaks with the annotation: F1, precision and recall of seconds, and what else the list holds.
+    """Agreement of peaks with the annotation: F1, precision and recall of seconds, and what else the list contains.
 
     Each value is in [0, 1], higher is better. Beware of the chance level: on clips that are a third anomalous, random
     frames reach an F1 near 0.5 at low percentiles (``metrics.functional.chance_levels``).
@@ -86,7 +76,7 @@ class SegmentFScore(ExplanationMetric):
             index: Indices of the clips, (B,); counted from 0 if None.
 
         Raises:
-            ValueError: If curves hold NaN or the numbers of frames differ.
+            ValueError: If curves contain NaN or the numbers of frames differ.
         """
         peaks, annotation = select_peaks(curves.cpu(), self.percentiles), annotation.cpu().unsqueeze(1)
         functions = (measure.compute for measure in self.measures if measure.compute)
@@ -96,7 +86,7 @@ class SegmentFScore(ExplanationMetric):
 class FaithfulnessScore(ExplanationMetric):
     """Frame-based and segment-based faithfulness of peaks (``metrics.functional.faithfulness``).
 
-    Frame-based replaces the peak frames; segment-based every whole segment that holds a peak, cut to the annotated
+    Frame-based replaces the peak frames; segment-based every whole segment that contains a peak, cut to the annotated
     frames. Each value is in [0, 1], higher is better.
 
     The segment-based value needs an annotation. As in the evaluation protocol, where any clip is annotated both means
@@ -132,7 +122,7 @@ class FaithfulnessScore(ExplanationMetric):
     ) -> None:
         super().__init__(percentiles, **kwargs)
         self.frames_per_second = check_frame_rate(frames_per_second)
-        self.batch_size = batch_size
+        self.batch_size = check_batch_size(batch_size)
 
     def update(
         self,
@@ -154,7 +144,7 @@ class FaithfulnessScore(ExplanationMetric):
             reconstruction: The model's output for ``x`` where it is already known, (B, F, T).
 
         Raises:
-            ValueError: If curves hold NaN or the numbers of frames differ.
+            ValueError: If curves contain NaN or the numbers of frames differ.
         """
         peaks = select_peaks(curves, self.percentiles).unsqueeze(1)
         values = peak_faithfulness(
@@ -204,7 +194,7 @@ class DeletionInsertionScore(ExplanationMetric):
         super().__init__(percentiles, **kwargs)
         if len(self.percentiles) < 2:
             raise ValueError(f"percentiles: {list(self.percentiles)} span no area, name at least two")
-        self.batch_size = batch_size
+        self.batch_size = check_batch_size(batch_size)
 
     def update(
         self,
@@ -224,7 +214,7 @@ class DeletionInsertionScore(ExplanationMetric):
             reconstruction: The model's output for ``x`` where it is already known, (B, F, T).
 
         Raises:
-            ValueError: If curves hold NaN or the numbers of frames differ.
+            ValueError: If curves contain NaN or the numbers of frames differ.
         """
         pair = deletion_insertion(module, x, curves, self.percentiles, reconstruction, self.batch_size)
         self.add(torch.stack(pair, dim=1), index)

@@ -82,7 +82,7 @@ _NO_BOUND = (
     "The oracle is chosen using the annotation, not the model's error, so it is no upper bound of faithfulness: "
     "values above 1 are possible."
 )
-_SECONDS = "of the seconds that hold a peak against the annotated seconds. Higher is better."
+_SECONDS = "of the seconds that contain a peak against the annotated seconds. Higher is better."
 _REPLACED = "Share of the reconstruction error that disappears when"
 _LEFT = "Error that remains, relative to the clip's own, when"
 
@@ -140,7 +140,7 @@ MEASURES: dict[str, Measure] = {
             key="faithfulness_segment",
             label="Segment-based faithfulness",
             short="Segment",
-            description=f"{_REPLACED} the annotated frames of seconds that hold a peak are replaced by their "
+            description=f"{_REPLACED} the annotated frames of seconds that contain a peak are replaced by their "
             "reconstruction. Higher is better.",
             direction="max",
             family="faithfulness",

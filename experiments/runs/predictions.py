@@ -1,82 +1,65 @@
 """The table of `predict`: how anomalous each recording is, and when."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lightning_modules.base import squared_error
-from lightning_modules.files import read_rows, write_rows
+from lightning_modules.base import StepOutputs, squared_error
+from lightning_modules.callbacks import EvaluationHooks, run_folder
+from lightning_modules.distributed import gather_objects
+from lightning_modules.files import write_table
 from metrics.clip_metric import check_percentiles
 from metrics.functional import frame_curve, select_peaks
 from metrics.functional.segments import hit_segments
 
-COLUMNS = ("name", "score", "masked_score", "seconds")
-SHARDS = "shards"
-"""Folder of the rows of each process, deleted once they are merged."""
 
-
-class Predictions(Callback):
+class Predictions(EvaluationHooks):
     """Writes ``predictions.csv`` of a `predict` run: name, anomaly scores (dB²), and the seconds that stand out.
 
-    Rows are sorted by decreasing score. The masked score is empty if the model does not compute it. A second stands
-    out if it contains a peak of the error map's frame curve; it is empty for a model without a reconstruction.
-
-    Each process writes its predictions to a file of its own, and the first process merges them: one row per clip, also
-    where a distributed sampler repeats a clip.
+    One row per clip, sorted by decreasing score. The masked score is empty if the model does not compute it. A second
+    stands out if it contains a peak of the error map's frame curve; it is empty for a model without a reconstruction.
 
     Args:
         percentile: Frames at or above this percentile of a clip's curve are peaks.
         frames_per_second: Frame rate of the spectrograms.
     """
 
+    stages = ("predict",)
+
     def __init__(self, percentile: int = 98, frames_per_second: float = 40.0) -> None:
         super().__init__()
         (self.percentile,) = check_percentiles([percentile])
         self.frames_per_second = frames_per_second
-        self._rows: dict[int, tuple[str, float, float | str, str]] = {}
+        self._batches: list[pd.DataFrame] = []
 
-    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop an earlier prediction."""
-        self._rows.clear()
+        self._batches = []
 
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def update(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutputs, batch: dict[str, Any]) -> None:
         """Collect scores and peaks of a batch."""
-        scores = outputs["score"].tolist()
-        masked_scores = outputs["masked_score"].tolist() if "masked_score" in outputs else [""] * len(scores)
-        seconds = [""] * len(scores)
+        rows = pd.DataFrame({"index": batch["index"].tolist(), "name": batch["name"]})
+        rows["score"] = outputs["score"].tolist()
+        rows["masked_score"] = outputs["masked_score"].tolist() if "masked_score" in outputs else float("nan")
+        rows["seconds"] = ""
         if "reconstruction" in outputs:
             curves = frame_curve(squared_error(batch["spectrogram"], outputs["reconstruction"]))
             peaks = select_peaks(curves, self.percentile)
-            seconds = [" ".join(map(str, peak_seconds(of_clip, self.frames_per_second))) for of_clip in peaks]
-        rows = zip(batch["name"], scores, masked_scores, seconds, strict=True)
-        self._rows.update(zip(batch["index"].tolist(), rows, strict=True))
+            rows["seconds"] = [" ".join(map(str, peak_seconds(clip, self.frames_per_second))) for clip in peaks]
+        self._batches.append(rows)
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write this process's share, and on the first process the file."""
-        folder = trainer.log_dir  # asks all processes
-        if folder is None:
-            return
-        shards = [Path(folder) / SHARDS / f"{rank}.csv" for rank in range(trainer.world_size)]
-        rows = ([index, *row] for index, row in sorted(self._rows.items()))
-        write_rows(shards[trainer.global_rank], ("index", *COLUMNS), rows)
-        trainer.strategy.barrier("predictions")
-        if trainer.is_global_zero:
-            merged = {int(row[0]): row[1:] for shard in shards for row in read_rows(shard)}
-            in_order = sorted(merged.items(), key=lambda clip: (-float(clip[1][1]), clip[0]))
-            write_rows(Path(folder) / "predictions.csv", COLUMNS, (row for _, row in in_order))
-            shutil.rmtree(shards[0].parent)
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the rows of all processes on the first of them."""
+        batches = [batch for part in gather_objects(self._batches) for batch in part]
+        path = run_folder(trainer) / "predictions.csv"
+        if trainer.is_global_zero and batches:
+            # A distributed sampler repeats clips so that all processes have as many.
+            rows = pd.concat(batches).drop_duplicates("index")
+            rows = rows.sort_values(["score", "index"], ascending=[False, True])
+            write_table(path, rows.drop(columns="index"))
 
 
 def peak_seconds(peaks: Tensor, frames_per_second: float) -> list[int]:

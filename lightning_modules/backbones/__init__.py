@@ -32,7 +32,7 @@ def build_backbone(backbone: str | Mapping[str, Any], n_mels: int, n_frames: int
 
     Args:
         backbone: Name in `BACKBONES`, name of a class among them, or class path; or a mapping of `class_path` and
-            `init_args`, where the former is the default's and the latter may also stand beside it.
+            `init_args`, where the former is the default's and the latter may also be given beside it.
         n_mels: Mel bands F of the spectrograms.
         n_frames: Frames T of the spectrograms.
 
@@ -71,7 +71,7 @@ def _parse(backbone: str | Mapping[str, Any]) -> tuple[type[nn.Module], dict[str
 
 
 def _find(name: str) -> type[nn.Module]:
-    """The class that a name or a class path stands for."""
+    """The class that a name or a class path means."""
     by_class = {choice.__name__: choice for choice in BACKBONES.values()}
     if name in BACKBONES or name in by_class:
         return BACKBONES.get(name) or by_class[name]

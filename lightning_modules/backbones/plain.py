@@ -64,7 +64,7 @@ class DenseAutoencoder(nn.Module):
     """Dense autoencoder of the DCASE 2020 Task 2 baseline (Koizumi et al., 2020), as in the paper's detection table.
 
     The whole clip is one vector of F · T values, which goes through 128-128-128-128-8-128-128-128-128 units. One batch
-    norm is shared by all layers of 128 units. ReLU stands after every layer, the last one included, so that no
+    norm is shared by all layers of 128 units. ReLU comes after every layer, the last one included, so that no
     level below 0 dB can be reconstructed.
 
     Args:

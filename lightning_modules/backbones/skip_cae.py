@@ -19,7 +19,7 @@ from lightning_modules.backbones.stages import (
 )
 from lightning_modules.errors import ConfigurationError
 
-_DOWNSAMPLING = 8  # three poolings stand before the fourth stage
+_DOWNSAMPLING = 8  # three poolings come before the fourth stage
 
 # Stages in the order of the authors' layer names, conv1 to conv22, with their numbers of convolutions.
 _CONVOLUTIONS = {"encoder1": 4, **dict.fromkeys(("encoder2", "encoder3", "encoder4"), 2), "decoder4": 4}
@@ -150,7 +150,7 @@ class SkipCAETransformer(_SkipAutoencoder):
                 conv_trans4, transformer_encode, transformer_decode, weights_skip_encode and _decode).
             n_mels: Mel bands the weights were trained for.
             n_frames: Frames the weights were trained for.
-            num_heads: Attention heads the weights were trained with; no weight tells it.
+            num_heads: Attention heads the weights were trained with; no weight shows it.
 
         Raises:
             ConfigurationError: If a layer is unknown, missing, or of another size.

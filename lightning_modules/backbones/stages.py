@@ -13,11 +13,7 @@ DEEPEST_CHANNELS = 32
 
 
 def require_size(network: str, n_mels: int, n_frames: int) -> None:
-    """Check that four poolings leave something of an input.
-
-    Raises:
-        ConfigurationError: If a side of the input is below 16.
-    """
+    """Raise a ConfigurationError if four poolings leave nothing of an input, as a side is below 16."""
     if min(n_mels, n_frames) < 16:
         raise ConfigurationError(
             f"n_mels={n_mels}, n_frames={n_frames}: {network} needs at least 16 mel bands and 16 frames"
@@ -158,7 +154,7 @@ class DecoderStage(nn.Module):
 
     Args:
         in_channels: Channels C of the stage's input.
-        skip_frames: Frames T of the input where a linear layer over time stands in the skip, None for no such layer.
+        skip_frames: Frames T of the input where a linear layer over time is in the skip, None for no such layer.
     """
 
     def __init__(self, in_channels: int, skip_frames: int | None = None) -> None:

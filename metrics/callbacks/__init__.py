@@ -1,21 +1,6 @@
 """Lightning callbacks that measure detection and explanations while a model is validated or tested."""
 
-from metrics.callbacks.base import LABELLED_DATALOADER, Clip, EvaluationCallback
-from metrics.callbacks.deletion import DeletionInsertion
-from metrics.callbacks.detection import DetectionAUC
-from metrics.callbacks.explanation import EXPLANATIONS_FILE, ExplanationCallback, null_file
-from metrics.callbacks.faithfulness import Faithfulness
-from metrics.callbacks.fscore import AnnotationFScore
+import lazy_loader
 
-__all__ = [
-    "EXPLANATIONS_FILE",
-    "LABELLED_DATALOADER",
-    "AnnotationFScore",
-    "Clip",
-    "DeletionInsertion",
-    "DetectionAUC",
-    "EvaluationCallback",
-    "ExplanationCallback",
-    "Faithfulness",
-    "null_file",
-]
+# Names are imported when they are first used, as in the packages above.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

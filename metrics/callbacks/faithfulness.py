@@ -1,21 +1,20 @@
 """Faithfulness of explanations to the model's score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from metrics.callbacks.base import writes_files
-from metrics.callbacks.explanation import ExplanationCallback
-from metrics.clip_metric import check_frame_rate
+from lightning_modules.callbacks import is_fitting
+from metrics.callbacks.explanation import ExplainedClips, ExplanationCallback
 from metrics.explanations import FaithfulnessScore
 from metrics.functional.peaks import select_peaks
 from metrics.functional.references import REFERENCE_NAMES, reference_frames
 from metrics.functional.replacement import peak_faithfulness
 from metrics.functional.shifts import check_shifts, draw_shifts, shift_frames
-from metrics.measures import DEFAULT_PERCENTILES, measures_of
+from metrics.measures import DEFAULT_PERCENTILES
 
 
 class Faithfulness(ExplanationCallback):
@@ -41,8 +40,6 @@ class Faithfulness(ExplanationCallback):
         seed: Seed of the shifts and of the random frames, independent of the run's, so that runs compare.
     """
 
-    measures = measures_of("faithfulness")
-
     def __init__(
         self,
         percentiles: Sequence[int] = DEFAULT_PERCENTILES,
@@ -51,13 +48,11 @@ class Faithfulness(ExplanationCallback):
         shifts: int = 4,
         seed: int = 0,
     ) -> None:
-        super().__init__(percentiles)
-        self.frames_per_second = check_frame_rate(frames_per_second)
-        if batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
+        super().__init__(FaithfulnessScore(percentiles, frames_per_second, batch_size))
         for name, value in (("shifts", shifts), ("seed", seed)):
             if value < 0:
                 raise ValueError(f"{name}: {value} is negative")
+        self.frames_per_second = frames_per_second
         self.batch_size = batch_size
         self.shifts = shifts
         self.seed = seed
@@ -70,33 +65,20 @@ class Faithfulness(ExplanationCallback):
         """
         check_shifts(self.shifts, n_frames)
 
-    def new_metric(self) -> FaithfulnessScore:
-        """Make an empty metric for one explainer."""
-        return FaithfulnessScore(self.percentiles, self.frames_per_second, self.batch_size)
-
-    def counted(self, batch: Mapping[str, Any]) -> Tensor:
+    def counted(self, batch: dict[str, Any]) -> Tensor:
         """Anomalous clips count; the metric leaves out what has no annotation where others have one."""
         return batch["label"] == 1
 
-    def score(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        curves: Mapping[str, Tensor],
-        outputs: Mapping[str, Any],
-        batch: Mapping[str, Any],
-        rows: Tensor,
-    ) -> None:
+    def score(self, trainer: Trainer, pl_module: LightningModule, clips: ExplainedClips) -> None:
         """Replace what each explainer and reference points at, in the numeric precision of the run."""
-        x, annotation, index = batch["spectrogram"][rows], batch["annotation"][rows], batch["index"][rows]
-        with_chance = writes_files(trainer)
+        x, reconstruction, annotation, index, curves = clips
+        with_chance = not is_fitting(trainer)
         shifts = index.new_zeros(len(index), 1)
         if with_chance:
             shifts = torch.cat([shifts, draw_shifts(index, x.shape[-1], self.shifts, self.seed)], dim=1)
         groups = [shift_frames(select_peaks(curve, self.percentiles), shifts) for curve in curves.values()]
         if with_chance:
             groups.append(reference_frames(annotation, self.percentiles, index, self.seed))
-        reconstruction = outputs["reconstruction"][rows]
         with trainer.precision_plugin.forward_context():
             # All at once, so that equal masks of different explainers run once.
             peaks = torch.cat(groups, dim=1)
@@ -105,9 +87,9 @@ class Faithfulness(ExplanationCallback):
             )
         parts = values.split([group.shape[1] for group in groups], dim=1)
         for name, of_explainer in zip(curves, parts, strict=False):
-            self.metric(name).add(of_explainer[:, 0], index)
+            self.metrics[name].add(of_explainer[:, 0], index)
             if with_chance:
-                self.null(name).update(of_explainer.movedim(1, -1), index)
+                self.nulls[name].add(of_explainer.movedim(1, -1), index)
         if with_chance:
             self._add_references(parts[-1], annotation, index)
 
@@ -117,4 +99,4 @@ class Faithfulness(ExplanationCallback):
         # Few frames can miss an annotated segment; an oracle misses none, so its value is that of all frames.
         values[:, oracle, 1] = values[:, everything, 1]
         values[~annotation.any(1).to(values.device), oracle] = torch.nan
-        self.references.update(values, index)
+        self.references.add(values, index)

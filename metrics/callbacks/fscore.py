@@ -1,20 +1,19 @@
 """Agreement of explanations with the annotation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from metrics.callbacks.base import writes_files
-from metrics.callbacks.explanation import ExplanationCallback
-from metrics.clip_metric import check_frame_rate
+from lightning_modules.callbacks import is_fitting
+from metrics.callbacks.explanation import ExplainedClips, ExplanationCallback
 from metrics.explanations import SegmentFScore
 from metrics.functional.peaks import select_peaks
 from metrics.functional.references import reference_frames
 from metrics.functional.shifts import values_under_shifts
-from metrics.measures import DEFAULT_PERCENTILES, Measure, measures_of
+from metrics.measures import DEFAULT_PERCENTILES, Measure
 
 
 class AnnotationFScore(ExplanationCallback):
@@ -29,41 +28,27 @@ class AnnotationFScore(ExplanationCallback):
         frames_per_second: Frame rate of the spectrograms; segments are seconds.
     """
 
-    measures = measures_of("annotation")
-
     def __init__(self, percentiles: Sequence[int] = DEFAULT_PERCENTILES, frames_per_second: float = 40.0) -> None:
-        super().__init__(percentiles)
-        self.frames_per_second = check_frame_rate(frames_per_second)
+        super().__init__(SegmentFScore(percentiles, frames_per_second))
+        self.frames_per_second = frames_per_second
 
-    def new_metric(self) -> SegmentFScore:
-        """Make an empty metric for one explainer."""
-        return SegmentFScore(self.percentiles, self.frames_per_second)
-
-    def counted(self, batch: Mapping[str, Any]) -> Tensor:
+    def counted(self, batch: dict[str, Any]) -> Tensor:
         """Clips with an annotation count."""
         return batch["annotated"]
 
-    def score(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        curves: Mapping[str, Tensor],
-        outputs: Mapping[str, Any],
-        batch: Mapping[str, Any],
-        rows: Tensor,
-    ) -> None:
+    def score(self, trainer: Trainer, pl_module: LightningModule, clips: ExplainedClips) -> None:
         """Compare the curves of each explainer with the annotation."""
-        annotation, index = batch["annotation"][rows].cpu(), batch["index"][rows].cpu()
-        for explainer, curve in curves.items():
-            self.metric(explainer).update(curve, annotation, index)
-        if not writes_files(trainer):
+        annotation, index = clips.annotation.cpu(), clips.index.cpu()
+        for explainer, curve in clips.curves.items():
+            self.metrics[explainer].update(curve, annotation, index)
+        if is_fitting(trainer):
             return
-        for explainer, curve in curves.items():
+        for explainer, curve in clips.curves.items():
             peaks = select_peaks(curve.cpu(), self.percentiles)
             null = [self._shifted(measure, peaks, annotation) for measure in self.with_chance]
-            self.null(explainer).update(torch.stack(null, dim=1), index)
+            self.nulls[explainer].add(torch.stack(null, dim=1), index)
         references = [self._references(measure, annotation, index) for measure in self.with_chance]
-        self.references.update(torch.stack(references, dim=2), index)
+        self.references.add(torch.stack(references, dim=2), index)
 
     def _shifted(self, measure: Measure, peaks: Tensor, annotation: Tensor) -> Tensor:
         """Values of a measure under all shifts, (N, P, T)."""

@@ -34,7 +34,7 @@ def permutation_p_value(null: Tensor, draws: int = 10_000, seed: int = 0) -> flo
         A probability in [1 / (draws + 1), 1], NaN without clips or where a value is NaN.
 
     Raises:
-        ValueError: If the null has not two dimensions, holds nothing but the observed values, or ``draws`` is not
+        ValueError: If the null has not two dimensions, contains nothing but the observed values, or ``draws`` is not
             positive.
 
     Example:
@@ -44,7 +44,7 @@ def permutation_p_value(null: Tensor, draws: int = 10_000, seed: int = 0) -> flo
         0.2
     """
     if null.ndim != 2 or null.shape[1] < 2:
-        raise ValueError(f"null {tuple(null.shape)} does not hold an observed value and others of N clips, (N, S)")
+        raise ValueError(f"null {tuple(null.shape)} does not contain an observed value and others of N clips, (N, S)")
     if draws < 1:
         raise ValueError(f"draws: {draws} is not a positive number")
     null = null.cpu().double()

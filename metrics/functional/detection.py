@@ -11,8 +11,7 @@ from torch import Tensor
 
 from metrics.functional.uncertainty import Floats, Interval, resampling_blocks
 
-_WEIGHTS_AT_ONCE = 2**20
-"""Weights of clips held at a time, whatever the number of clips."""
+_WEIGHTS_AT_ONCE = 2**20  # in memory, whatever the number of clips
 
 
 def anomaly_roc(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,13 +35,13 @@ def anomaly_roc(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(f"scores {tuple(scores.shape)} and labels {tuple(labels.shape)} must both be (N,)")
     if scores.isnan().any():
-        raise ValueError("scores hold NaN: they cannot be ranked")
+        raise ValueError("scores contain NaN, which cannot be ranked")
     ordered, order = scores.sort(descending=True)
     anomalous = labels[order] != 0
     n_anomalous = int(anomalous.sum())
     if n_anomalous in {0, len(anomalous)}:
         missing = "anomalous" if n_anomalous == 0 else "normal"
-        raise ValueError(f"labels hold no {missing} clip: the ROC needs both classes")
+        raise ValueError(f"labels contain no {missing} clip: the ROC needs both classes")
 
     # Clips that share a score pass a threshold together: one point for each run of ties.
     last_of_tie = torch.ones_like(anomalous)
@@ -143,7 +142,7 @@ def bootstrap_auroc(
     """
     of_runs, anomalous = np.atleast_2d(np.asarray(scores, dtype=float)), np.asarray(labels) != 0
     if anomalous.all() or not anomalous.any():
-        raise ValueError("labels hold one class only: the ROC needs both")
+        raise ValueError("labels contain one class only: the ROC needs both")
     normal = ~anomalous
     limits = np.asarray(max_fprs, dtype=float)
 
@@ -179,16 +178,7 @@ def _weighted_areas(
 
     An anomalous clip lifts the true-positive rate at the false-positive rate u of its score, and so adds the width
     limit − u to the area left of the limit; one that is tied with normal clips lifts it evenly over their stretch.
-
-    Args:
-        normal: Scores (N0,).
-        anomalous: Scores (N1,).
-        normal_weights: (draws, N0).
-        anomalous_weights: (draws, N1).
-        limits: (K,) largest false-positive rates.
-
-    Returns:
-        (draws, K).
+    Weights are (draws, clips) and limits, the largest false-positive rates, (K,); the result is (draws, K).
     """
     above = normal_weights @ (normal[:, None] > anomalous).astype(float)
     ties = normal[:, None] == anomalous

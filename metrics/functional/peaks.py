@@ -43,7 +43,7 @@ def select_peaks(curves: Tensor, percentile: float | Sequence[float]) -> Tensor:
         Peak frames, bool, (..., T) for one percentile and (..., P, T) for several.
 
     Raises:
-        ValueError: If a percentile is out of range, the curves have no frame or hold NaN.
+        ValueError: If a percentile is out of range, the curves have no frame or contain NaN.
 
     Example:
         >>> import torch
@@ -85,7 +85,7 @@ def _at_or_above(curves: Tensor, percentiles: Sequence[float]) -> Tensor:
     if n_frames == 0:
         raise ValueError("curves have no frame to select peaks from")
     if curves.isnan().any():
-        raise ValueError("curves hold NaN: their percentiles are undefined")
+        raise ValueError("curves contain NaN: their percentiles are undefined")
     ranks = [_rank(p, n_frames) for p in percentiles]
     thresholds = curves.sort(dim=-1).values[..., ranks]
     return curves.unsqueeze(-2) >= thresholds.unsqueeze(-1)

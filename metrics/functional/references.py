@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, compress, pairwise
 
 import numpy as np
 import torch
@@ -163,20 +163,16 @@ def _lengths(n_frames: int, frames_per_second: float) -> tuple[list[int], int]:
 
 def _split(lengths: Sequence[int], positive: Sequence[bool]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Lengths of the positive and of the negative segments, longest first: nothing else of a clip matters."""
-    chosen: tuple[list[int], list[int]] = ([], [])
-    for length, is_positive in zip(lengths, positive, strict=True):
-        chosen[not is_positive].append(length)
-    return tuple(sorted(chosen[0], reverse=True)), tuple(sorted(chosen[1], reverse=True))
+    negative = [not is_positive for is_positive in positive]
+    chosen, others = (tuple(sorted(compress(lengths, which), reverse=True)) for which in (positive, negative))
+    return chosen, others
 
 
 def _best_f1(positive: tuple[int, ...], negative: tuple[int, ...], uncounted: int, count: int) -> float:
     if not positive:
         return 0.0
-    hit, spilled, left = min(count, len(positive)), 0, count - sum(positive) - uncounted
-    for length in negative:
-        if left <= 0:
-            break
-        spilled, left = spilled + 1, left - length
+    hit, left = min(count, len(positive)), count - sum(positive) - uncounted
+    spilled = sum(filled < left for filled in accumulate(negative, initial=0))
     return 2 * hit / (hit + spilled + len(positive))
 
 
@@ -213,10 +209,8 @@ def _hit_probabilities(lengths: Sequence[int], most: int) -> NDArray[np.float64]
     """Probability that j frames drawn from segments of these lengths hit exactly x of the segments.
 
     Segments are added one by one: of j frames drawn from all so far, the number that falls into the new one is
-    hypergeometric. All terms are probabilities, so nothing cancels or overflows, as binomial coefficients would.
-
-    Returns:
-        (most + 1, segments + 1) for j from 0 to `most`; rows with more frames than there are mean nothing.
+    hypergeometric. All terms are probabilities, so nothing cancels or overflows, as binomial coefficients would. The
+    result is (most + 1, segments + 1) for j from 0 to `most`; rows with more frames than there are mean nothing.
     """
     table = np.eye(most + 1, 1)
     total = 0

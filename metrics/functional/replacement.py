@@ -51,14 +51,20 @@ def faithfulness(
     """
     if frames.ndim not in {2, 3} or (frames.shape[0], frames.shape[-1]) != (x.shape[0], x.shape[-1]):
         raise ValueError(f"frames {tuple(frames.shape)} do not mark the clips and frames of {tuple(x.shape)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
+    check_batch_size(batch_size)
     if not frames.any():
         return x.new_zeros(frames.shape[:-1], dtype=torch.float32)
     masks = frames.reshape(x.shape[0], -1, x.shape[-1])
     before, after = replacement_errors(module, x, masks, reconstruction, batch_size)
     values = torch.where(before > 0, 1 - after / before, 0.0).clamp_min(0)
     return values.reshape(frames.shape[:-1])
+
+
+def check_batch_size(batch_size: int) -> int:
+    """Raise a ValueError unless the option ``batch_size`` is positive; returns it."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size} is not a positive number of spectrograms")
+    return batch_size
 
 
 def replacement_errors(
@@ -81,10 +87,10 @@ def replacement_errors(
         if reconstruction is None:
             reconstruction = torch.cat([module(chunk) for chunk in x.split(batch_size)])
         before = _error(x, reconstruction).unsqueeze(1)
-        errors = [
-            _error_after(module, x[clip], reconstruction[clip], mask)
-            for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True)
-        ]
+        errors = []
+        for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True):
+            replaced = torch.where(mask.unsqueeze(1), reconstruction[clip], x[clip])
+            errors.append(_error(replaced, module(replaced)))
     after = before.repeat(1, masks.shape[1])
     after[marked] = torch.cat(errors)[inverse]
     return before, after
@@ -101,7 +107,7 @@ def peak_faithfulness(
 ) -> Tensor:
     """Frame-based and segment-based faithfulness of several explanations' peaks, sharing the passes of equal masks.
 
-    Frame-based replaces the peak frames; segment-based every whole segment that holds a peak, cut to the annotated
+    Frame-based replaces the peak frames; segment-based every whole segment that contains a peak, cut to the annotated
     frames. Few segments are annotated, so of the second kind few masks differ.
 
     Args:
@@ -157,7 +163,7 @@ def deletion_insertion(
         deletion and high insertion values.
 
     Raises:
-        ValueError: If shapes do not fit, curves hold NaN or a percentile is out of range.
+        ValueError: If shapes do not fit, curves contain NaN or a percentile is out of range.
 
     Example:
         A module that returns half of its input has as error a quarter of the energy, 1² + 3² here. Without the
@@ -199,24 +205,15 @@ def curve_area(values: Tensor, percentiles: Sequence[float]) -> Tensor:
 
 
 def _distinct(masks: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
-    """Find the non-empty masks that differ, so that each runs once.
+    """Find the non-empty masks (B, K, T) that differ, so that each runs once.
 
-    Args:
-        masks: (B, K, T) bool.
-
-    Returns:
-        Of N distinct masks, sorted by clip: the clip (N,) and the mask (N, T); then where the M non-empty
-        masks stand in (B, K), and which of the N each of them is (M,).
+    Returns the clip (N,) and the mask (N, T) of N distinct masks, sorted by clip; then the positions in (B, K) of the
+    M non-empty masks, and which of the N each of them is (M,).
     """
     clip, k = masks.any(-1).nonzero(as_tuple=True)
     rows = torch.cat([clip.unsqueeze(1), masks[clip, k].long()], dim=1)
     distinct, inverse = torch.unique(rows, dim=0, return_inverse=True)
     return distinct[:, 0], distinct[:, 1:].bool(), (clip, k), inverse
-
-
-def _error_after(module: nn.Module, x: Tensor, reconstruction: Tensor, frames: Tensor) -> Tensor:
-    replaced = torch.where(frames.unsqueeze(1), reconstruction, x)
-    return _error(replaced, module(replaced))
 
 
 def _error(x: Tensor, reconstruction: Tensor) -> Tensor:

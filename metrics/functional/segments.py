@@ -3,7 +3,7 @@
 Frame k of a clip lies in the second of its time, ⌊k / frames_per_second⌋. A last part that is shorter than half a
 second is not counted: its frames count neither for nor against, as in the published evaluation, where a clip of 401
 frames at 40 frames per second has ten seconds. A segment is positive if it overlaps any annotated frame, and predicted
-if it holds a peak.
+if it contains a peak.
 
 All functions take peaks (..., T) and an annotation that broadcasts against them: (B, T) with (B, T), or
 peaks of several percentiles (B, P, T) with ``annotation[:, None]``.
@@ -34,7 +34,7 @@ def segment_edges(n_frames: int, frames_per_second: float) -> tuple[int, ...]:
         frames_per_second: Frame rate: sample rate / hop in samples. Treated as that exact quotient.
 
     Returns:
-        S + 1 increasing frame numbers for S seconds: second s holds the frames from edge s up to edge s + 1. The last
+        S + 1 increasing frame numbers for S seconds: second s has the frames from edge s up to edge s + 1. The last
         edge is at most T; the frames after it are in no second. A clip that is shorter than half a second as a whole
         is one second, so that no clip is without.
 
@@ -57,7 +57,7 @@ def segment_edges(n_frames: int, frames_per_second: float) -> tuple[int, ...]:
 
 
 def hit_segments(frames: Tensor, frames_per_second: float = 40.0) -> Tensor:
-    """Mark the seconds that hold a marked frame.
+    """Mark the seconds that contain a marked frame.
 
     Args:
         frames: Marked frames, bool, (..., T).
@@ -135,15 +135,7 @@ def segment_scores(peaks: Tensor, annotation: Tensor, frames_per_second: float =
 def scores_of_counts(
     true_positives: Tensor, false_positives: Tensor, false_negatives: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """F1, precision and recall from counts of segments.
-
-    Args:
-        true_positives: Predicted positive segments, (...).
-        false_positives: Predicted negative segments, (...).
-        false_negatives: Positive segments that are not predicted, (...).
-
-    Returns:
-        F1, precision and recall, float64, each (...), 0 where undefined.
+    """F1, precision and recall from counts of segments (...); float64, each (...), 0 where undefined.
 
     Example:
         >>> [value.item() for value in scores_of_counts(*torch.tensor([1, 1, 0]))]
@@ -216,7 +208,7 @@ def segment_mask(peaks: Tensor, annotation: Tensor, frames_per_second: float = 4
         frames_per_second: Frame rate.
 
     Returns:
-        Frames that are annotated and in a second that holds a peak, bool, (..., T).
+        Frames that are annotated and in a second that contains a peak, bool, (..., T).
 
     Raises:
         ValueError: As ``segment_counts``.

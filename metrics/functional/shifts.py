@@ -41,7 +41,7 @@ def circular_shift_f1(peaks: Tensor, annotation: Tensor, frames_per_second: floa
     if peaks.ndim != 3 or annotation.shape != (peaks.shape[0], peaks.shape[2]):
         raise ValueError(f"peaks {tuple(peaks.shape)} and annotation {tuple(annotation.shape)} do not fit together")
     positive = hit_segments(annotation, frames_per_second)
-    # A clip at a time: all clips at once would hold (B, P, T, S) values.
+    # A clip at a time: all clips at once would take (B, P, T, S) values.
     of_clips = [_shifted_f1(one, of_one, frames_per_second) for one, of_one in zip(peaks, positive, strict=True)]
     return torch.stack(of_clips) if of_clips else peaks.new_zeros(peaks.shape, dtype=torch.float64)
 
@@ -64,7 +64,7 @@ def values_under_shifts(
         (B, P, T): value s belongs to the peaks moved s frames later, value 0 to the peaks as they are.
     """
     every = torch.arange(peaks.shape[-1], device=peaks.device).unsqueeze(0)
-    # One clip at a time: all clips at once would hold (B, T, P, T) frames.
+    # One clip at a time: all clips at once would take (B, T, P, T) frames.
     clips = [
         compute(shift_frames(one.unsqueeze(0), every), of_one, frames_per_second).squeeze(0).movedim(0, -1)
         for one, of_one in zip(peaks, annotation, strict=True)
@@ -91,11 +91,7 @@ def _shifted_f1(peaks: Tensor, positive: Tensor, frames_per_second: float) -> Te
 
 
 def check_shifts(shifts: int, n_frames: int) -> None:
-    """Check how many circular shifts are drawn.
-
-    Raises:
-        ValueError: If `n_frames` frames have fewer shifts.
-    """
+    """Raise a ValueError if `n_frames` frames have fewer circular shifts than are to be drawn."""
     if not 0 <= shifts < n_frames:
         raise ValueError(f"shifts: {shifts} of {n_frames} frames can't be drawn; choose from 0 to {n_frames - 1}")
 

@@ -149,7 +149,7 @@ def test_only_integrated_gradients_has_a_convergence_delta(module):
             {"settings": {"smoothgrad": {"samples": 3}}},
             "explainer 'smoothgrad' has no setting 'samples'; it has n_samples, noise_std, seed, memory_budget",
         ),
-        ({"examples": -1}, "examples=-1 is negative"),
+        ({"examples": -1}, "examples=-1 is not valid; it must be at least 0"),
     ],
 )
 def test_rejects_unknown_settings(settings, message):

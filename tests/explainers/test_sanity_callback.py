@@ -110,11 +110,11 @@ def test_nothing_is_checked_where_nothing_is_asked_or_explained(tmp_path, module
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"clips": -1}, "clips=-1 is negative"),
-        ({"noise_samples": 0}, "noise_samples=0 is not a positive number"),
-        ({"radius_samples": 0}, "radius_samples=0 is not a positive number"),
-        ({"noise_std": 0.0}, "noise_std=0.0 dB changes nothing"),
-        ({"radius": -0.1}, "radius=-0.1 dB changes nothing"),
+        ({"clips": -1}, "clips=-1 is not valid; it must be at least 0"),
+        ({"noise_samples": 0}, "noise_samples=0 is not a positive whole number"),
+        ({"radius_samples": 0}, "radius_samples=0 is not a positive whole number"),
+        ({"noise_std": 0.0}, "noise_std=0.0 is not valid; it must be above 0 dB"),
+        ({"radius": -0.1}, "radius=-0.1 is not valid; it must be above 0 dB"),
     ],
 )
 def test_rejects_settings_out_of_range(settings, message):

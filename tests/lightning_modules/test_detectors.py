@@ -114,16 +114,6 @@ def test_fits_in_one_epoch_whatever_the_order_of_the_clips(detector, validates, 
     np.testing.assert_array_equal(reloaded(torch.from_numpy(clips[1])), expected)
 
 
-def test_fits_each_clip_once_where_a_sampler_repeats_some(clips, monkeypatch):
-    """Two processes with 16 clips each, of which two are repeated so that both have as many."""
-    module, shares = OneClassSVM(**SIZE), [[*range(0, 30, 2), 0], [*range(1, 30, 2), 1]]
-    own, other = ((torch.tensor(share), torch.from_numpy(clips[0][share])) for share in shares)
-    monkeypatch.setattr("lightning_modules.detectors.gather_objects", lambda mine: [mine, other])
-    module._clips = [own]
-    module.on_validation_start()
-    np.testing.assert_array_equal(module(torch.from_numpy(clips[1])), scores(OneClassSVM(**SIZE), *clips))
-
-
 def test_the_seed_decides_the_forest(clips):
     found = []
     for seed in (1, 1, 2):

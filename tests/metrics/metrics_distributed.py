@@ -1,4 +1,4 @@
-"""Runs metrics and callbacks in several processes: python metrics_distributed.py FOLDER.
+"""Runs metrics, callbacks and a baseline detector in several processes: python metrics_distributed.py FOLDER.
 
 A script of its own, so that processes are forked where nothing has used threads yet, and import torch once.
 """
@@ -10,7 +10,19 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy
-from metrics_toy import ToyMaps, ToyModule, loader, metric_callbacks, toy_clips, toy_trainer, update_metrics
+from metrics_toy import (
+    N_BANDS,
+    N_FRAMES,
+    ToyMaps,
+    ToyModule,
+    loader,
+    metric_callbacks,
+    toy_clips,
+    toy_trainer,
+    update_metrics,
+)
+
+from lightning_modules import OneClassSVM
 
 PATIENCE = timedelta(seconds=60)  # a process that waits in vain fails instead of staying behind
 # The second process has fewer clips and repeats one, as a sampler does; the third has none.
@@ -39,6 +51,9 @@ def main(folder):
     trainer = toy_trainer(folder / "test", [ToyMaps(), *metric_callbacks()], devices=2, strategy=strategy)
     trainer.test(ToyModule(), loader(toy_clips()), verbose=False)
     torch.save({name: value.item() for name, value in trainer.callback_metrics.items()}, folder / "logged.pt")
+    detector, strategy = OneClassSVM(N_BANDS, N_FRAMES), DDPStrategy(start_method="fork", timeout=PATIENCE)
+    toy_trainer(folder / "fit", [], devices=2, strategy=strategy).fit(detector, loader(toy_clips()))
+    torch.save(detector.learned, folder / "learned.pt")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from metrics import AnomalyAUROC, anomaly_auroc, anomaly_roc
+from metrics import AnomalyAUROC
+from metrics.functional import anomaly_auroc, anomaly_roc
 
 
 @pytest.fixture

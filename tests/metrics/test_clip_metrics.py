@@ -4,9 +4,10 @@ import pickle
 
 import pytest
 import torch
-from metrics_toy import N_CLIPS, toy_clips, update_metrics
+from metrics_toy import N_BANDS, N_CLIPS, N_FRAMES, toy_clips, update_metrics
 from torch import nn
 
+from lightning_modules import OneClassSVM
 from metrics import AnomalyAUROC, FaithfulnessScore, SegmentFScore
 
 torch.manual_seed(0)
@@ -122,3 +123,13 @@ def test_several_processes_give_what_one_gives(distributed_run):
             torch.testing.assert_close(rows, expected[name].per_clip()[1], rtol=0, atol=1e-6)
             if name != "faithfulness":
                 assert torch.equal(rows, expected[name].per_clip()[1])
+
+
+def test_a_detector_fitted_by_two_processes_learns_each_clip_once(distributed_run):
+    """11 clips on two processes, of which the sampler repeats one."""
+    learned = torch.load(distributed_run / "learned.pt", weights_only=True)
+    in_order = sorted(toy_clips(), key=lambda clip: clip["index"])
+    expected = OneClassSVM(N_BANDS, N_FRAMES).learn(torch.stack([clip["spectrogram"] for clip in in_order]).numpy())
+    assert set(learned) == set(expected)
+    for name, value in expected.items():
+        assert torch.equal(learned[name], value), name

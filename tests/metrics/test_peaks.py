@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics import frame_curve, select_peaks
+from metrics.functional import frame_curve, select_peaks
 
 
 def test_frame_curve_sums_signed_values_over_frequency():

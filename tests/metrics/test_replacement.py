@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from metrics import faithfulness
+from metrics.functional import faithfulness
 
 
 class _Smoothing(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from metrics_reference import f1_precision_recall
 
-from metrics import (
+from metrics.functional import (
     segment_counts,
     segment_f1,
     segment_mask,
