@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from datamodules.base import PLANER_FRONT_END
 from experiments.report.figures.clips import attribution_grid, choose_example, replacement_example
 from experiments.report.figures.curves import drawn_measures, percentile_curves
-from experiments.report.figures.output import save_png
+from experiments.report.figures.output import save
 from experiments.report.figures.performance import learning_curves, roc_curves
 from experiments.runs.config import OBJECTIVES
 from experiments.runs.results import (
@@ -58,7 +58,7 @@ class RunFigures(Callback):
         stage = _stage_folder(trainer)
         losses = read_learning(stage) if stage is not None else None
         if stage is not None and losses is not None:
-            path = save_png(learning_curves({_model_name(pl_module): losses}), stage / FOLDER / "learning_curves.png")
+            path = save(learning_curves({_model_name(pl_module): losses}), stage / FOLDER / "learning_curves.png")
             _show(trainer, "fit/learning_curves", [path])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -131,7 +131,7 @@ def _save(trainer: Trainer, figure: Figure, stage: Path, name: str) -> Path:
     """Save a figure, marked if the clips of `validate` and `test` were constructed."""
     provenance = getattr(trainer.datamodule, "provenance", None)  # type: ignore[attr-defined]
     mark = provenance.mark if provenance is not None and trainer.state.fn != TrainerFn.PREDICTING else ""
-    return save_png(figure, stage / FOLDER / f"{name}.png", mark)
+    return save(figure, stage / FOLDER / f"{name}.png", mark)
 
 
 def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[str] = ()) -> None:
