@@ -47,12 +47,14 @@ CONTROL = "random"
 _BAND_DRAWS = 1000
 
 
-_CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
+CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
+"""Columns that identify a row of `Evidence.explanations`."""
+
 _EXPLANATIONS = [
-    *_CURVE, "n_clips", "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "corrected", "p", "p_holm",
+    *CURVE, "n_clips", "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "corrected", "p", "p_holm",
     *REFERENCES, "published", "verdict", "not_above",
 ]  # fmt: skip
-_RUNS = ["model", "run", "seed", *_CURVE[1:], "mean"]
+_RUNS = ["model", "run", "seed", *CURVE[1:], "mean"]
 _AREAS = ["model", "explainer", "measure", "n_clips", "mean", "sd"]
 _TEST = ["first_mean", "second_mean", "difference", "low", "high", "p", "p_holm", "n_clips", "published", "verdict"]
 _PAIRED = ["first", "second", "measure", "explainer", "over_chance", *_TEST]

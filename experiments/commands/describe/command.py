@@ -23,7 +23,7 @@ from experiments.commands.describe.tables import (
     formats_table,
     level_tables,
 )
-from experiments.report.html import Folded, Remarks, Untitled, image, render_page
+from experiments.report.html import Folded, Untitled, image, render_page
 from experiments.report.table import print_table
 from lightning_modules.files import write_atomically
 from lightning_modules.wording import counted
@@ -102,7 +102,8 @@ def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
     annotations = annotations_table(survey)
     return render_page(
         f"Data set {survey.root.resolve().name}: {counted(len(survey.clips), 'clip')}",
-        [Remarks(findings, _SENTENCES)],
+        findings,
+        _SENTENCES,
         {
             "Clips": [
                 Untitled(clips_table(survey)),

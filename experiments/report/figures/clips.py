@@ -61,7 +61,8 @@ def attribution_grid(
     """
     n = len(example.attributions)
     stack = Stack(heights=[0.95, *[0.75, 0.36] * n], gaps=[0.7, *[0.31, 0.05] * n])
-    stack.title(_clip_title(example, model), _clip_detail(example))
+    detail = (readable(example.anomaly_type), f"score {example.score:.3g} dB²")
+    stack.title(_clip_title(example, model), " · ".join(filter(None, detail)))
     spans = intervals(example.annotation, frames_per_second)
 
     top = stack.axes[0]
@@ -215,13 +216,7 @@ def replacement_example(
 
 
 def _clip_title(example: Example, model: str) -> str:
-    """The model and the clip."""
-    return " · ".join(part for part in (model, Path(example.name).stem) if part)
-
-
-def _clip_detail(example: Example) -> str:
-    """What is known of the clip."""
-    return " · ".join(part for part in (readable(example.anomaly_type), f"score {example.score:.3g} dB²") if part)
+    return " · ".join(filter(None, (model, Path(example.name).stem)))
 
 
 def _draw_attribution(
@@ -230,15 +225,10 @@ def _draw_attribution(
     """Draw a map; returns the image and the unit of its colours."""
     signed = bool((attribution < 0).any())
     limit = float(np.percentile(np.abs(attribution), 99.5)) or 1.0
-    power = _power_of_ten(limit)
+    power = math.floor(math.log10(limit))
+    power = power if not -2 < power < 3 else 0  # labels of the colour bar are short anyway
     low, colours = (-limit, "RdBu_r") if signed else (0.0, "viridis")
     scale = {"cmap": colours, "vmin": low / 10**power, "vmax": limit / 10**power}
     image = draw_map(axes, attribution / 10**power, frames_per_second, **scale)
     unit = explainer_unit(name)
     return image, f"$10^{{{power}}}$ {unit}" if power else unit
-
-
-def _power_of_ten(limit: float) -> int:
-    """The power to take out of a colour bar's labels, 0 where they are short anyway."""
-    power = math.floor(math.log10(limit))
-    return power if not -2 < power < 3 else 0
