@@ -1,6 +1,6 @@
 """Interactive charts of the page: Vega-Lite, written with Altair and compiled to Vega, over the frames of `Evidence`.
 
-A chart's data stand in the page once, and its options are HTML inputs bound to Vega-Lite parameters. Colours are CSS
+A chart's data are in the page once, and its options are HTML inputs bound to Vega-Lite parameters. Colours are CSS
 variables, so that charts follow the page into dark mode and onto paper.
 """
 

@@ -348,16 +348,8 @@ def _test(first: Floats, second: Floats) -> dict[str, float] | None:
     """Paired test of values (R, N), None where one of the two has none."""
     if not all(np.isfinite(values).any() for values in (first, second)):
         return None
-    difference, low, high, p, n_clips = compare_paired(first, second)
-    return {
-        "first_mean": float(first.mean()),
-        "second_mean": float(second.mean()),
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "p": p,
-        "n_clips": n_clips,
-    }
+    means = {"first_mean": float(first.mean()), "second_mean": float(second.mean())}
+    return means | compare_paired(first, second)._asdict()
 
 
 def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
@@ -365,6 +357,7 @@ def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
     frame = pd.DataFrame([{key: name, **test} for name, test in tests.items() if test is not None])
     if frame.empty:
         return pd.DataFrame(columns=[key])
+    frame = frame.rename(columns={"p_value": "p"})
     frame["p_holm"] = holm(frame["p"])
     frame["verdict"] = [paired_verdict(*row) for row in frame[["difference", "low", "high", "p_holm"]].to_numpy()]
     return frame
@@ -416,9 +409,9 @@ def _published_difference(first: Model, second: Model, measure: str, explainer: 
 def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
     """Areas of every model, score and type of anomaly, and which clips the level takes for anomalous."""
     planer = all(is_planer(model) for model in comparison.models.values())
-    rows: list[dict[str, Any]] = []
+    rows = []
     for label, model in comparison.models.items():
-        published = DETECTION.get(detection_system(model) or "") if planer else None
+        published = DETECTION.get(detection_system(model) or "", (None, None)) if planer else (None, None)
         for score in SCORES:
             if score == LEVEL or not all(score in run.clips for run in model.runs):
                 continue
@@ -429,8 +422,8 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
                 if kind == "" and not np.isnan(areas).any():
                     scores = np.array([clips[score] for clips in by_name])
                     interval = bootstrap_auroc(scores, by_name[0]["label"], max_fprs=(1.0, MAX_FPR))
-                facts = published if score == "score" and kind == "" else None
-                rows += _area_rows(comparison, (label, score, kind), areas, interval, facts)
+                facts = published if score == "score" and kind == "" else (None, None)
+                rows.append(_area_rows(comparison, (label, score, kind), areas, interval, facts))
     side = ""
     clips = next((run.clips for run in comparison.runs.values() if LEVEL in run.clips), None)
     if clips is not None and clips["label"].nunique() == 2:
@@ -438,8 +431,8 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
         signed = oriented(values, torch.tensor(clips["label"].to_numpy()))
         side = "louder" if signed is values else "quieter"
         interval = bootstrap_auroc(signed.numpy(), clips["label"], max_fprs=(1.0, MAX_FPR))
-        rows += _area_rows(comparison, (LEVEL_ALONE, LEVEL, ""), interval.mean[None], interval, None)
-    return pd.DataFrame(rows, columns=_DETECTION), side
+        rows.append(_area_rows(comparison, (LEVEL_ALONE, LEVEL, ""), interval.mean[None], interval))
+    return _concat(rows, _DETECTION), side
 
 
 def _area_rows(
@@ -447,26 +440,22 @@ def _area_rows(
     key: tuple[str, str, str],
     areas: Floats,
     interval: Interval | None,
-    published: tuple[float | None, float | None] | None,
-) -> list[dict[str, Any]]:
+    published: tuple[float | None, float | None] = (None, None),
+) -> pd.DataFrame:
     """Rows of a model, score and type of anomaly from the areas (R, 2) of its runs."""
-    label, score, kind = key
-    types = comparison.anomaly_types
-    return [
+    types, kind = comparison.anomaly_types, key[2]
+    return pd.DataFrame(
         {
-            "model": label,
-            "score": score,
-            "anomaly_type": kind,
-            "measure": area,
+            **dict(zip(_DETECTION, key, strict=False)),
+            "measure": list(AREAS),
             "n_clips": types[kind] if kind else sum(types.values()),
-            "mean": areas[:, i].mean(),
-            "sd": float(_sd(areas[:, i])),
-            "low": np.nan if interval is None else interval.low[i],
-            "high": np.nan if interval is None else interval.high[i],
-            "published": np.nan if published is None or published[i] is None else published[i],
+            "mean": areas.mean(axis=0),
+            "sd": _sd(areas),
+            "low": np.nan if interval is None else interval.low,
+            "high": np.nan if interval is None else interval.high,
+            "published": np.array(published, dtype=float),
         }
-        for i, area in enumerate(AREAS)
-    ]
+    )
 
 
 def _run_areas(clips: pd.DataFrame, score: str, anomaly_type: str) -> tuple[float, float]:

@@ -40,7 +40,7 @@ _MOST_NAMES = 4
 """Models that a sentence names."""
 
 _CLAIM_SEEDS = 3
-"""Training runs of each model without which nothing is said about the paper's claim."""
+"""Training runs of each model that a statement about the paper's claim needs."""
 
 
 def sentences(comparison: Comparison, evidence: Evidence) -> list[str]:
@@ -117,7 +117,7 @@ def explained(comparison: Comparison, evidence: Evidence) -> str:
 
 
 def _claim(comparison: Comparison, first: Model, second: Model, tests: pd.DataFrame) -> str:
-    """How many explainers of the paper bear its claim out, where the runs can say so."""
+    """How many explainers of the paper support its claim, where the runs can show it."""
     real = comparison.provenance is None and all(published.is_planer(model) for model in (first, second))
     enough = min(len(first.runs), len(second.runs)) >= _CLAIM_SEEDS
     if (first.objective, second.objective) != ("AE", "MAE") or not (real and enough):
@@ -180,7 +180,7 @@ def _scores(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
                 "--trainer.precision 32-true."
             )
         elif len(scores) > 1 and scores.nunique() == 1:
-            yield f"Every clip has the same score with {label}: it tells no clip from another."
+            yield f"Every clip has the same score with {label}: it cannot rank them."
     areas = where(evidence.detection, measure="auc", anomaly_type="")
     areas = areas[areas["model"] != LEVEL_ALONE]
     for row in areas[(areas["mean"] < _FAR_BELOW_HALF) & (areas["high"] < 0.5)].itertuples():

@@ -1,7 +1,7 @@
 """Self-contained HTML pages: parts of a page, and the template that frames them.
 
 A page is a mapping of section names to lists of parts. The macro of a part in ``templates/parts.html.jinja`` has the
-name of its class, in lower case; a string is a paragraph and a list of images stands side by side.
+name of its class, in lower case; a string is a paragraph and the images of a list are side by side.
 """
 
 from __future__ import annotations

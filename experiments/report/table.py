@@ -65,7 +65,7 @@ class Table:
         note: What it is based on and how to read it.
         header: Names of the columns.
         groups: Rows, the first `names` cells of which are names, the others numbers.
-        names: Number of columns that hold names; a name that repeats the one above in its group is left out.
+        names: Number of columns with names; a name that repeats the one above in its group is left out.
         name: Stem of the table's files.
         brief: Columns that a terminal shows, all if None; the table is left out there if empty.
     """

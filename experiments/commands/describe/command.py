@@ -1,4 +1,4 @@
-"""`faithful-aad data describe`: what a data set holds, and what is wrong with it, printed, as a page and as CSV."""
+"""`faithful-aad data describe`: what a data set contains and what is wrong with it, printed, as a page and as CSV."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _csv(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
 
 
 def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
-    nothing = "Nothing stands out: the sentences above say what was checked."
+    nothing = "No problem was found; the sentences above list what was checked."
     annotations = annotations_table(survey)
     return render_page(
         f"Data set {survey.root.resolve().name}: {counted(len(survey.clips), 'clip')}",

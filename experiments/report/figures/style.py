@@ -25,7 +25,7 @@ TEXT_WIDTH = 7.16
 INK = "#1f2933"
 MUTED = "#7b8794"
 ANNOTATION = "#f2d9a6"
-"""Fill behind annotated intervals."""
+"""Fill of annotated intervals."""
 
 _SETTINGS = {
     "font.size": 8,
@@ -105,7 +105,7 @@ def readable(name: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    r"""Text from outside as Matplotlib has to get it, since it takes what stands between dollars for a formula.
+    r"""Text from outside escaped for Matplotlib, which takes what is between dollars for a formula.
 
     Example:
         >>> print(verbatim("5$ and 6$"))
