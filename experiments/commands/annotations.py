@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 from rich.console import Console
 
 from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, convert_annotations, frame_mask
@@ -18,8 +19,8 @@ from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import AUDIO_SUFFIXES
 from experiments.report import published
-from experiments.report.clips_table import ClipCounts, counts_table
-from experiments.report.table import print_table
+from experiments.report.clips_table import counts_table
+from experiments.report.table import Table, print_table
 from lightning_modules.wording import counted
 from metrics.functional.segments import hit_segments
 
@@ -51,16 +52,13 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
         if not path.exists():
             raise DataError(f"{path} does not exist; name a file of annotations or a folder of label tracks")
         known = types or _known_types(path, data)
-        if data is None:
-            rows, problems = check_annotations(path, seconds, known)
-        else:
-            rows, problems = check_annotations(path, seconds, known, data.test, data.seconds)
+        rows, problems = check_annotations(
+            path, seconds, known, data.test if data else None, data.seconds if data else None
+        )
         for problem in problems:
             print(problem)
         print(f"{path}: {counted(len(problems), 'problem')}")
-        table = counts_table(_counts(rows, seconds, data))
-        narrow = tuple(column for column in table.header if column != "Share")
-        print_table(console, replace(table, brief=narrow))
+        print_table(console, _table(rows, seconds, data))
         n_problems += len(problems)
     if n_problems:
         sys.exit(1)
@@ -85,9 +83,7 @@ def convert(
     Raises:
         DataError: As `convert_annotations`.
     """
-    intervals = convert_annotations(
-        Path(file), to, Path(output), seconds, None if manifest is None else Path(manifest)
-    )  # fmt: skip
+    intervals = convert_annotations(Path(file), to, Path(output), seconds, None if manifest is None else Path(manifest))
     print(f"{intervals:,} intervals in {output}")
 
 
@@ -97,14 +93,14 @@ class _DataSet:
 
     Attributes:
         test: Test clips.
-        training: Number of training clips, None where the folders do not say.
-        normal: Number of normal test clips, None where the folders do not say.
+        training: Number of training clips, NaN where the folders do not say.
+        normal: Number of normal test clips, NaN where the folders do not say.
         seconds: Length of each test clip in seconds by its name.
     """
 
     test: Sequence[Clip]
-    training: int | None
-    normal: int | None
+    training: float
+    normal: float
     seconds: dict[str, float]
 
     @classmethod
@@ -114,7 +110,7 @@ class _DataSet:
         if not (root / "evaluation").is_dir() and not (root / "test").is_dir():
             # No folder says which clips are normal, so any may be annotated.
             clips = [replace(clip, label=1, anomaly_type=UNNAMED_ANOMALY) for clip in scan_files(root).test]
-            return cls(clips, None, None, _lengths(clips, clip_seconds))
+            return cls(clips, math.nan, math.nan, _lengths(clips, clip_seconds))
         layout = scan_planer(root) if (root / "evaluation").is_dir() else scan_audio_folder(root)
         normal = sum(clip.label == 0 for clip in layout.test)
         return cls(layout.test, len(layout.training), normal, _lengths(layout.test, clip_seconds))
@@ -134,23 +130,22 @@ def _known_types(path: Path, data: _DataSet | None) -> set[str]:
     return named or (set(published.ANOMALOUS_CLIPS) if annotation_format(path) == "authors" else set())
 
 
-def _counts(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None) -> ClipCounts:
+def _table(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None) -> Table:
     """Count the clips that annotations name, and the normal ones of the data set."""
-    anomalous: dict[str, int] = {}
-    lengths: dict[str, list[tuple[float, float]]] = {}
+    clips = []
     for of_clip in by_clip(rows).values():
         kind = next((row.anomaly_type for row in of_clip if row.anomaly_type), "")
-        anomalous[kind] = anomalous.get(kind, 0) + 1
         intervals = [interval for row in of_clip for interval in row.intervals if 0 <= interval[0] <= interval[1]]
-        if intervals:
-            frames = frame_mask(intervals, round(seconds * _FRAMES_PER_SECOND), _FRAMES_PER_SECOND)
-            hits = hit_segments(frames, _FRAMES_PER_SECOND)
-            lengths.setdefault(kind, []).append((float(hits.sum()), float(hits.float().mean())))
-    return ClipCounts(
-        anomalous=anomalous,
-        annotated={kind: len(of_kind) for kind, of_kind in lengths.items()},
-        lengths=lengths,
-        normal=None if data is None else data.normal,
-        training=None if data is None else data.training,
-        planer=bool(anomalous) and set(anomalous) <= set(published.ANOMALOUS_CLIPS),
+        frames = frame_mask(intervals, round(seconds * _FRAMES_PER_SECOND), _FRAMES_PER_SECOND)
+        hits = hit_segments(frames, _FRAMES_PER_SECOND)
+        lengths = (float(hits.sum()), float(hits.float().mean())) if intervals else (math.nan, math.nan)
+        clips.append((kind, bool(intervals), *lengths))
+    anomalous = pd.DataFrame(clips, columns=["anomaly_type", "annotated", "seconds", "share"])
+    types = set(anomalous["anomaly_type"])
+    table = counts_table(
+        anomalous,
+        math.nan if data is None else data.normal,
+        math.nan if data is None else data.training,
+        planer=bool(types) and types <= set(published.ANOMALOUS_CLIPS),
     )
+    return replace(table, brief=tuple(column for column in table.header if column != "Share"))

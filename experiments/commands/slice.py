@@ -38,7 +38,7 @@ def data_slice(
         channel: Which channel to take: its index from 0, or mix, the mean of all channels.
 
     Raises:
-        DataError: As `slice_recordings`, or `start` is not a time that names of clips can hold.
+        DataError: As `slice_recordings`, or `start` is not a time that names of clips can contain.
     """
     try:
         begin = None if start is None else datetime.fromisoformat(start)
@@ -47,7 +47,7 @@ def data_slice(
     if begin is not None and (begin.tzinfo or begin.second or begin.microsecond or begin.year not in _YEARS):
         raise DataError(
             f"--start {start} is not a whole minute, without time zone, of the years {_YEARS[0]} to {_YEARS[-1]}, "
-            'which is what the names of clips hold; write it as "2019-12-04 08:48"'
+            'which is what the names of clips contain; write it as "2019-12-04 08:48"'
         )
     summary = slice_recordings([Path(source) for source in sources], Path(output), seconds, format, begin, channel)
     kept = f" ({summary.kept:,} were there already)" if summary.kept else ""

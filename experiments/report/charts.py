@@ -1,6 +1,6 @@
 """Interactive charts of the page: Vega-Lite, written with Altair and compiled to Vega, over the frames of `Evidence`.
 
-A chart's data stand in the page once, and its options are HTML inputs bound to Vega-Lite parameters. Colours are CSS
+A chart's data are in the page once, and its options are HTML inputs bound to Vega-Lite parameters. Colours are CSS
 variables, so that charts follow the page into dark mode and onto paper.
 """
 
@@ -16,7 +16,7 @@ import pandas as pd
 import vl_convert
 
 from experiments.report.comparison import Comparison
-from experiments.report.evidence import NOT_ABOVE, Evidence
+from experiments.report.evidence import CURVE, NOT_ABOVE, Evidence
 from experiments.report.figures.style import model_styles, readable
 from experiments.report.html import Image
 from explainers.registry import explainer_label
@@ -34,7 +34,6 @@ _CHART = "explanations-chart"
 _CORRECTED = "_corrected"
 """What the key of a measure's chance-corrected values ends with."""
 
-_CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
 _NUMBERS = [
     "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "p", *REFERENCES, "published",
 ]  # fmt: skip
@@ -142,22 +141,23 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
     rows = _explanation_rows(evidence)
     if rows.empty:
         return None
-    models, explainers = _in_order(rows, "model", comparison.explained), _in_order(rows, "explainer")
+    scales = _Scales(comparison, rows, [label for name, label in REFERENCES.items() if rows[name].notna().any()])
     types = sorted(set(rows["anomaly_type"]))
     keys = [key for measure in MEASURES for key in (measure, measure + _CORRECTED) if key in set(rows["measure"])]
-    percentiles = int(rows["percentile"].min()), int(rows["percentile"].max())
+    low, high = int(rows["percentile"].min()), int(rows["percentile"].max())
+    slider = {"input": "range", "min": low, "max": high, "step": 1}
     parameters = [
         _select("measure", "Measure", [_measure_label(key) for key in keys]),
         _select("anomaly_type", "Type of anomaly", [readable(kind) or "all" for kind in types]),
-        _slider("percentile", "Percentile", percentiles, comparison.percentile or percentiles[1]),
-        *(_checkbox(f"model_{i}", label, "models") for i, label in enumerate(models)),
-        *(_checkbox(f"explainer_{i}", explainer_label(name), "explainers") for i, name in enumerate(explainers)),
+        _parameter("percentile", comparison.percentile or high, "Percentile", "choice", **slider),
+        *(_checkbox(f"model_{i}", label, "models") for i, label in enumerate(scales.models)),
+        *(_checkbox(f"explainer_{i}", explainer_label(name), "explainers") for i, name in enumerate(scales.explainers)),
         *(_checkbox(f"show_{mark}", mark, "marks") for mark in ("chance", "references", "published")),
     ]
     chosen = (
         "datum.measure == measure && datum.anomaly_type == anomaly_type"
-        f" && [{', '.join(f'model_{i}' for i in range(len(models)))}][datum.model]"
-        f" && [{', '.join(f'explainer_{i}' for i in range(len(explainers)))}][datum.explainer]"
+        f" && [{', '.join(f'model_{i}' for i in range(len(scales.models)))}][datum.model]"
+        f" && [{', '.join(f'explainer_{i}' for i in range(len(scales.explainers)))}][datum.explainer]"
     )
     # Numbers instead of names keep the page of a large study small.
     rows = rows.assign(
@@ -165,14 +165,8 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
         anomaly_type=rows["anomaly_type"].map(types.index),
         open=(rows["verdict"] == NOT_ABOVE).astype(int),
     ).drop(columns="verdict")
-    references = [label for name, label in REFERENCES.items() if rows[name].notna().any()]
-    scales = _Scales(comparison, models, explainers, references)
-    spec = _specification(
-        _curves(scales),
-        _dots(scales),
-        transform=[{"filter": chosen}, *scales.labels, *_TRANSFORMS],
-        parameters=parameters,
-    )
+    transform = [{"filter": chosen}, *scales.labels, *_TRANSFORMS]
+    spec = _specification(_curves(scales), _dots(scales), transform=transform, parameters=parameters)
     return Chart(
         _CHART,
         "Measures of explanations by percentile and explainer",
@@ -191,15 +185,15 @@ def check_chart(comparison: Comparison, evidence: Evidence) -> Chart | None:
     rows = evidence.checks[evidence.checks["mean"].notna()]
     if rows.empty:
         return None
-    scales = _Scales(comparison, _in_order(rows, "model", comparison.models), _in_order(rows, "explainer"))
+    scales = _Scales(comparison, rows)
     steps = [_step_label(step) for step in rows.loc[rows["check"] == "randomisation", "step"].unique()]
-    parts = []
-    for check, label in CHECKS.items():
-        if check not in set(rows["check"]):
-            continue
-        part = _stages(scales, steps) if check == "randomisation" else _check_dots(scales)
-        part = part.properties(title=label)
-        parts.append(part.transform_filter(f"datum.check == '{check}'"))
+    parts = [
+        (_stages(scales, steps) if check == "randomisation" else _check_dots(scales))
+        .properties(title=label)
+        .transform_filter(f"datum.check == '{check}'")
+        for check, label in CHECKS.items()
+        if check in set(rows["check"])
+    ]
     spec = _specification(*parts, transform=scales.labels)
     return Chart(
         "checks-chart",
@@ -219,18 +213,17 @@ class _Scales:
 
     Args:
         comparison: The runs.
-        models: Labels of the models in their order.
-        explainers: Names of the explainers in their order.
+        rows: The data, with the columns model and explainer.
         references: Labels of the references that are drawn.
     """
 
-    def __init__(
-        self, comparison: Comparison, models: Sequence[str], explainers: Sequence[str], references: Sequence[str] = ()
-    ) -> None:
-        self._numbers = {"model": list(models), "explainer": list(explainers)}
-        names = [explainer_label(name) for name in explainers]
+    def __init__(self, comparison: Comparison, rows: pd.DataFrame, references: Sequence[str] = ()) -> None:
+        found = set(rows["model"])
+        self.models = models = [label for label in comparison.models if label in found]
+        self.explainers = rows["explainer"].unique().tolist()
+        names = [explainer_label(name) for name in self.explainers]
         self.labels = [
-            {"calculate": f"{json.dumps(list(models))}[datum.model]", "as": "model_label"},
+            {"calculate": f"{json.dumps(models)}[datum.model]", "as": "model_label"},
             {"calculate": f"{json.dumps(names)}[datum.explainer]", "as": "explainer_label"},
         ]
         styles = model_styles({label: comparison.models[label].objective for label in comparison.models})
@@ -243,22 +236,23 @@ class _Scales:
         legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1)
         self.colour = alt.Color("model_label:N", title=None, scale=colour, legend=legend)
         self.dash = alt.StrokeDash("model_label:N", title=None, scale=dash, legend=legend)
-        self.lane = alt.YOffset("model_label:N", sort=list(models))
+        self.lane = alt.YOffset("model_label:N", sort=models)
         self.row = alt.Y("explainer_label:N", title=None, sort=names, axis=alt.Axis(labelColor=_INK, labelLimit=150))
         self.facet = alt.Facet("explainer_label:N", title=None, sort=names)
 
     def table(self, rows: pd.DataFrame) -> Any:
         """The rows for the page, models and explainers as numbers."""
-        rows = rows.assign(**{key: rows[key].map(names.index) for key, names in self._numbers.items()})
+        rows = rows.assign(model=rows["model"].map(self.models.index),
+                           explainer=rows["explainer"].map(self.explainers.index))  # fmt: skip
         return json.loads(rows.to_json(orient="split", index=False, double_precision=DECIMALS))
 
 
 def _explanation_rows(evidence: Evidence) -> pd.DataFrame:
     """The defined rows of all measures, with the single runs' means and chance-corrected values as further measures."""
-    runs = evidence.runs.groupby(_CURVE)["mean"].agg(lambda means: " ".join(f"{mean:.{DECIMALS}f}" for mean in means))
-    rows = evidence.explanations.join(runs.rename("runs"), on=_CURVE)
-    rows = rows[[*_CURVE, *_NUMBERS, "verdict", "runs"]]
-    corrected = evidence.explanations[[*_CURVE, "corrected"]].rename(columns={"corrected": "mean"})
+    runs = evidence.runs.groupby(CURVE)["mean"].agg(lambda means: " ".join(f"{mean:.{DECIMALS}f}" for mean in means))
+    rows = evidence.explanations.join(runs.rename("runs"), on=CURVE)
+    rows = rows[[*CURVE, *_NUMBERS, "verdict", "runs"]]
+    corrected = evidence.explanations[[*CURVE, "corrected"]].rename(columns={"corrected": "mean"})
     corrected = corrected.assign(measure=corrected["measure"] + _CORRECTED)
     rows = pd.concat([rows, corrected.dropna()], ignore_index=True)
     return rows[rows["mean"].notna()]
@@ -297,8 +291,7 @@ def _curves(scales: _Scales) -> alt.FacetChart:
             y="mean:Q", **_facts()
         ),
     ]
-    chart = alt.layer(*layers).properties(width=300, height=170)
-    return _by_explainer(chart, scales)
+    return _by_explainer(alt.layer(*layers).properties(width=300, height=170), scales)
 
 
 def _dots(scales: _Scales) -> alt.LayerChart:
@@ -344,11 +337,7 @@ def _stages(scales: _Scales, steps: Sequence[str]) -> alt.FacetChart:
     points = base.mark_point(filled=True, size=20, stroke="transparent", strokeWidth=16, opacity=1).encode(
         **_facts(step="datum.step")
     )
-    return (
-        alt.layer(lines, points)
-        .properties(width=300, height=130)
-        .facet(facet=scales.facet, data=_DATA, columns=_COLUMNS, bounds="flush")
-    )
+    return _by_explainer(alt.layer(lines, points).properties(width=300, height=130), scales)
 
 
 def _check_dots(scales: _Scales) -> alt.Chart:
@@ -406,27 +395,17 @@ def _specification(*parts: Any, transform: Sequence[Any], parameters: Sequence[A
 
 def _select(name: str, label: str, options: Sequence[str]) -> dict[str, Any]:
     """A list to choose from, as a parameter whose value is the position of the choice."""
-    bind = {"input": "select", "options": list(range(len(options))), "labels": list(options)}
-    return _parameter(name, 0, label, "choice", bind)
-
-
-def _slider(name: str, label: str, ends: tuple[int, int], value: int) -> dict[str, Any]:
-    return _parameter(name, value, label, "choice", {"input": "range", "min": ends[0], "max": ends[1], "step": 1})
+    positions = list(range(len(options)))
+    return _parameter(name, 0, label, "choice", input="select", options=positions, labels=list(options))
 
 
 def _checkbox(name: str, label: str, group: str) -> dict[str, Any]:
-    return _parameter(name, True, label, group, {"input": "checkbox"})
+    return _parameter(name, True, label, group, input="checkbox")
 
 
-def _parameter(name: str, value: Any, label: str, group: str, bind: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter bound to an input, which stands in a group of `Chart.controls`."""
+def _parameter(name: str, value: Any, label: str, group: str, **bind: Any) -> dict[str, Any]:
+    """A parameter bound to an input in a group of `Chart.controls`."""
     return {"name": name, "value": value, "bind": {**bind, "name": label, "element": f"#{_CHART}-{group}"}}
-
-
-def _in_order(rows: pd.DataFrame, column: str, order: Sequence[str] | Mapping[str, Any] = ()) -> list[str]:
-    """Values of a column, in a given order or as they come."""
-    found = list(dict.fromkeys(rows[column]))
-    return [value for value in order if value in found] if order else found
 
 
 def _measure_label(key: str) -> str:

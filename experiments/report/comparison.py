@@ -263,15 +263,12 @@ def _models(runs: Sequence[Run]) -> dict[str, Model]:
         of = run.membership
         key = json.dumps([of.study, of.variant, of.settings], sort_keys=True, default=str) if of else str(i)
         members.setdefault(key, []).append(run)
-    models = []
-    for of_model in members.values():
-        first = of_model[0]
-        settings = dict(first.membership.settings) if first.membership else {}
-        models.append(Model("", first.objective, settings, tuple(sorted(of_model, key=_seed))))
-    models.sort(key=lambda model: (model.is_baseline, all(run.explanations.empty for run in model.runs)))
+    ordered = sorted(
+        members.values(), key=lambda runs: (is_baseline(runs[0].config), all(run.explanations.empty for run in runs))
+    )
     return {
-        label: Model(label, model.objective, model.settings, model.runs)
-        for label, model in zip(_labels(models), models, strict=True)
+        label: Model(label, of_model[0].objective, _settings(of_model[0]), tuple(sorted(of_model, key=_seed)))
+        for label, of_model in zip(_labels([of_model[0] for of_model in ordered]), ordered, strict=True)
     }
 
 
@@ -279,29 +276,22 @@ def _seed(run: Run) -> int:
     return run.membership.seed if run.membership else NO_SEED
 
 
-def _labels(models: Sequence[Model]) -> list[str]:
-    """The shortest names that tell all models apart: variant, settings, study, folder."""
+def _settings(run: Run) -> dict[str, Any]:
+    return run.membership.settings if run.membership else {}
 
-    def named(model: Model, *details: str) -> str:
-        membership = model.runs[0].membership
-        name = membership.variant if membership else model.objective
-        found = ", ".join(filter(None, details))
-        return f"{name} ({found})" if found else name
 
-    def settings(model: Model) -> str:
-        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in model.settings.items())
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """The shortest names that tell models apart, each by a run of it: variant, settings, study, folder."""
 
-    def study(model: Model) -> str:
-        membership = model.runs[0].membership
-        return membership.study if membership else model.runs[0].folder.name
+    def names(run: Run) -> list[str]:
+        name = run.membership.variant if run.membership else run.objective
+        settings = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in _settings(run).items())
+        study = run.membership.study if run.membership else run.folder.name
+        details = [[], [settings], [settings, study], [settings, str(run.folder)]]
+        return [f"{name} ({', '.join(filter(None, of))})" if any(of) else name for of in details]
 
-    by_length = (
-        [named(model) for model in models],
-        [named(model, settings(model)) for model in models],
-        [named(model, settings(model), study(model)) for model in models],
-        [named(model, settings(model), str(model.runs[0].folder)) for model in models],
-    )
-    return next((labels for labels in by_length if len(set(labels)) == len(models)), by_length[-1])
+    by_length = list(zip(*map(names, runs), strict=True))
+    return list(next((labels for labels in by_length if len(set(labels)) == len(runs)), by_length[-1]))
 
 
 def _all_runs(models: dict[str, Model], table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
@@ -339,7 +329,7 @@ def _require_same_clips(runs: Sequence[Run]) -> None:
     for other in others:
         differing = tested ^ set(zip(other.clips["name"], other.clips["label"], strict=True))
         _require_none_differ(first.folder, other.folder, "tested", len(differing))
-        _require_same_recordings(first, other)
+        _require_same_levels(first, other)
     for measure in MEASURES:
         found = [(run.folder, run.explanations[run.explanations["measure"] == measure]) for run in runs]
         found = [(folder, rows) for folder, rows in found if not rows.empty]
@@ -353,7 +343,7 @@ def _require_same_clips(runs: Sequence[Run]) -> None:
                 )
 
 
-def _require_same_recordings(first: Run, other: Run) -> None:
+def _require_same_levels(first: Run, other: Run) -> None:
     """Compare the levels of clips of one name, where both runs have them and use the same channel."""
     if not all("level" in run.clips for run in (first, other)) or channel_of(first.config) != channel_of(other.config):
         return

@@ -47,12 +47,14 @@ CONTROL = "random"
 _BAND_DRAWS = 1000
 
 
-_CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
+CURVE = ["model", "explainer", "measure", "anomaly_type", "percentile"]
+"""Columns that identify a row of `Evidence.explanations`."""
+
 _EXPLANATIONS = [
-    *_CURVE, "n_clips", "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "corrected", "p", "p_holm",
+    *CURVE, "n_clips", "mean", "sd", "low", "high", "chance", "chance_low", "chance_high", "corrected", "p", "p_holm",
     *REFERENCES, "published", "verdict", "not_above",
 ]  # fmt: skip
-_RUNS = ["model", "run", "seed", *_CURVE[1:], "mean"]
+_RUNS = ["model", "run", "seed", *CURVE[1:], "mean"]
 _AREAS = ["model", "explainer", "measure", "n_clips", "mean", "sd"]
 _TEST = ["first_mean", "second_mean", "difference", "low", "high", "p", "p_holm", "n_clips", "published", "verdict"]
 _PAIRED = ["first", "second", "measure", "explainer", "over_chance", *_TEST]
@@ -105,30 +107,21 @@ def compute_evidence(comparison: Comparison, headline_only: bool = False) -> Evi
 
     Args:
         comparison: The runs.
-        headline_only: Leave `best`, `runs`, `paired` and `masked` empty and compute `explanations` for all clips at
-            the percentile of tables only: enough for a summary, in a fraction of the time.
+        headline_only: Compute `explanations` for all clips at the percentile of tables only, and leave `best`,
+            `areas`, `paired` and `masked` empty: enough for a summary, in a fraction of the time.
     """
-    values = _all_values(comparison)
-    at = comparison.percentile
-    explanations, best, runs = [], [], []
-    for of_measure in values.values():
-        if not headline_only:
-            curves, at_best = _explanations(
-                of_measure, at, of_measure.percentiles, ["", *sorted(set(of_measure.types))]
-            )
-            explanations.append(curves)
-            best.append(at_best)
-            runs.append(_runs(of_measure))
-        elif at in of_measure.percentiles:
-            explanations.append(_explanations(of_measure, at, [at], [""])[0])
+    at, rows = comparison.percentile, comparison.explanations
+    values = _all_values(comparison, where(rows, percentile=at) if headline_only else rows, by_type=not headline_only)
+    of_all = {} if headline_only else {(of.model.label, of.measure): of for of in values if of.anomaly_type == ""}
+    explanations = [_explanations(of, at) for of in values]
     detection, level_side = _detection(comparison)
     return Evidence(
-        explanations=_concat(explanations, _EXPLANATIONS),
-        best=_concat(best, _EXPLANATIONS),
-        runs=_concat(runs, _RUNS),
-        areas=_areas(values.values()),
-        paired=_paired(comparison, {} if headline_only else values),
-        masked=_masked(comparison, {} if headline_only else values),
+        explanations=_concat([rows for rows, _ in explanations], _EXPLANATIONS),
+        best=_concat([] if headline_only else [best for _, best in explanations], _EXPLANATIONS),
+        runs=_runs(comparison),
+        areas=_areas(of_all.values()),
+        paired=_paired(comparison, of_all),
+        masked=_masked(comparison, of_all),
         detection=detection,
         level_side=level_side,
         checks=_checks(comparison),
@@ -141,8 +134,9 @@ class _Values:
 
     model: Model
     measure: str
+    anomaly_type: str
+    """Of the clips, "" for all."""
     names: list[str]
-    types: list[str]
     percentiles: list[int]
     value: dict[str, Floats]
     """(R, N, P) by explainer or reference, NaN where undefined."""
@@ -156,10 +150,6 @@ class _Values:
         """The explainers for which any mean over clips is defined."""
         found = [name for name in self.value if name not in REFERENCES]
         return [name for name in found if np.isfinite(self.value[name].mean(axis=1)).any()]
-
-    def of_type(self, anomaly_type: str) -> NDArray[np.bool_]:
-        """Which clips are of a type, all for ""."""
-        return np.array([anomaly_type in {"", of_clip} for of_clip in self.types])
 
     def null(self, explainer: str) -> Floats | None:
         """Values under the null, averaged over runs, (N, P, S) with the observed ones first.
@@ -177,96 +167,73 @@ class _Values:
         return np.mean(arrays, axis=0) if arrays else None
 
 
-def _all_values(comparison: Comparison) -> dict[tuple[str, str], _Values]:
-    """By the model's label and the measure."""
-    found = {}
-    for (label, measure), rows in comparison.explanations.groupby(["model", "measure"], sort=False):
+def _all_values(comparison: Comparison, rows: pd.DataFrame, by_type: bool) -> list[_Values]:
+    """The values of each measure and model, over all clips and, if wanted, over those of each type of anomaly."""
+    values = []
+    for (label, measure), of_measure in rows.groupby(["model", "measure"], sort=False):
         model = comparison.models[label]
-        clips = rows.drop_duplicates("name").set_index("name")["anomaly_type"].sort_index()
-        explainers, percentiles = rows["explainer"].unique(), sorted(rows["percentile"].unique().tolist())
-        axes = [explainers, range(len(model.runs)), clips.index, percentiles]
-        table = rows.set_index(["explainer", "run", "name", "percentile"])[["value", "chance"]]
-        arrays = table.reindex(pd.MultiIndex.from_product(axes)).to_numpy().reshape(*map(len, axes), 2)
-        found[label, measure] = _Values(
-            model, measure, clips.index.tolist(), clips.tolist(), percentiles,
-            value=dict(zip(explainers, arrays[..., 0], strict=True)),
-            chance=dict(zip(explainers, arrays[..., 1], strict=True)),
-            nulls=[run.null(measure) for run in model.runs] if MEASURES[measure].has_chance else [],
-        )  # fmt: skip
-    order = {key: i for i, key in enumerate((label, measure) for measure in MEASURES for label in comparison.models)}
-    return {key: found[key] for key in sorted(found, key=order.__getitem__)}
+        nulls = [run.null(measure) for run in model.runs] if MEASURES[measure].has_chance else []
+        named = of_measure[of_measure["anomaly_type"] != ""]
+        for kind, chosen in [("", of_measure), *(named.groupby("anomaly_type") if by_type else ())]:
+            explainers, names, percentiles = (chosen[key].unique() for key in ("explainer", "name", "percentile"))
+            axes = [explainers, range(len(model.runs)), sorted(names), sorted(percentiles.tolist())]
+            table = chosen.set_index(["explainer", "run", "name", "percentile"])[["value", "chance"]]
+            arrays = table.reindex(pd.MultiIndex.from_product(axes)).to_numpy().reshape(*map(len, axes), 2)
+            value, chance = (dict(zip(explainers, arrays[..., i], strict=True)) for i in (0, 1))
+            values.append(_Values(model, measure, str(kind), axes[2], axes[3], value, chance, nulls))
+    models = list(comparison.models)
+    return sorted(values, key=lambda of: (list(MEASURES).index(of.measure), models.index(of.model.label)))
 
 
-def _explanations(
-    of: _Values, shown: int | None, percentiles: list[int], types: list[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of `Evidence.explanations` and `Evidence.best`.
-
-    Args:
-        of: The values.
-        shown: The percentile of tables.
-        percentiles: Percentiles to compute.
-        types: Types of anomaly to compute, "" for all clips.
-    """
-    at = [of.percentiles.index(percentile) for percentile in percentiles]
-    measure, rows, best = MEASURES[of.measure], [], []
-    nulls = {name: of.null(name) for name in of.explainers}
-    for kind in types:
-        chosen = of.of_type(kind)
-        by_clip = {name: over_seeds(of.value[name][:, chosen][:, :, at]) for name in of.explainers}
-        lows, highs = np.full((2, len(by_clip), len(at)), np.nan)
-        if measure.has_chance and by_clip:
-            # All explainers together, as they share the resampled clips.
-            _, lows, highs = bootstrap_mean(np.stack(list(by_clip.values()), axis=1))
-        references = {
-            name: _mean(of.value[name][:, chosen][:, :, at]) if name in of.value else np.nan for name in REFERENCES
+def _explanations(of: _Values, shown: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of `Evidence.explanations` and, over all clips, of `Evidence.best`; tables show one percentile."""
+    has_chance, over_all = MEASURES[of.measure].has_chance, of.anomaly_type == ""
+    rows, best = [], []
+    lows, highs = np.full((2, len(of.explainers), len(of.percentiles)), np.nan)
+    if has_chance and of.explainers:
+        # All explainers together, as they share the resampled clips.
+        _, lows, highs = bootstrap_mean(np.stack([over_seeds(of.value[name]) for name in of.explainers], axis=1))
+    references = {name: _mean(of.value[name]) if name in of.value else np.nan for name in REFERENCES}
+    for explainer, low, high in zip(of.explainers, lows, highs, strict=True):
+        of_runs, null = of.value[explainer].mean(axis=1), of.null(explainer)
+        mean, chance = of_runs.mean(axis=0), _mean(of.chance[explainer])
+        band = _chance_band(null, len(of.percentiles))
+        published = published_curve(of.model, of.measure, explainer, of.anomaly_type)
+        curve = {
+            "model": of.model.label,
+            "explainer": explainer,
+            "measure": of.measure,
+            "anomaly_type": of.anomaly_type,
+            "percentile": of.percentiles,
+            "n_clips": len(of.names),
+            "mean": mean,
+            "sd": _sd(of_runs),
+            "low": low,
+            "high": high,
+            "chance": chance,
+            "chance_low": band[0],
+            "chance_high": band[1],
+            "corrected": _corrected(mean, chance, references["oracle"]),
+            "p": _p_values(null, len(of.percentiles)) if over_all else np.nan,
+            **references,
+            "published": [published.get(percentile, np.nan) for percentile in of.percentiles],
         }
-        for explainer, low, high in zip(by_clip, lows, highs, strict=True):
-            of_runs = of.value[explainer][:, chosen][:, :, at].mean(axis=1)
-            mean, chance = of_runs.mean(axis=0), _mean(of.chance[explainer][:, chosen][:, :, at])
-            band = _chance_band(nulls[explainer], chosen)
-            published = published_curve(of.model, of.measure, explainer, kind)
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "model": of.model.label,
-                        "explainer": explainer,
-                        "measure": of.measure,
-                        "anomaly_type": kind,
-                        "percentile": percentiles,
-                        "n_clips": int(chosen.sum()),
-                        "mean": mean,
-                        "sd": _sd(of_runs),
-                        "low": low,
-                        "high": high,
-                        "chance": chance,
-                        "chance_low": np.nan if band is None else band[0][at],
-                        "chance_high": np.nan if band is None else band[1][at],
-                        "corrected": _corrected(mean, chance, references["oracle"]),
-                        "p": _p_values(nulls[explainer], at) if kind == "" else np.nan,
-                        **references,
-                        "published": [published.get(percentile, np.nan) for percentile in percentiles],
-                    }
-                )
-            )
-            if kind == "" and measure.has_chance and np.isfinite(mean).any():
-                at_best = rows[-1].iloc[[int(np.argmax(mean))]]
-                null = nulls[explainer]
-                best.append(at_best.assign(p=np.nan if null is None else best_of_several_p_value(null)))
-    return _with_verdicts(of, _concat(rows), shown), _with_verdicts(of, _concat(best), None)
+        rows.append(pd.DataFrame(curve))
+        if over_all and has_chance:
+            at_best = rows[-1].iloc[[int(np.nanargmax(mean))]]
+            best.append(at_best.assign(p=np.nan if null is None else best_of_several_p_value(null)))
+    return _with_verdicts(of, _concat(rows), ["percentile"], shown), _with_verdicts(of, _concat(best), ["measure"])
 
 
-def _with_verdicts(of: _Values, rows: pd.DataFrame, shown: int | None) -> pd.DataFrame:
-    """Add p_holm, verdict and, at the percentile of tables or everywhere if it is None, not_above."""
+def _with_verdicts(of: _Values, rows: pd.DataFrame, family: list[str], percentile: int | None = None) -> pd.DataFrame:
+    """Add p_holm, over rows with the same value of `family`, verdict and, at a percentile or at all, not_above."""
     if rows.empty:
         return rows
-    groups = ["anomaly_type", "percentile"] if shown is not None else ["anomaly_type"]
-    rows["p_holm"] = rows.groupby(groups)["p"].transform(holm)
+    rows["p_holm"] = rows.groupby(family)["p"].transform(holm)
     above = rows["p_holm"] < SIGNIFICANCE
     rows["verdict"] = np.select([rows["p_holm"].isna(), above], [UNTESTED, ABOVE], NOT_ABOVE)
-    tested = above & ((rows["percentile"] == shown) | (shown is None))
     rows["not_above"] = ""
-    for i in rows.index[tested]:
+    for i in rows.index[above & ((rows["percentile"] == percentile) | (percentile is None))]:
         position = of.percentiles.index(rows.at[i, "percentile"])
         found = [
             name
@@ -284,23 +251,22 @@ def _exceeds(of: _Values, explainer: str, reference: str, position: int) -> bool
     return bool(low > 0) or bool(np.isnan(low))
 
 
-def _p_values(null: Floats | None, at: Sequence[int]) -> Floats:
+def _p_values(null: Floats | None, n_percentiles: int) -> Floats:
     """Permutation p-values of the mean against circularly shifted curves, one-sided; NaN where undefined."""
     if null is None:
-        return np.full(len(at), np.nan)
-    return np.array([permutation_p_value(torch.from_numpy(null[:, position])) for position in at])
+        return np.full(n_percentiles, np.nan)
+    return np.array([permutation_p_value(torch.from_numpy(null[:, i])) for i in range(n_percentiles)])
 
 
-def _chance_band(null: Floats | None, chosen: NDArray[np.bool_]) -> Floats | None:
-    """Bounds (2, P) within which the mean over clips lies with probability `BAND` under the null.
+def _chance_band(null: Floats | None, n_percentiles: int) -> Floats:
+    """Bounds (2, P) within which the mean over clips lies with probability `BAND` under the null; NaN if unknown.
 
     Under the null every clip's curve is shifted by a random number of frames, independently of the other clips', and
     a clip's shift is the same in all runs.
     """
-    if null is None or not chosen.any() or not np.isfinite(null[chosen]).all():
-        return None
-    null = null[chosen]
-    n_clips, n_percentiles, n_shifts = null.shape
+    if null is None or not np.isfinite(null).all():
+        return np.full((2, n_percentiles), np.nan)
+    n_clips, _, n_shifts = null.shape
     picks = np.random.default_rng(0).integers(n_shifts, size=(_BAND_DRAWS, n_clips))
     means = np.zeros((_BAND_DRAWS, n_percentiles))
     for clip, shifts in zip(null, picks.T, strict=True):
@@ -315,14 +281,11 @@ def _corrected(mean: Floats, chance: Floats, oracle: Any) -> Floats:
     return chance_corrected(*map(torch.from_numpy, (mean, chance, oracle))).numpy()
 
 
-def _runs(of: _Values) -> pd.DataFrame:
-    rows = []
-    for explainer in of.explainers:
-        for kind in ["", *sorted(set(of.types))]:
-            for run, means in enumerate(of.value[explainer][:, of.of_type(kind)].mean(axis=1)):
-                curve = of.model.label, run, of.model.seeds[run], explainer, of.measure, kind
-                rows += [(*curve, *point) for point in zip(of.percentiles, means, strict=True)]
-    return pd.DataFrame(rows, columns=_RUNS)
+def _runs(comparison: Comparison) -> pd.DataFrame:
+    rows = comparison.explanations[~comparison.explanations["explainer"].isin(REFERENCES)]
+    with_all = pd.concat([rows.assign(anomaly_type=""), rows])
+    means = with_all.groupby(_RUNS[:-1], sort=False, as_index=False)["value"].mean(skipna=False)
+    return means.rename(columns={"value": "mean"})
 
 
 def _areas(values: Iterable[_Values]) -> pd.DataFrame:
@@ -385,16 +348,8 @@ def _test(first: Floats, second: Floats) -> dict[str, float] | None:
     """Paired test of values (R, N), None where one of the two has none."""
     if not all(np.isfinite(values).any() for values in (first, second)):
         return None
-    difference, low, high, p, n_clips = compare_paired(first, second)
-    return {
-        "first_mean": float(first.mean()),
-        "second_mean": float(second.mean()),
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "p": p,
-        "n_clips": n_clips,
-    }
+    means = {"first_mean": float(first.mean()), "second_mean": float(second.mean())}
+    return means | compare_paired(first, second)._asdict()
 
 
 def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
@@ -402,6 +357,7 @@ def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
     frame = pd.DataFrame([{key: name, **test} for name, test in tests.items() if test is not None])
     if frame.empty:
         return pd.DataFrame(columns=[key])
+    frame = frame.rename(columns={"p_value": "p"})
     frame["p_holm"] = holm(frame["p"])
     frame["verdict"] = [paired_verdict(*row) for row in frame[["difference", "low", "high", "p_holm"]].to_numpy()]
     return frame
@@ -453,9 +409,9 @@ def _published_difference(first: Model, second: Model, measure: str, explainer: 
 def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
     """Areas of every model, score and type of anomaly, and which clips the level takes for anomalous."""
     planer = all(is_planer(model) for model in comparison.models.values())
-    rows: list[dict[str, Any]] = []
+    rows = []
     for label, model in comparison.models.items():
-        published = DETECTION.get(detection_system(model) or "") if planer else None
+        published = DETECTION.get(detection_system(model) or "", (None, None)) if planer else (None, None)
         for score in SCORES:
             if score == LEVEL or not all(score in run.clips for run in model.runs):
                 continue
@@ -466,8 +422,8 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
                 if kind == "" and not np.isnan(areas).any():
                     scores = np.array([clips[score] for clips in by_name])
                     interval = bootstrap_auroc(scores, by_name[0]["label"], max_fprs=(1.0, MAX_FPR))
-                facts = published if score == "score" and kind == "" else None
-                rows += _area_rows(comparison, (label, score, kind), areas, interval, facts)
+                facts = published if score == "score" and kind == "" else (None, None)
+                rows.append(_area_rows(comparison, (label, score, kind), areas, interval, facts))
     side = ""
     clips = next((run.clips for run in comparison.runs.values() if LEVEL in run.clips), None)
     if clips is not None and clips["label"].nunique() == 2:
@@ -475,8 +431,8 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
         signed = oriented(values, torch.tensor(clips["label"].to_numpy()))
         side = "louder" if signed is values else "quieter"
         interval = bootstrap_auroc(signed.numpy(), clips["label"], max_fprs=(1.0, MAX_FPR))
-        rows += _area_rows(comparison, (LEVEL_ALONE, LEVEL, ""), interval.mean[None], interval, None)
-    return pd.DataFrame(rows, columns=_DETECTION), side
+        rows.append(_area_rows(comparison, (LEVEL_ALONE, LEVEL, ""), interval.mean[None], interval))
+    return _concat(rows, _DETECTION), side
 
 
 def _area_rows(
@@ -484,26 +440,22 @@ def _area_rows(
     key: tuple[str, str, str],
     areas: Floats,
     interval: Interval | None,
-    published: tuple[float | None, float | None] | None,
-) -> list[dict[str, Any]]:
+    published: tuple[float | None, float | None] = (None, None),
+) -> pd.DataFrame:
     """Rows of a model, score and type of anomaly from the areas (R, 2) of its runs."""
-    label, score, kind = key
-    types = comparison.anomaly_types
-    return [
+    types, kind = comparison.anomaly_types, key[2]
+    return pd.DataFrame(
         {
-            "model": label,
-            "score": score,
-            "anomaly_type": kind,
-            "measure": area,
+            **dict(zip(_DETECTION, key, strict=False)),
+            "measure": list(AREAS),
             "n_clips": types[kind] if kind else sum(types.values()),
-            "mean": areas[:, i].mean(),
-            "sd": float(_sd(areas[:, i])),
-            "low": np.nan if interval is None else interval.low[i],
-            "high": np.nan if interval is None else interval.high[i],
-            "published": np.nan if published is None or published[i] is None else published[i],
+            "mean": areas.mean(axis=0),
+            "sd": _sd(areas),
+            "low": np.nan if interval is None else interval.low,
+            "high": np.nan if interval is None else interval.high,
+            "published": np.array(published, dtype=float),
         }
-        for i, area in enumerate(AREAS)
-    ]
+    )
 
 
 def _run_areas(clips: pd.DataFrame, score: str, anomaly_type: str) -> tuple[float, float]:

@@ -26,7 +26,6 @@ from experiments.report.evidence import (
 from experiments.report.figures.style import readable
 from experiments.report.table import interval_text, ordinal, p_text, signed_text
 from experiments.runs.folder import TEST_UNFINISHED
-from experiments.runs.results import Run
 from lightning_modules.wording import counted, join
 from metrics.functional.uncertainty import holm
 from metrics.measures import MEASURES, SCORES
@@ -41,7 +40,7 @@ _MOST_NAMES = 4
 """Models that a sentence names."""
 
 _CLAIM_SEEDS = 3
-"""Training runs of each model without which nothing is said about the paper's claim."""
+"""Training runs of each model that a statement about the paper's claim needs."""
 
 
 def sentences(comparison: Comparison, evidence: Evidence) -> list[str]:
@@ -118,7 +117,7 @@ def explained(comparison: Comparison, evidence: Evidence) -> str:
 
 
 def _claim(comparison: Comparison, first: Model, second: Model, tests: pd.DataFrame) -> str:
-    """How many explainers of the paper bear its claim out, where the runs can say so."""
+    """How many explainers of the paper support its claim, where the runs can show it."""
     real = comparison.provenance is None and all(published.is_planer(model) for model in (first, second))
     enough = min(len(first.runs), len(second.runs)) >= _CLAIM_SEEDS
     if (first.objective, second.objective) != ("AE", "MAE") or not (real and enough):
@@ -172,7 +171,16 @@ def _scores(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
         missing = "anomalous" if classes == {0} else "normal"
         yield f"The test set has no {missing} clips, so AUC and partial AUC are undefined."
     for label, run in comparison.runs.items():
-        yield from _odd_scores(label, run)
+        scores = run.clips["score"]
+        undefined = run.clips.loc[scores.isna(), "name"]
+        if len(undefined):
+            yield (
+                f"{counted(len(undefined), 'clip')} of {label} with a score that is not a number, such as "
+                f"{undefined.iloc[0]}: AUC undefined. Look at the clip and the training loss, and test with "
+                "--trainer.precision 32-true."
+            )
+        elif len(scores) > 1 and scores.nunique() == 1:
+            yield f"Every clip has the same score with {label}: it cannot rank them."
     areas = where(evidence.detection, measure="auc", anomaly_type="")
     areas = areas[areas["model"] != LEVEL_ALONE]
     for row in areas[(areas["mean"] < _FAR_BELOW_HALF) & (areas["high"] < 0.5)].itertuples():
@@ -181,19 +189,6 @@ def _scores(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
             f"The AUC{of} of {row.model} is {row.mean:.3f}, far below 0.5: normal clips score higher. Check the "
             "labels, faithful-aad data describe and --data.reference_level; do not reverse the score."
         )
-
-
-def _odd_scores(label: str, run: Run) -> Iterator[str]:
-    scores = run.clips["score"]
-    undefined = run.clips.loc[scores.isna(), "name"]
-    if len(undefined):
-        yield (
-            f"{counted(len(undefined), 'clip')} of {label} with a score that is not a number, such as "
-            f"{undefined.iloc[0]}: AUC undefined. Look at the clip and the training loss, and test with "
-            "--trainer.precision 32-true."
-        )
-    elif len(scores) > 1 and scores.nunique() == 1:
-        yield f"Every clip has the same score with {label}: it tells no clip from another."
 
 
 def _missing(comparison: Comparison) -> Iterator[str]:
@@ -248,7 +243,8 @@ def _controls(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
 def _limits(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
     """Too few clips for any difference to be significant, and intervals without a width."""
     n_clips = evidence.paired["n_clips"].min() if len(evidence.paired) else 0
-    if n_clips and smallest_p_value(int(n_clips), 1) >= SIGNIFICANCE:
+    # The smallest p-value that a signed-rank test over so few clips can give.
+    if n_clips and 2.0 ** (1 - n_clips) >= SIGNIFICANCE:
         yield f"{counted(int(n_clips), 'clip')}: too few for any difference to be significant."
     shown = at_headline(comparison, evidence)
     for row in pd.concat([evidence.detection, shown, evidence.best]).itertuples():
@@ -260,16 +256,6 @@ def _limits(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
             return
 
 
-def smallest_p_value(n_clips: int, tests: int) -> float:
-    """The smallest p-value, after Holm's correction, that a signed-rank test over so few clips can give.
-
-    Example:
-        >>> smallest_p_value(n_clips=3, tests=1)
-        0.25
-    """
-    return min(1.0, tests * 2.0 ** (1 - n_clips))
-
-
 def _tests(evidence: Evidence, first: Model, second: Model, measure: str) -> tuple[pd.DataFrame, bool]:
     """Tests of two models without the control, over chance where the control differs between them."""
     control = _control(evidence, first, second, measure)
@@ -279,8 +265,8 @@ def _tests(evidence: Evidence, first: Model, second: Model, measure: str) -> tup
 
 
 def _control(evidence: Evidence, first: Model, second: Model, measure: str) -> pd.Series | None:
-    raw = where(evidence.paired, first=first.label, second=second.label, over_chance=False)
-    found = where(raw, measure=measure, explainer=CONTROL)
+    pair = {"first": first.label, "second": second.label, "over_chance": False}
+    found = where(evidence.paired, **pair, measure=measure, explainer=CONTROL)
     return found.iloc[0] if len(found) else None
 
 

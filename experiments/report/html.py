@@ -1,7 +1,7 @@
 """Self-contained HTML pages: parts of a page, and the template that frames them.
 
 A page is a mapping of section names to lists of parts. The macro of a part in ``templates/parts.html.jinja`` has the
-name of its class, in lower case; a string is a paragraph and a list of images stands side by side.
+name of its class, in lower case; a string is a paragraph and the images of a list are side by side.
 """
 
 from __future__ import annotations
@@ -61,14 +61,6 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Remarks:
-    """A list of remarks; those after the first `shown` are folded."""
-
-    remarks: Sequence[Remark]
-    shown: int
-
-
-@dataclass(frozen=True)
 class Image:
     """A figure as an image inside the page.
 
@@ -107,28 +99,19 @@ def image(figure: Figure, caption: str = "", format: Format = "svg", alternative
 
 
 def render_page(
-    title: str, summary: Sequence[Any], sections: Mapping[str, Sequence[Any] | None], script: str = ""
+    title: str, remarks: Sequence[Remark], shown: int, sections: Mapping[str, Sequence[Any]], script: str = ""
 ) -> str:
     """Render a whole page.
 
     Args:
         title: The page's heading.
-        summary: Parts below the heading.
+        remarks: Sentences below the heading.
+        shown: Remarks after so many are folded.
         sections: Parts by the section's name; sections without parts are left out.
         script: The only program that the page's content security policy allows.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
-    return _environment().get_template("page.html.jinja").render(
-        title=title,
-        policy=policy + (f"'sha256-{digest}'" if script else "'none'"),
-        summary=summary,
-        sections={name: parts for name, parts in sections.items() if parts},
-        script=script,
-    )  # fmt: skip
-
-
-def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("experiments.report"),
         autoescape=True,
@@ -138,4 +121,11 @@ def _environment() -> Environment:
     )
     environment.filters["macro"] = lambda part: type(part).__name__.lower()
     environment.filters["anchor"] = lambda name: name.lower().replace(" ", "-")
-    return environment
+    return environment.get_template("page.html.jinja").render(
+        title=title,
+        policy=policy + (f"'sha256-{digest}'" if script else "'none'"),
+        remarks=remarks,
+        shown=shown,
+        sections={name: parts for name, parts in sections.items() if parts},
+        script=script,
+    )

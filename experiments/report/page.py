@@ -15,7 +15,7 @@ from experiments.report.figures.curves import drawn_measures
 from experiments.report.figures.performance import learning_curves
 from experiments.report.figures.style import readable
 from experiments.report.findings import sentences, warnings
-from experiments.report.html import Folded, Heading, Image, Remark, Remarks, Untitled, image, render_page
+from experiments.report.html import Folded, Heading, Image, Remark, Untitled, image, render_page
 from experiments.report.paper_figures import CURVES, comparison_figure, roc_figure
 from experiments.report.table import MISSING, Cell, Table
 from experiments.report.tables import data_tables, detection_tables, explanation_tables
@@ -54,7 +54,8 @@ def build_page(comparison: Comparison, evidence: Evidence) -> str:
     remarks += [Remark("warning", text) for text in warnings(comparison, evidence)]
     return render_page(
         f"{named} {compared}: detection and explanations",
-        [Remarks(remarks, _REMARKS)],
+        remarks,
+        _REMARKS,
         {
             "Data": [Untitled(table) for table in data_tables(comparison)],
             "Detection": _detection(comparison, evidence),

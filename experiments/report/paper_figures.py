@@ -16,7 +16,7 @@ from experiments.report.figures.clips import (
     replacement_example,
 )
 from experiments.report.figures.curves import drawn_measures, model_comparison
-from experiments.report.figures.output import save_pdf
+from experiments.report.figures.output import save
 from experiments.report.figures.performance import roc_curves
 from metrics.measures import HEADLINE_PERCENTILE
 
@@ -49,7 +49,7 @@ def write_figures(comparison: Comparison, evidence: Evidence, folder: Path) -> l
     roc = roc_figure(comparison)
     figures |= {"roc": roc} if roc is not None else {}
     mark = comparison.mark.strip()
-    return [save_pdf(figure, folder / f"{name}.pdf", mark) for name, figure in figures.items()]
+    return [save(figure, folder / f"{name}.pdf", mark) for name, figure in figures.items()]
 
 
 def comparison_figure(comparison: Comparison, evidence: Evidence, family: str) -> Figure | None:

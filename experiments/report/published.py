@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from experiments.report.comparison import Model
 from experiments.runs.config import model_class
@@ -69,8 +70,7 @@ _BACKBONES = {
 
 def is_planer(model: Model) -> bool:
     """Whether a model was tested on recordings of the planer, real or simulated, so that the paper's numbers apply."""
-    data = model.runs[0].config.get("data") or {}
-    return isinstance(data, dict) and str(data.get("class_path", "")).endswith(_DATA)
+    return str((model.runs[0].config.get("data") or {}).get("class_path", "")).endswith(_DATA)
 
 
 def detection_system(model: Model) -> str | None:
@@ -116,16 +116,11 @@ def published_curve(model: Model, measure: str, explainer: str, anomaly_type: st
 
 def _model_settings(model: Model) -> dict[str, Any]:
     """Arguments of the model's class, as its first run's configuration has them."""
-    configured = model.runs[0].config.get("model") or {}
-    settings = configured.get("init_args") if isinstance(configured, dict) else None
-    return settings if isinstance(settings, dict) else {}
+    settings: dict[str, Any] = (model.runs[0].config.get("model") or {}).get("init_args") or {}
+    return settings
 
 
 @cache
 def _curves() -> dict[tuple[str, str, str], dict[int, float]]:
-    curves: dict[tuple[str, str, str], dict[int, float]] = {}
-    with _CURVES.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            key = row["measure"], row["objective"], row["explainer"]
-            curves.setdefault(key, {})[int(row["percentile"])] = float(row["value"])
-    return curves
+    by_curve = pd.read_csv(_CURVES).groupby(["measure", "objective", "explainer"])
+    return {key: dict(zip(rows["percentile"], rows["value"], strict=True)) for key, rows in by_curve}

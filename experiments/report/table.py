@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,20 +19,22 @@ from lightning_modules.files import write_atomically
 
 MISSING = "–"
 
-_LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "≤": r"$\leq$",
-    "<": r"$<$",
-    ">": r"$>$",
-    "−": "$-$",
-    "–": "--",
-    "²": "$^2$",
-}
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "≤": r"$\leq$",
+        "<": r"$<$",
+        ">": r"$>$",
+        "−": "$-$",
+        "–": "--",
+        "²": "$^2$",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Table:
         note: What it is based on and how to read it.
         header: Names of the columns.
         groups: Rows, the first `names` cells of which are names, the others numbers.
-        names: Number of columns that hold names; a name that repeats the one above in its group is left out.
+        names: Number of columns with names; a name that repeats the one above in its group is left out.
         name: Stem of the table's files.
         brief: Columns that a terminal shows, all if None; the table is left out there if empty.
     """
@@ -75,6 +77,11 @@ class Table:
     names: int
     name: str = ""
     brief: tuple[str, ...] | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all groups."""
+        return [row for group in self.groups for row in group]
 
 
 def only_columns(table: Table, chosen: Collection[str]) -> Table:
@@ -90,11 +97,10 @@ def only_columns(table: Table, chosen: Collection[str]) -> Table:
 
 def without_empty_columns(table: Table, keep: Collection[str] = ()) -> Table:
     """The table without the columns of numbers in which every cell is missing, except those to keep."""
-    rows = [row for group in table.groups for row in group]
     chosen = {
         column
         for i, column in enumerate(table.header)
-        if i < table.names or column in keep or any(row[i].text != MISSING for row in rows)
+        if i < table.names or column in keep or any(row[i].text != MISSING for row in table.rows)
     }
     return only_columns(table, chosen)
 
@@ -113,11 +119,11 @@ def number_cells(
     shown = [MISSING if math.isnan(value) else f"{value:.3f}" for value in values]
     different = {text for text in shown if text != MISSING}
     marked = {"max": max, "min": min}[best](different, key=float) if best and len(different) > 1 else None
-    cells = []
+    found = []
     for text, value, sd in zip(shown, values, [math.nan] * len(values) if sds is None else sds, strict=True):
         numbers = tuple((name, number) for name, number in (("", value), ("sd", float(sd))) if not math.isnan(number))
-        cells.append(Cell(text if math.isnan(sd) else f"{text} ± {sd:.3f}", text == marked, numbers))
-    return cells
+        found.append(Cell(text if math.isnan(sd) else f"{text} ± {sd:.3f}", text == marked, numbers))
+    return found
 
 
 def interval_cells(lows: Iterable[float], highs: Iterable[float]) -> list[Cell]:
@@ -128,16 +134,9 @@ def interval_cells(lows: Iterable[float], highs: Iterable[float]) -> list[Cell]:
     ]
 
 
-def signed_cells(values: Iterable[float]) -> list[Cell]:
-    """Differences as `signed_text` shows them."""
-    return [
-        Cell(MISSING) if math.isnan(value) else Cell(signed_text(value), numbers=(("", value),)) for value in values
-    ]
-
-
-def p_cells(p_values: Iterable[float]) -> list[Cell]:
-    """P-values as `p_text` shows them."""
-    return [Cell(MISSING) if math.isnan(p) else Cell(p_text(p), numbers=(("", p),)) for p in p_values]
+def cells(values: Iterable[float], text: Callable[[float], str]) -> list[Cell]:
+    """Numbers as a function formats them, such as `signed_text` or `p_text`; NaN where missing."""
+    return [Cell(MISSING) if math.isnan(value) else Cell(text(value), numbers=(("", value),)) for value in values]
 
 
 def named_rows(name: str, labels: Sequence[str], columns: Iterable[Sequence[Cell]]) -> tuple[Row, ...]:
@@ -268,7 +267,7 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return text.translate(_LATEX)
 
 
 def _rounded(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -21,12 +21,13 @@ from experiments.report.table import (
     Cell,
     Row,
     Table,
+    cells,
     interval_cells,
     named_rows,
     number_cells,
     ordinal,
-    p_cells,
-    signed_cells,
+    p_text,
+    signed_text,
     without_empty_columns,
 )
 from explainers.registry import explainer_label
@@ -93,14 +94,10 @@ def explanation_tables(comparison: Comparison, evidence: Evidence) -> list[Table
 def _marked(comparison: Comparison, tables: Iterable[Table | None]) -> list[Table]:
     """The tables that there are; each says what its bold numbers mean, and whether its test set is constructed."""
     return [
-        replace(table, note=table.note + (_BOLD if _has_bold(table) else "") + comparison.mark)
+        replace(table, note=table.note + _BOLD * any(cell.best for row in table.rows for cell in row) + comparison.mark)
         for table in tables
         if table is not None
     ]
-
-
-def _has_bold(table: Table) -> bool:
-    return any(cell.best for group in table.groups for row in group for cell in row)
 
 
 def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
@@ -118,7 +115,7 @@ def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
             facts.setdefault(f"Published {name}", number_cells(found["published"]))
     columns |= facts
     header = ("Model", *columns)
-    groups = [tuple((Cell(label), *cells) for label, *cells in zip(models, *columns.values(), strict=True))]
+    groups = [_rows(models, columns)]
     level = where(areas, model=LEVEL_ALONE)
     level_note = ""
     if len(level):
@@ -161,12 +158,11 @@ def detection_type_table(comparison: Comparison, evidence: Evidence) -> Table:
         note="Clips of one type against all normal clips; in brackets the number of anomalous clips."
         + single * (1 in types.values()),
         header=("Model", *columns),
-        groups=(tuple((Cell(label), *cells)
-                      for label, *cells in zip(comparison.models, *columns.values(), strict=True)),),
+        groups=(_rows(comparison.models, columns),),
         names=1,
         name="detection_by_type",
         brief=(),
-    )  # fmt: skip
+    )
 
 
 def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
@@ -188,13 +184,12 @@ def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     for size in sizes if planer else ():
         facts = [published.ABLATION.get((ratio, size), math.nan) for ratio in ratios]
         columns[f"Published {size} × {size}"] = number_cells(facts)
-    names = [Cell(f"{100 * ratio:.0f} %") for ratio in ratios]
     table = Table(
         title="AUC by mask ratio and patch size",
         note="MAE; a patch is a square of mel bands and frames."
         f"{_spread_note(models.values())}{_published_note(comparison) if planer else ''}",
         header=("Mask ratio", *columns),
-        groups=(tuple(zip(names, *columns.values(), strict=True)),),
+        groups=(_rows([f"{100 * ratio:.0f} %" for ratio in ratios], columns),),
         names=1,
         name="mask_ablation",
     )
@@ -212,28 +207,26 @@ def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
             short = MEASURES[measure].short
             found[short] = number_cells(rows["mean"], best=MEASURES[measure].direction)
             found[f"{short} chance"] = number_cells(rows["chance"])
-            found[f"{short} p"] = p_cells(rows["p_holm"])
+            found[f"{short} p"] = cells(rows["p_holm"], p_text)
             found[f"{short} verdict"] = _verdict_cells(rows, in_full=False)
         return found
 
-    header, groups = _by_explainer(comparison, columns)
     shorts = [MEASURES[measure].short for measure in comparison.headline]
     first = shorts[0]
     starred = f" {NOT_ABOVE_REFERENCES}" if (shown["not_above"] != "").any() else ""
-    table = Table(
+    return _by_explainer(
+        comparison,
+        columns,
         title=join([MEASURES[measure].label for measure in comparison.headline]),
         note=f"At the {shown_percentile(comparison)}: frames at or above it on a clip's curve are peaks. Means over "
         f"{_n_clips(comparison)}.{_chance_note(comparison)}{starred}",
-        header=header,
-        groups=groups,
-        names=2,
         name="explanations",
         brief=("Explainer", "Model", first, f"{first} chance", f"{first} verdict", *shorts[1:]),
+        keep=shorts,
     )
-    return without_empty_columns(table, keep=shorts)
 
 
-def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best: bool = False) -> Table | None:
+def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best: bool = False) -> Table:
     """One measure with interval, chance, references, test and verdict.
 
     Args:
@@ -249,35 +242,32 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         rows = _by_model(chosen, labels, explainer=explainer)
         percentiles = [MISSING if np.isnan(percentile) else f"{percentile:.0f}" for percentile in rows["percentile"]]
         return {
-            **({"Percentile": [Cell(text) for text in percentiles]} if best else {}),
+            **({"Percentile": list(map(Cell, percentiles))} if best else {}),
             of.short: number_cells(rows["mean"], rows["sd"], of.direction),
             "95 %": interval_cells(rows["low"], rows["high"]),
             "Chance": number_cells(rows["chance"]),
             "Corrected": number_cells(rows["corrected"], best="max"),
-            "p": p_cells(rows["p"]),
-            "p (Holm)": p_cells(rows["p_holm"]),
+            "p": cells(rows["p"], p_text),
+            "p (Holm)": cells(rows["p_holm"], p_text),
             "Verdict": _verdict_cells(rows, in_full=True),
             **{label: number_cells(rows[name]) for name, label in REFERENCES.items()},
             "Published": number_cells(rows["published"]),
         }
 
-    header, groups = _by_explainer(comparison, columns)
     percentile = "the best percentile of each" if best else f"the {shown_percentile(comparison)}"
     several = " ± is the standard deviation between seeds, where there are several;" * bool(chosen["sd"].notna().any())
     corrected = ""
     if chosen["corrected"].notna().any():
         corrected = f" Corrected: (value − chance) / (oracle − chance). {of.oracle}"
-    table = Table(
+    return _by_explainer(
+        comparison,
+        columns,
         title=f"{of.label} at {percentile}",
         note=f"Means over {counted(comparison.n_clips(measure), 'clip')};{several} 95 % is the bootstrap interval "
         f"(BCa) over clips.{_chance_note(comparison, best)}{corrected}",
-        header=header,
-        groups=groups,
-        names=2,
         name=f"{measure}{'_best' if best else ''}",
-        brief=(),
+        keep=(of.short,),
     )
-    return without_empty_columns(table, keep=(of.short,))
 
 
 def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | None:
@@ -298,34 +288,29 @@ def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | No
             found[f"{heading} published"] = number_cells(rows["published"])
         return found
 
-    header, groups = _by_explainer(comparison, columns)
-    table = Table(
+    return _by_explainer(
+        comparison,
+        columns,
         title="F1 by type of anomaly",
         note=f"At the {shown_percentile(comparison)}; in brackets the number of annotated clips.",
-        header=header,
-        groups=groups,
-        names=2,
         name="f1_by_type",
         brief=("Explainer", "Model", *headings.values()),
+        keep=list(headings.values()),
     )
-    return without_empty_columns(table, keep=list(headings.values()))
 
 
 def paired_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
     """One table for each pair of models."""
-    pairs = [pair for pair in comparison.pairs() if len(_of_pair(evidence, *pair))]
-    return [
-        _paired_table(comparison, evidence, *pair, number if len(pairs) > 1 else 0)
-        for number, pair in enumerate(pairs, start=1)
+    pairs = [
+        (first, second, tests)
+        for first, second in comparison.pairs()
+        if len(tests := where(evidence.paired, first=first.label, second=second.label))
     ]
+    names = [f"paired_{i}" for i in range(1, len(pairs) + 1)] if len(pairs) > 1 else ["paired"]
+    return [_paired_table(comparison, *pair, name) for pair, name in zip(pairs, names, strict=False)]
 
 
-def _of_pair(evidence: Evidence, first: Model, second: Model) -> pd.DataFrame:
-    return where(evidence.paired, first=first.label, second=second.label)
-
-
-def _paired_table(comparison: Comparison, evidence: Evidence, first: Model, second: Model, number: int) -> Table:
-    tests = _of_pair(evidence, first, second)
+def _paired_table(comparison: Comparison, first: Model, second: Model, tests: pd.DataFrame, name: str) -> Table:
     raw, over_chance = where(tests, over_chance=False), where(tests, over_chance=True)
     columns, groups = {}, []
     for measure in comparison.headline:
@@ -333,9 +318,9 @@ def _paired_table(comparison: Comparison, evidence: Evidence, first: Model, seco
         over = where(over_chance, measure=measure).set_index("explainer").reindex(rows.index)
         columns = {
             **_test_cells(rows, first.label, second.label),
-            "Over chance": signed_cells(over["difference"]),
+            "Over chance": cells(over["difference"], signed_text),
             "Over chance 95 %": interval_cells(over["low"], over["high"]),
-            "Over chance p (Holm)": p_cells(over["p_holm"]),
+            "Over chance p (Holm)": cells(over["p_holm"], p_text),
             "Over chance verdict": [Cell(text) for text in over["verdict"].fillna(MISSING)],
             "Published": number_cells(rows["published"]),
         }
@@ -350,7 +335,7 @@ def _paired_table(comparison: Comparison, evidence: Evidence, first: Model, seco
         header=("Measure", "Explainer", *columns),
         groups=tuple(group for group in groups if group),
         names=2,
-        name=f"paired_{number}" if number else "paired",
+        name=name,
         brief=("Measure", "Explainer", "Difference", "95 %", "p (Holm)", "Verdict"),
     )
     return without_empty_columns(table)
@@ -380,10 +365,10 @@ def _test_cells(tests: pd.DataFrame, first: str, second: str) -> Columns:
     return {
         first: number_cells(tests["first_mean"]),
         second: number_cells(tests["second_mean"]),
-        "Difference": signed_cells(tests["difference"]),
+        "Difference": cells(tests["difference"], signed_text),
         "95 %": interval_cells(tests["low"], tests["high"]),
-        "p": p_cells(tests["p"]),
-        "p (Holm)": p_cells(tests["p_holm"]),
+        "p": cells(tests["p"], p_text),
+        "p (Holm)": cells(tests["p_holm"], p_text),
         "Verdict": [Cell(text) for text in tests["verdict"]],
     }
 
@@ -402,18 +387,16 @@ def area_table(comparison: Comparison, evidence: Evidence) -> Table | None:
             found[f"{of.short} {arrows[of.direction]}"] = number_cells(rows["mean"], rows["sd"], of.direction)
         return found
 
-    header, groups = _by_explainer(comparison, columns, areas)
-    return Table(
+    return _by_explainer(
+        comparison,
+        columns,
+        areas,
         title="Deletion and insertion",
         note="Areas under the curves of the error that is left, relative to the clip's own, over the share of frames "
         f"replaced by their reconstruction; means over {counted(int(areas['n_clips'].max()), 'explained clip')}. "
         "Deletion takes the highest frames of a curve first: lower is better. Insertion leaves nothing but these: "
         "higher is better.",
-        header=header,
-        groups=groups,
-        names=2,
         name="deletion",
-        brief=(),
     )
 
 
@@ -431,25 +414,23 @@ def checks_table(comparison: Comparison, evidence: Evidence) -> Table | None:
             keys = [("randomisation", stage, label) for label in labels]
             found[readable(stage.rpartition(".")[2]) or stage] = number_cells(rows.get(key, math.nan) for key in keys)
         for check, heading in _CHECKS.items():
-            found[heading] = [_scientific(rows.get((check, "", label), math.nan)) for label in labels]
+            numbers = [rows.get((check, "", label), math.nan) for label in labels]
+            found[heading] = cells(numbers, "{:.3g}".format)
         return found
 
-    header, groups = _by_explainer(comparison, columns, checks)
     n_clips = len({name for run in comparison.runs.values() if run.sanity is not None for name in run.sanity["name"]})
-    table = Table(
+    return _by_explainer(
+        comparison,
+        columns,
+        checks,
         title="Sanity checks",
         note=f"Means over {counted(n_clips, 'checked clip')}. Columns of stages: rank correlation of a map with the "
         "trained model's when the parameters from the output up to that stage are random; an explainer that explains "
         "the model loses it. Infidelity: lower is better, and comparable between explainers of one model only where "
         "their maps are in the same unit. Max sensitivity: largest relative change of a map under a small change of "
         "the clip, lower is steadier.",
-        header=header,
-        groups=groups,
-        names=2,
         name="sanity",
-        brief=(),
     )
-    return without_empty_columns(table)
 
 
 def shown_percentile(comparison: Comparison) -> str:
@@ -457,49 +438,51 @@ def shown_percentile(comparison: Comparison) -> str:
     return f"{ordinal(comparison.percentile or 0)} percentile"
 
 
-def _by_explainer(
-    comparison: Comparison, columns: Callable[[str, list[str]], Columns], rows: pd.DataFrame | None = None
-) -> tuple[tuple[str, ...], tuple[tuple[Row, ...], ...]]:
-    """Header and groups of rows: a group per explainer, in it a row for each model that has it.
+def _rows(names: Iterable[str], columns: Columns) -> tuple[Row, ...]:
+    return tuple(zip(map(Cell, names), *columns.values(), strict=True))
 
-    Args:
-        comparison: The runs.
-        columns: Cells of an explainer's models.
-        rows: What has the explainers and models to show; everything that was explained by default.
-    """
+
+def _by_explainer(
+    comparison: Comparison,
+    columns: Callable[[str, list[str]], Columns],
+    rows: pd.DataFrame | None = None,
+    *,
+    title: str,
+    note: str,
+    name: str,
+    brief: tuple[str, ...] = (),
+    keep: Collection[str] = (),
+) -> Table:
+    """A table with a group of rows per explainer of `rows`, of all by default, with a row per model that has it."""
     rows = comparison.explanations if rows is None else rows
     explainers = [name for name in rows["explainer"].unique() if name not in REFERENCES]
     order = {name: i for i, name in enumerate(comparison.explainers)}
-    cells: Columns = {}
+    found: Columns = {}
     groups = []
     for explainer in sorted(explainers, key=lambda name: order.get(name, len(order))):
-        found = set(where(rows, explainer=explainer)["model"])
-        labels = [label for label in comparison.models if label in found]
-        cells = columns(explainer, labels)
-        groups.append(named_rows(explainer_label(explainer), labels, cells.values()))
-    return ("Explainer", "Model", *cells), tuple(groups)
+        having = set(where(rows, explainer=explainer)["model"])
+        labels = [label for label in comparison.models if label in having]
+        found = columns(explainer, labels)
+        groups.append(named_rows(explainer_label(explainer), labels, found.values()))
+    header = ("Explainer", "Model", *found)
+    return without_empty_columns(Table(title, note, header, tuple(groups), 2, name, brief), keep)
 
 
 def _verdict_cells(rows: pd.DataFrame, in_full: bool) -> list[Cell]:
     """Verdicts with the references that are not exceeded, in full or as a star; missing where nothing was tested."""
-    cells = []
+    found = []
     for verdict, not_above in zip(rows["verdict"], rows["not_above"], strict=True):
         text = MISSING if pd.isna(verdict) else str(verdict)
         references = [REFERENCES[name].lower() for name in str(not_above).split()] if not pd.isna(not_above) else []
         if references:
             text += f", not above {join(references)}" if in_full else " *"
-        cells.append(Cell(text))
-    return cells
+        found.append(Cell(text))
+    return found
 
 
 def _by_model(frame: pd.DataFrame, labels: Iterable[str | None], **values: Any) -> pd.DataFrame:
     """The rows of models, of which those without a row are NaN, whose other columns have these values."""
     return where(frame, **values).set_index("model").reindex(list(labels))
-
-
-def _scientific(value: float) -> Cell:
-    """A number of any size with three digits."""
-    return Cell(MISSING) if math.isnan(value) else Cell(f"{value:.3g}", numbers=(("", value),))
 
 
 def _n_clips(comparison: Comparison) -> str:

@@ -91,7 +91,7 @@ def frames_per_second(config: dict[str, Any]) -> float:
         >>> frames_per_second({"data": {"init_args": {"frontend": {"sample_rate": 16000, "hop": 0.032}}}})
         31.25
     """
-    frontend = _data_options(config).get("frontend") or {}
+    frontend = data_options(config).get("frontend") or {}
     known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
     return FrontEndSettings(**known).frames_per_second
 
@@ -103,10 +103,11 @@ def channel_of(config: dict[str, Any]) -> int | str:
         >>> channel_of({"data": {"init_args": {"channel": 0}}})
         0
     """
-    channel: int | str = _data_options(config).get("channel", "mix")
+    channel: int | str = data_options(config).get("channel", "mix")
     return channel
 
 
-def _data_options(config: dict[str, Any]) -> dict[str, Any]:
+def data_options(config: dict[str, Any]) -> dict[str, Any]:
+    """Options of the DataModule."""
     options: dict[str, Any] = (config.get("data") or {}).get("init_args") or {}
     return options

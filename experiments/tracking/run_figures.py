@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from datamodules.base import PLANER_FRONT_END
 from experiments.report.figures.clips import attribution_grid, choose_example, replacement_example
 from experiments.report.figures.curves import drawn_measures, percentile_curves
-from experiments.report.figures.output import save_png
+from experiments.report.figures.output import save
 from experiments.report.figures.performance import learning_curves, roc_curves
 from experiments.runs.config import OBJECTIVES
 from experiments.runs.results import (
@@ -56,9 +57,8 @@ class RunFigures(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the learning curves."""
         stage = _stage_folder(trainer)
-        losses = read_learning(stage) if stage is not None else None
-        if stage is not None and losses is not None:
-            path = save_png(learning_curves({_model_name(pl_module): losses}), stage / FOLDER / "learning_curves.png")
+        if stage is not None and (losses := read_learning(stage)) is not None:
+            path = save(learning_curves({_model_name(pl_module): losses}), stage / FOLDER / "learning_curves.png")
             _show(trainer, "fit/learning_curves", [path])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,32 +78,24 @@ class RunFigures(Callback):
         stage = _stage_folder(trainer)
         if stage is None:
             return
-        examples = read_examples(stage)
+        examples, model = read_examples(stage), _model_name(pl_module)
+        clips = read_clips(stage) if (stage / CLIPS_FILE).is_file() else None
         if key != "predict":
-            figures = self._curves(stage, _model_name(pl_module))
+            explanations = read_explanations(stage)
+            figures = {
+                name: percentile_curves(explanations, drawn_measures(family), model) for family, name in _CURVES.items()
+            }
+            figures["roc"] = roc_curves({model: (model, [clips])}) if clips is not None and has_roc(clips) else None
             for name, figure in figures.items():
-                _show(trainer, f"{key}/{name}", [_save(trainer, figure, stage, name)])
-        self._draw_clips(trainer, pl_module, stage, key, examples)
-        _show_clips(trainer, key, stage, examples)
+                if figure is not None:
+                    _show(trainer, f"{key}/{name}", [_save(trainer, figure, stage, name)])
+        self._draw_clips(trainer, model, stage, key, examples)
+        _show_clips(trainer, key, clips, examples)
 
-    def _curves(self, stage: Path, model: str) -> dict[str, Figure]:
-        """ROC and measures over percentiles, by the figure's name."""
-        figures: dict[str, Figure] = {}
-        if (stage / CLIPS_FILE).is_file() and has_roc(clips := read_clips(stage)):
-            figures["roc"] = roc_curves({model: (model, [clips])})
-        explanations = read_explanations(stage)
-        for family, name in _CURVES.items():
-            figure = percentile_curves(explanations, drawn_measures(family), model)
-            figures |= {name: figure} if figure is not None else {}
-        return figures
-
-    def _draw_clips(
-        self, trainer: Trainer, pl_module: LightningModule, stage: Path, key: str, examples: Sequence[Example]
-    ) -> None:
+    def _draw_clips(self, trainer: Trainer, model: str, stage: Path, key: str, examples: Sequence[Example]) -> None:
         """Draw the attribution maps, and the first clip in which an explainer finds something to replace."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         rate = float(getattr(data, "frames_per_second", PLANER_FRONT_END.frames_per_second))
-        model = _model_name(pl_module)
         paths = []
         for example in examples:
             grid = attribution_grid(example, rate, self.percentile, model)
@@ -131,7 +123,7 @@ def _save(trainer: Trainer, figure: Figure, stage: Path, name: str) -> Path:
     """Save a figure, marked if the clips of `validate` and `test` were constructed."""
     provenance = getattr(trainer.datamodule, "provenance", None)  # type: ignore[attr-defined]
     mark = provenance.mark if provenance is not None and trainer.state.fn != TrainerFn.PREDICTING else ""
-    return save_png(figure, stage / FOLDER / f"{name}.png", mark)
+    return save(figure, stage / FOLDER / f"{name}.png", mark)
 
 
 def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[str] = ()) -> None:
@@ -144,9 +136,8 @@ def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[
             logger.log_image(key=key, images=[str(path) for path in paths], caption=captions)
 
 
-def _show_clips(trainer: Trainer, key: str, stage: Path, examples: Sequence[Example]) -> None:
+def _show_clips(trainer: Trainer, key: str, scores: pd.DataFrame | None, examples: Sequence[Example]) -> None:
     """Log the kept clips to every Weights & Biases logger, with their recordings."""
-    scores = read_clips(stage) if (stage / CLIPS_FILE).is_file() else None
     data = trainer.datamodule  # type: ignore[attr-defined]
     clips = getattr(data, {"val": "labelled_val_clips", "test": "test_clips", "predict": "predict_clips"}[key], ())
     recordings = {clip.name: clip.path for clip in clips}

@@ -65,7 +65,7 @@ def test_what_is_wrong_is_said_printed_drawn_and_listed(planer_copy, tmp_path, c
     printed = describe(planer_copy, page, capsys)
     name = second.relative_to(planer_copy).as_posix()
     assert f"1 clip ({name}) cannot be used: training would stop there." in printed
-    assert "Leakage: 1 clip (evaluation/normal/copy<b>.wav) of the test set holds the samples" in printed
+    assert "Leakage: 1 clip (evaluation/normal/copy<b>.wav) of the test set contains the samples" in printed
     assert "1 clip (evaluation/normal/nothing.wav) is silent." in printed
     assert "The annotations cannot be used" in printed
     assert "none is silent" not in printed

@@ -16,7 +16,7 @@ from experiments.report.figures.clips import (
     replacement_example,
 )
 from experiments.report.figures.curves import model_comparison, percentile_curves
-from experiments.report.figures.output import render, save_pdf, save_png
+from experiments.report.figures.output import render, save
 from experiments.report.figures.performance import learning_curves, roc_curves
 from experiments.report.figures.style import explainer_colour, explainer_marker
 from experiments.runs.results import read_run
@@ -144,7 +144,7 @@ def test_replacement_for_a_paper_fits_a_column_without_a_title(example):
 
 
 def test_equal_figures_are_equal_pdfs(example, tmp_path):
-    paths = [save_pdf(attribution_grid(example(), 8), tmp_path / f"{i}.pdf") for i in range(2)]
+    paths = [save(attribution_grid(example(), 8), tmp_path / f"{i}.pdf") for i in range(2)]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
@@ -176,7 +176,7 @@ def test_dollars_in_names_are_no_formula(example, run_maker, tmp_path):
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, example):
-    path = save_png(attribution_grid(example(), 8), tmp_path / "new" / "grid.png")
+    path = save(attribution_grid(example(), 8), tmp_path / "new" / "grid.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):

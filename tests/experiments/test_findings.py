@@ -14,7 +14,7 @@ from study_folders import write_study
 from datamodules.provenance import Provenance
 from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
-from experiments.report.findings import sentences, smallest_p_value, warnings
+from experiments.report.findings import sentences, warnings
 from experiments.report.tables import detection_tables, explanation_tables, measure_table
 from lightning_modules import ConfigurationError
 
@@ -218,9 +218,12 @@ def test_values_over_chance_are_paired_by_clip(study):
     assert load(study)[1].paired.query(row).iloc[0]["difference"] == pytest.approx(before - 0.25)
 
 
-def test_too_few_clips_for_any_difference_are_told(small):
-    assert "3 clips: too few for any difference to be significant." in warnings(*small)
-    assert smallest_p_value(6, 1) < 0.05 < smallest_p_value(5, 1)
+def test_warns_of_too_few_clips_for_any_difference(small):
+    comparison, evidence = small
+    for n_clips, warned in ((3, True), (5, True), (6, False)):
+        of_so_many = replace(evidence, paired=evidence.paired.assign(n_clips=n_clips))
+        warning = f"{n_clips} clips: too few for any difference to be significant."
+        assert (warning in warnings(comparison, of_so_many)) == warned
 
 
 def test_notes_say_what_bold_and_corrected_mean(small):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from datamodules.description import Measured, Survey, SurveyedClip
@@ -18,11 +17,6 @@ from experiments.report.figures.style import readable
 Array = NDArray[np.float64]
 
 SOUND, SPECTROGRAMS = "recordings", "spectrograms"
-
-_COLUMNS = (
-    "name", "split", "type", "format", "seconds", "sample_rate", "channels", "level_db", "peak_db", "clipped_samples",
-    "flat_seconds", "channel_levels_db", "intervals", "annotated_seconds", "same_samples_as", "findings", "problem",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,36 +127,28 @@ def clips_csv(survey: Survey, same_samples: Mapping[str, str], flags: Mapping[st
         same_samples: Name of a clip with the same samples, by the clip's name.
         flags: Words for what was found, by the clip's name.
     """
-    file = io.StringIO()
-    writer = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for clip in survey.clips:
-        name = clip.clip.name
-        row = {
-            "name": name,
-            "split": clip.split,
-            "type": clip.kind,
-            "intervals": len(clip.clip.intervals),
-            "annotated_seconds": f"{annotated_seconds(clip):.6g}" if clip.clip.intervals else "",
-            "same_samples_as": same_samples.get(name, ""),
-            "findings": " ".join(flags.get(name, ())),
-            "problem": clip.problem,
-        }
-        if clip.measured is not None:
-            row |= _measured_columns(clip.measured)
-        writer.writerow(row)
-    return file.getvalue()
-
-
-def _measured_columns(found: Measured) -> dict[str, str | int]:
-    return {
-        "format": format_of(found),
-        "seconds": f"{found.seconds:.6g}",
-        "sample_rate": found.sample_rate or "",
-        "channels": found.channels or "",
-        "level_db": f"{found.level_db:.2f}",
-        "peak_db": f"{found.peak_db:.2f}",
-        "clipped_samples": found.clipped,
-        "flat_seconds": f"{found.flat_seconds:.6g}",
-        "channel_levels_db": " ".join(f"{level:.2f}" for level in found.channel_levels_db),
-    }
+        name, found = clip.clip.name, clip.measured
+        rows.append(
+            {
+                "name": name,
+                "split": clip.split,
+                "type": clip.kind,
+                "format": found and format_of(found),
+                "seconds": found and f"{found.seconds:.6g}",
+                "sample_rate": found and (found.sample_rate or ""),
+                "channels": found and (found.channels or ""),
+                "level_db": found and f"{found.level_db:.2f}",
+                "peak_db": found and f"{found.peak_db:.2f}",
+                "clipped_samples": found and str(found.clipped),
+                "flat_seconds": found and f"{found.flat_seconds:.6g}",
+                "channel_levels_db": found and " ".join(f"{level:.2f}" for level in found.channel_levels_db),
+                "intervals": len(clip.clip.intervals),
+                "annotated_seconds": f"{annotated_seconds(clip):.6g}" if clip.clip.intervals else "",
+                "same_samples_as": same_samples.get(name, ""),
+                "findings": " ".join(flags.get(name, ())),
+                "problem": clip.problem,
+            }
+        )
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""`faithful-aad data describe`: what a data set holds, and what is wrong with it, printed, as a page and as CSV."""
+"""`faithful-aad data describe`: what a data set contains and what is wrong with it, printed, as a page and as CSV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from experiments.commands.describe.tables import (
     formats_table,
     level_tables,
 )
-from experiments.report.html import Folded, Remarks, Untitled, image, render_page
+from experiments.report.html import Folded, Untitled, image, render_page
 from experiments.report.table import print_table
 from lightning_modules.files import write_atomically
 from lightning_modules.wording import counted
@@ -98,11 +98,12 @@ def _csv(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
 
 
 def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
-    nothing = "Nothing stands out: the sentences above say what was checked."
+    nothing = "No problem was found; the sentences above list what was checked."
     annotations = annotations_table(survey)
     return render_page(
         f"Data set {survey.root.resolve().name}: {counted(len(survey.clips), 'clip')}",
-        [Remarks(findings, _SENTENCES)],
+        findings,
+        _SENTENCES,
         {
             "Clips": [
                 Untitled(clips_table(survey)),

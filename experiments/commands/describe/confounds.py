@@ -1,4 +1,4 @@
-"""Properties of the files that tell anomalous test clips from normal ones before anyone listens."""
+"""Properties of the files that separate anomalous from normal test clips without any model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Confound:
 
 
 def confounds(survey: Survey) -> list[Confound]:
-    """What each property of the test clips' files says of their label, the most telling first; none of one class.
+    """What properties of the test clips' files reveal of their label, the most telling first; empty for one class.
 
     A sampling rate, a format or a number of channels counts as more anomalous the larger the share of anomalous clips
     that have it. Durations and levels are ranked, in the direction that gives the higher AUC; levels are left out where

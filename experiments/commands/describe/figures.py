@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -46,8 +46,8 @@ def level_figure(survey: Survey, medium: str) -> Figure | None:
     figure = Figure(figsize=(7.6, 0.9 + 0.42 * len(kinds)), layout="constrained")
     level, peak = figure.subplots(1, 2, sharey=True)
     names = ("RMS (dBFS)", "Peak (dBFS)") if medium == SOUND else ("Mean (dB)", "Largest value (dB)")
-    _draw_dots(level, kinds, [_array(one.level_db for one in kind.audible(medium)) for kind in kinds], names[0])
-    _draw_dots(peak, kinds, [_array(one.peak_db for one in kind.audible(medium)) for kind in kinds], names[1])
+    _draw_dots(level, kinds, [np.array([one.level_db for one in kind.audible(medium)]) for kind in kinds], names[0])
+    _draw_dots(peak, kinds, [np.array([one.peak_db for one in kind.audible(medium)]) for kind in kinds], names[1])
     level.set_yticks(range(len(kinds)), [verbatim(kind.label) for kind in kinds])
     level.invert_yaxis()
     return figure
@@ -55,7 +55,7 @@ def level_figure(survey: Survey, medium: str) -> Figure | None:
 
 @styled
 def spectrum_figure(survey: Survey, medium: str, bands: int) -> Figure | None:
-    """Draw the median spectrum of each kind, in the band that holds 80 % of its clips.
+    """Draw the median spectrum of each kind, in a band with the middle 80 % of its clips.
 
     Args:
         survey: The data set.
@@ -65,8 +65,8 @@ def spectrum_figure(survey: Survey, medium: str, bands: int) -> Figure | None:
     Returns:
         The figure; ``None`` if no clip is long enough for a spectrum.
     """
-    spectra = {kind.label: (kind, _spectra(kind.audible(medium), bands)) for kind in kinds_of(survey.clips)}
-    drawn = [(kind, values) for kind, values in spectra.values() if values.size][:_MOST_SPECTRA]
+    spectra = [(kind, _spectra(kind.audible(medium), bands)) for kind in kinds_of(survey.clips)]
+    drawn = [(kind, values) for kind, values in spectra if values.size][:_MOST_SPECTRA]
     if not drawn:
         return None
     figure = Figure(figsize=(7.6, 3.3), layout="constrained")
@@ -147,7 +147,7 @@ def _draw_dots(axes: Axes, kinds: Sequence[Kind], values: Sequence[Array], name:
     scatter = np.random.default_rng(0)
     for row, (of_kind, colour) in enumerate(zip(values, _colours(kinds), strict=True)):
         drawn = of_kind if of_kind.size <= _MOST_DOTS else scatter.choice(of_kind, _MOST_DOTS, replace=False)
-        # The ends stay: a clip that stands apart is what one looks for.
+        # The ends are always drawn: outliers are what readers need to see.
         drawn = np.union1d(drawn, [of_kind.min(), of_kind.max()])
         height = row + scatter.uniform(-0.28, 0.28, drawn.size)
         axes.plot(drawn, height, ls="", marker="o", ms=2.6, mew=0, alpha=0.55, color=colour)
@@ -157,10 +157,6 @@ def _draw_dots(axes: Axes, kinds: Sequence[Kind], values: Sequence[Array], name:
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-
-
-def _array(numbers: Iterable[float]) -> Array:
-    return np.array(list(numbers))
 
 
 def _spectra(measured: Sequence[Measured], bands: int) -> Array:

@@ -1,4 +1,4 @@
-"""What a data set is and what to beware of: one list, which terminal, page and CSV show."""
+"""What to know of a data set: one list of findings, which terminal, page and CSV show."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def _one_class(survey: Survey) -> Iterator[Finding]:
 
 def _unusable(survey: Survey, found: Findings) -> Iterator[Finding]:
     if found.unusable:
-        rows = [(clip.clip.name, _reason(clip)) for clip in found.unusable]
+        # The path is in the first column.
+        rows = [(clip.clip.name, clip.problem.removeprefix(str(clip.clip.path)).strip(" :")) for clip in found.unusable]
         table = _table("Unusable files", "Training stops at them.", ("Clip", "Reason"), rows, names=2)
         text = f"{_clips(found.unusable)} cannot be used: training would stop there."
         yield Finding("error", text, table, "unusable", found.unusable)
@@ -147,7 +148,7 @@ def _unusable(survey: Survey, found: Findings) -> Iterator[Finding]:
 
 
 def _recordings(survey: Survey) -> Iterator[Finding]:
-    """Files left out, splits that cannot be tested, channels that cancel and low sample rates, as `fit` says it."""
+    """Files left out, splits that cannot be tested, channels that cancel and low sample rates, as `fit` has them."""
     sounds = {clip.clip.path: clip.measured for clip in survey.clips if clip.measured and clip.measured.sample_rate}
     mixed = {path: sound.info for path, sound in sounds.items() if sound.info is not None}
     front_end = DCASE_FRONT_END if survey.layout in ("dcase", "mimii") else FrontEndSettings()
@@ -166,8 +167,8 @@ def _leakage(found: Findings) -> Iterator[Finding]:
     if across:
         clips = tuple(clip for group in across for clip in group.clips)
         test = [clip for clip in clips if clip.split == TEST]
-        hold = "holds" if len(test) == 1 else "hold"
-        text = f"Leakage: {_clips(test)} of the test set {hold} the samples of a training clip."
+        contain = "contains" if len(test) == 1 else "contain"
+        text = f"Leakage: {_clips(test)} of the test set {contain} the samples of a training clip."
         yield Finding("warning", text, None, "leak", clips)
     if found.recordings:
         clips = tuple(clip for shared in found.recordings for clip in (*shared.training, *shared.test))
@@ -203,7 +204,7 @@ def _duplicates(found: Findings) -> Iterator[Finding]:
 
     table = _table(
         "Same samples",
-        "Clips with the same samples, number by number, whatever their headers say.",
+        "Clips with identical samples, whatever their headers.",
         ("Clips", "Files", "Splits"),
         [row(group) for group in sorted(groups, key=lambda group: not group.across_splits)],
         names=3,
@@ -234,7 +235,7 @@ def _nothing_wrong(found: Findings) -> Finding:
         else "these file names do not tell whether parts of one recording are in both splits"
     )
     return Finding(
-        "info", f"Every file can be read; none is silent, interrupted or clipped, no two hold the same samples, "
+        "info", f"Every file can be read; none is silent, interrupted or clipped, no two have the same samples, "
         f"and {named}.",
     )  # fmt: skip
 
@@ -280,7 +281,7 @@ def _table(title: str, note: str, header: Sequence[str], rows: Sequence[Row], na
 
 def _silent_table(title: str, clips: Sequence[SurveyedClip]) -> Table:
     rows = [(clip.clip.name, level_text(clip.measured.level_db, 2)) for clip in clips if clip.measured]
-    return _table(title, f"−{abs(FLOOR_DB):g} dB stands for zeros only.", ("Clip", "Level (dB)"), rows)
+    return _table(title, f"−{abs(FLOOR_DB):g} dB: all samples are zero.", ("Clip", "Level (dB)"), rows)
 
 
 def _shared_table(title: str, note: str, what: str, shared: Sequence[Shared]) -> Table:
@@ -290,11 +291,6 @@ def _shared_table(title: str, note: str, what: str, shared: Sequence[Shared]) ->
 
 def _n_test(shared: Sequence[Shared]) -> int:
     return sum(len(one.test) for one in shared)
-
-
-def _reason(clip: SurveyedClip) -> str:
-    """The problem without the path, which is in the first column."""
-    return clip.problem.removeprefix(str(clip.clip.path)).strip(" :")
 
 
 def _are(clips: Sequence[SurveyedClip], what: str) -> str:

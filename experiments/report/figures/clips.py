@@ -12,7 +12,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from experiments.report.figures.panels import (
     Mask,
@@ -61,25 +60,19 @@ def attribution_grid(
     """
     n = len(example.attributions)
     stack = Stack(heights=[0.95, *[0.75, 0.36] * n], gaps=[0.7, *[0.31, 0.05] * n])
-    stack.title(_clip_title(example, model), _clip_detail(example))
-    spans = intervals(example.annotation, frames_per_second)
-
+    detail = (readable(example.anomaly_type), f"score {example.score:.3g} dB²")
+    stack.title(_clip_title(example, model), " · ".join(filter(None, detail)))
     top = stack.axes[0]
     image = draw_spectrogram(top, example.spectrogram, example, frames_per_second)
     stack.colour_bar(image, top, "dB")
     top.set_title("Spectrogram", loc="left", pad=6)
-    bracket(top, spans)
+    bracket(top, intervals(example.annotation, frames_per_second))
 
-    panels = zip(example.attributions, stack.axes[1::2], stack.axes[2::2], strict=True)
-    for name, map_axes, curve_axes in panels:
-        map_axes.set_title(explainer_label(name), loc="left", pad=6)
-        image, unit = _draw_attribution(map_axes, name, example.attributions[name], frames_per_second)
-        stack.colour_bar(image, map_axes, unit)
-        bracket(map_axes, spans)
-        curve, peaks = clip_peaks(example, name, percentile)
-        draw_curve(curve_axes, curve, peaks, frames_per_second, explainer_colour(name))
-        shade(curve_axes, spans)
-    annotated = [annotation_key()] if spans else []
+    for name, *axes in zip(example.attributions, stack.axes[1::2], stack.axes[2::2], strict=True):
+        axes[0].set_title(explainer_label(name), loc="left", pad=6)
+        image, unit = _draw_attribution(axes, example, name, percentile, frames_per_second)
+        stack.colour_bar(image, axes[0], unit)
+    annotated = [annotation_key()] if example.annotation.any() else []
     stack.key([*annotated, peak_key(percentile)] if n else annotated)
     return stack.figure
 
@@ -120,19 +113,14 @@ def attribution_comparison(
     n = len(explainers)
     stack = Stack([0.5, *[0.38, 0.24] * n], [0.36, *[0.24, 0.03] * n], 0.58, TEXT_WIDTH, len(examples), False)
     for (label, example), column in zip(examples.items(), stack.columns, strict=True):
-        spans = intervals(example.annotation, frames_per_second)
         draw_spectrogram(column[0], example.spectrogram, example, frames_per_second)
-        bracket(column[0], spans)
+        bracket(column[0], intervals(example.annotation, frames_per_second))
         column[0].set_title(f"{verbatim(label)} · spectrogram", loc="left", pad=5, fontweight="bold")
-        for name, map_axes, curve_axes in zip(explainers, column[1::2], column[2::2], strict=True):
-            map_axes.set_title(explainer_label(name), loc="left", pad=5, fontsize=7.5)
+        for name, *panels in zip(explainers, column[1::2], column[2::2], strict=True):
+            panels[0].set_title(explainer_label(name), loc="left", pad=5, fontsize=7.5)
             if name in example.attributions:
-                _draw_attribution(map_axes, name, example.attributions[name], frames_per_second)
-                bracket(map_axes, spans)
-                draw_curve(curve_axes, *clip_peaks(example, name, percentile), frames_per_second,
-                           explainer_colour(name))  # fmt: skip
-                shade(curve_axes, spans)
-            for axes in (map_axes, curve_axes):
+                _draw_attribution(panels, example, name, percentile, frames_per_second)
+            for axes in panels:
                 axes.set_ylabel("")
                 axes.set_yticks([])
         column[0].set_ylabel("Mel band", fontsize=7)
@@ -152,7 +140,7 @@ def replaced_frames(example: Example, explainer: str, percentile: int, frames_pe
 def choose_example(
     examples: Iterable[Example], percentile: int, frames_per_second: float
 ) -> tuple[Example, str] | None:
-    """The first clip in which there is something to replace, and the explainer that says so.
+    """The first clip in which there is something to replace, and the explainer by which there is.
 
     That is the error map where it was made, as in the paper, otherwise the clip's first explainer.
     """
@@ -215,30 +203,23 @@ def replacement_example(
 
 
 def _clip_title(example: Example, model: str) -> str:
-    """The model and the clip."""
-    return " · ".join(part for part in (model, Path(example.name).stem) if part)
-
-
-def _clip_detail(example: Example) -> str:
-    """What is known of the clip."""
-    return " · ".join(part for part in (readable(example.anomaly_type), f"score {example.score:.3g} dB²") if part)
+    return " · ".join(filter(None, (model, Path(example.name).stem)))
 
 
 def _draw_attribution(
-    axes: Axes, name: str, attribution: NDArray[np.float32], frames_per_second: float
+    axes: Sequence[Axes], example: Example, name: str, percentile: int, frames_per_second: float
 ) -> tuple[Any, str]:
-    """Draw a map; returns the image and the unit of its colours."""
+    """Draw a map and, in the second axes, its frame curve; returns the map's image and the unit of its colours."""
+    attribution, spans = example.attributions[name], intervals(example.annotation, frames_per_second)
     signed = bool((attribution < 0).any())
     limit = float(np.percentile(np.abs(attribution), 99.5)) or 1.0
-    power = _power_of_ten(limit)
+    power = math.floor(math.log10(limit))
+    power = power if not -2 < power < 3 else 0  # labels of the colour bar are short anyway
     low, colours = (-limit, "RdBu_r") if signed else (0.0, "viridis")
     scale = {"cmap": colours, "vmin": low / 10**power, "vmax": limit / 10**power}
-    image = draw_map(axes, attribution / 10**power, frames_per_second, **scale)
+    image = draw_map(axes[0], attribution / 10**power, frames_per_second, **scale)
+    bracket(axes[0], spans)
+    draw_curve(axes[1], *clip_peaks(example, name, percentile), frames_per_second, explainer_colour(name))
+    shade(axes[1], spans)
     unit = explainer_unit(name)
     return image, f"$10^{{{power}}}$ {unit}" if power else unit
-
-
-def _power_of_ten(limit: float) -> int:
-    """The power to take out of a colour bar's labels, 0 where they are short anyway."""
-    power = math.floor(math.log10(limit))
-    return power if not -2 < power < 3 else 0

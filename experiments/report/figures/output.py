@@ -32,26 +32,16 @@ def render(figure: Figure, format: Format) -> bytes:
     return buffer.getvalue()
 
 
-def save_png(figure: Figure, path: Path, mark: str = "") -> Path:
-    """Write the figure as PNG, complete or not at all, into a folder that is made if need be; see `save_pdf`."""
-    write_atomically(path, render(_marked(figure, mark), "png"))
-    return path
-
-
-def save_pdf(figure: Figure, path: Path, mark: str = "") -> Path:
-    """Write the figure as vector PDF with its fonts inside, complete or not at all.
+@styled
+def save(figure: Figure, path: Path, mark: str = "") -> Path:
+    """Write the figure as PNG or, if the path says so, as vector PDF with its fonts inside, complete or not at all.
 
     Args:
         figure: The figure.
-        path: The file.
-        mark: What has to be said wherever the figure is shown; it stands in its upper right corner.
+        path: The file; its folder is made if needed.
+        mark: What readers have to know wherever the figure is shown, for its upper right corner.
     """
-    write_atomically(path, render(_marked(figure, mark), "pdf"))
-    return path
-
-
-@styled
-def _marked(figure: Figure, mark: str) -> Figure:
     if mark:
         figure.text(0.995, 0.995, mark, ha="right", va="top", fontsize=6, color=MUTED)
-    return figure
+    write_atomically(path, render(figure, "pdf" if path.suffix == ".pdf" else "png"))
+    return path

@@ -64,7 +64,7 @@ class Stack:
         bar = self.figure.colorbar(image, cax=bar_axes)
         bar.outline.set_linewidth(0.5)
         bar.ax.locator_params(nbins=4)
-        # Beside the widest tick labels there can be, so that the units of all panels stand in one column.
+        # Beside the widest tick labels there can be, so that the units of all panels are in one column.
         right = left + (_COLOUR_BAR + _RIGHT - 0.02) / self._width
         bar.ax.text(right, box.y0 + box.height / 2, label, rotation=90, ha="right", va="center",
                     transform=self.figure.transFigure)  # fmt: skip
@@ -156,13 +156,13 @@ def draw_curve(axes: Axes, curve: NDArray[np.float32], peaks: Mask, frames_per_s
 
 
 def shade(axes: Axes, spans: Sequence[tuple[float, float]], colour: str = ANNOTATION) -> None:
-    """Shade intervals of seconds behind a curve."""
+    """Shade intervals of seconds below a curve."""
     for start, end in spans:
         axes.axvspan(start, end, color=colour, lw=0, zorder=0)
 
 
 def annotation_key() -> Patch:
-    """Key of annotated intervals, marked above maps and shaded behind curves."""
+    """Key of annotated intervals, marked above maps and shaded below curves."""
     return Patch(facecolor=ANNOTATION, edgecolor=_ANNOTATION_BAR, lw=1, label="annotated")
 
 

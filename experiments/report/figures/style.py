@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from itertools import cycle
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import matplotlib
 
@@ -26,7 +25,7 @@ TEXT_WIDTH = 7.16
 INK = "#1f2933"
 MUTED = "#7b8794"
 ANNOTATION = "#f2d9a6"
-"""Fill behind annotated intervals."""
+"""Fill of annotated intervals."""
 
 _SETTINGS = {
     "font.size": 8,
@@ -77,14 +76,8 @@ _OBJECTIVE_COLOURS = {"AE": "#bb5566", "MAE": "#004488"}
 _OTHER_COLOURS = ("#997700", "#117733", "#882255", "#33bbee", "#ee7733", "#44aa99", "#663399", "#777777")
 
 
-@dataclass(frozen=True)
-class ModelStyle:
-    """How a model is drawn wherever several are compared.
-
-    Attributes:
-        colour: Its lines and bands.
-        line: Dash pattern, which tells objectives apart in print.
-    """
+class ModelStyle(NamedTuple):
+    """A model's colour and, to tell objectives apart in print, its dash pattern wherever several are compared."""
 
     colour: str
     line: LineStyle
@@ -112,7 +105,7 @@ def readable(name: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    r"""Text from outside as Matplotlib has to get it, since it takes what stands between dollars for a formula.
+    r"""Text from outside escaped for Matplotlib, which takes what is between dollars for a formula.
 
     Example:
         >>> print(verbatim("5$ and 6$"))
