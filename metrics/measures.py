@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from metrics.functional.peaks import pointing_accuracy
 from metrics.functional.references import REFERENCE_NAMES, reference_f1
 from metrics.functional.segments import segment_f1, segment_precision, segment_recall
 from metrics.functional.shifts import circular_shift_f1
@@ -122,6 +123,20 @@ MEASURES: dict[str, Measure] = {
             direction="max",
             family="annotation",
             compute=segment_recall,
+        ),
+        Measure(
+            key="pointing",
+            label="Pointing accuracy",
+            short="Pointing",
+            description="Share of the peak frames that are annotated. Higher is better.",
+            direction="max",
+            family="annotation",
+            null="all shifts",
+            references=REFERENCE_NAMES,
+            to_beat=("random_frames", "all_frames"),
+            oracle=_BEST_F1,
+            headline=True,
+            compute=pointing_accuracy,
         ),
         Measure(
             key="faithfulness_frame",

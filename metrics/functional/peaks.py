@@ -58,6 +58,29 @@ def select_peaks(curves: Tensor, percentile: float | Sequence[float]) -> Tensor:
     return _at_or_above(curves, [percentile]).squeeze(-2)
 
 
+def pointing_accuracy(peaks: Tensor, annotation: Tensor, frames_per_second: float = 40.0) -> Tensor:
+    """Share of the peak frames that are annotated.
+
+    The pointing game (Zhang et al., IJCV 2018) takes the highest frame alone. Under circular shifts of the peaks the
+    mean is the annotated share of the clip.
+
+    Args:
+        peaks: Peak frames, bool, (..., T).
+        annotation: Annotated frames, bool, broadcastable to ``peaks``.
+        frames_per_second: Not used; measures of peaks share one signature.
+
+    Returns:
+        float64 (...), in [0, 1], higher is better, NaN without peaks.
+
+    Example:
+        >>> import torch
+        >>> peaks = torch.tensor([[True, False, True, True]])
+        >>> pointing_accuracy(peaks, torch.tensor([[True, True, False, False]]))
+        tensor([0.3333], dtype=torch.float64)
+    """
+    return (peaks & annotation).sum(-1).double() / peaks.sum(-1)
+
+
 def n_peaks(percentile: float, n_frames: int) -> int:
     """How many peaks a percentile gives in a curve without ties.
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from metrics.functional import frame_curve, select_peaks
+from metrics.functional.peaks import pointing_accuracy
+from metrics.functional.shifts import values_under_shifts
 
 
 def test_frame_curve_sums_signed_values_over_frequency():
@@ -60,3 +62,13 @@ def test_rejects_curves_without_percentiles():
         select_peaks(torch.empty(2, 0), 98)
     with pytest.raises(ValueError, match="percentile: 101"):
         select_peaks(torch.rand(1, 3), [90, 101])
+
+
+def test_pointing_accuracy_and_its_chance_level():
+    """Of three peaks one is among the two annotated frames of eight; over all shifts a quarter of them is."""
+    peaks = torch.tensor([[[True, False, False, True, False, True, False, False]]])
+    annotation = torch.tensor([[False, False, False, True, True, False, False, False]])
+    under_shifts = values_under_shifts(pointing_accuracy, peaks, annotation)
+    # Peaks 0, 3 and 5, moved by 0, 1, … 7 frames: how many of them are in frames 3 and 4.
+    assert under_shifts[0, 0].mul(3).tolist() == pytest.approx([1, 1, 0, 1, 1, 0, 1, 1])
+    assert under_shifts.mean().item() == pytest.approx(2 / 8)
