@@ -6,7 +6,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lightning_modules.base import squared_error
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.modes import frozen_eval
 
 MEBIBYTE = 2**20
 
@@ -126,26 +127,6 @@ def require_positive(**settings: Any) -> None:
     for name, value in settings.items():
         if not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name}={value} is not a positive whole number")
-
-
-@contextmanager
-def frozen_eval(module: nn.Module) -> Iterator[None]:
-    """Eval mode, frozen parameters and gradients enabled; half of a backward pass is the parameters' own."""
-    training = [(child, child.training) for child in module.modules()]
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        try:
-            module.eval()
-            for parameter in trainable:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in trainable:
-                parameter.requires_grad_(True)
-            for child, mode in training:
-                child.training = mode
 
 
 def _memory_is_short(error: Exception) -> bool:

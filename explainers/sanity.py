@@ -16,8 +16,9 @@ from captum.metrics import sensitivity_max
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from explainers.base import Explainer, frozen_eval, reproducible
+from explainers.base import Explainer, reproducible
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.modes import frozen_eval
 
 CHECKS = {
     "randomisation": "Parameter randomisation",

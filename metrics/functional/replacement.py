@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.modes import eval_mode
 from metrics.functional.peaks import select_peaks
 from metrics.functional.segments import segment_mask
 
@@ -83,7 +83,7 @@ def replacement_errors(
         MSE(x, f(x)), (B, 1), and MSE(x̃, f(x̃)), (B, K), float32, dB².
     """
     clips, distinct, marked, inverse = _distinct(masks.to(x.device))
-    with _evaluation(module):
+    with eval_mode(module), torch.no_grad():
         if reconstruction is None:
             reconstruction = torch.cat([module(chunk) for chunk in x.split(batch_size)])
         before = _error(x, reconstruction).unsqueeze(1)
@@ -219,16 +219,3 @@ def _distinct(masks: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Ten
 def _error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Mean squared error of each clip, (B, F, T) to (B,), float32 even where the module runs in less."""
     return (x.float() - reconstruction.float()).square().mean(dim=(-2, -1))
-
-
-@contextmanager
-def _evaluation(module: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; afterwards each submodule has the mode it had."""
-    modes = [(child, child.training) for child in module.modules()]
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for child, training in modes:
-            child.training = training
