@@ -1,7 +1,7 @@
 """The measures of explanations and of detection: their names, what they mean, and how each is computed.
 
 This is the only list of them. Rows of ``explanations.csv``, logged scalars, table columns, charts and dashboard panels
-follow from it by iteration, so a new measure is a function and an entry here.
+follow from it by iteration, so a new measure of peaks is a function and an entry here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,21 @@ PeakMeasure = Callable[[Tensor, Tensor, float], Tensor]
 
 Direction = Literal["max", "min"]
 
+CLIPS_FILE = "clips.csv"
+"""Results of detection in a stage's folder, a row per clip."""
+
+EXPLANATIONS_FILE = "explanations.csv"
+"""Results of explanations, a row per clip, explainer (or reference), measure and percentile."""
+
+
+def null_file(measure: str) -> str:
+    """File of a measure's values under circular shifts.
+
+    It has ``names`` (N,), ``percentiles`` (P,) and an array per explainer, (N, P, S) float32, with the observed value
+    at position 0.
+    """
+    return f"{measure}_null.npz"
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -50,7 +65,7 @@ class Measure:
         references: References that have a value.
         to_beat: References that a useful explanation exceeds.
         oracle: What a chance-corrected value of 1 means.
-        headline: Whether overviews, paired comparisons and the paper's figures show it.
+        headline: Whether overviews and paired comparisons show it.
         compute: Its values on peaks, for the family "annotation".
         exact_null: Values of peaks (B, P, T) under all T shifts, (B, P, T), where there is a faster way than to
             compute each.
@@ -69,7 +84,7 @@ class Measure:
     oracle: str = ""
     headline: bool = False
     compute: PeakMeasure | None = None
-    exact_null: PeakMeasure | None = None
+    exact_null: Callable[[Tensor, Tensor, float], Tensor] | None = None
     exact_references: Callable[[Tensor, Sequence[float], float], Tensor] | None = None
 
     @property
@@ -134,7 +149,7 @@ MEASURES: dict[str, Measure] = {
             null="all shifts",
             references=REFERENCE_NAMES,
             to_beat=("random_frames", "all_frames"),
-            oracle=_BEST_F1,
+            oracle="The oracle's frames are annotated ones.",
             headline=True,
             compute=pointing_accuracy,
         ),

@@ -11,12 +11,12 @@ from experiments.report.charts import chart_script, check_chart, explanation_cha
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import Evidence
 from experiments.report.figures.clips import attribution_grid, choose_example, replacement_example
-from experiments.report.figures.curves import drawn_measures
+from experiments.report.figures.curves import curve_figures
 from experiments.report.figures.performance import learning_curves
 from experiments.report.figures.style import readable
 from experiments.report.findings import sentences, warnings
 from experiments.report.html import Folded, Heading, Image, Remark, Untitled, image, render_page
-from experiments.report.paper_figures import CURVES, comparison_figure, roc_figure
+from experiments.report.paper_figures import comparison_figure, roc_figure
 from experiments.report.table import MISSING, Cell, Table
 from experiments.report.tables import data_tables, detection_tables, explanation_tables
 from explainers.examples import Example
@@ -89,12 +89,12 @@ def _explanations(comparison: Comparison, evidence: Evidence, charts: Parts) -> 
 
 
 def _static_curves(comparison: Comparison, evidence: Evidence) -> list[Image]:
-    """The paper's figures over percentiles, for readers without scripts."""
+    """The figures over percentiles, for readers without scripts."""
     stills = []
-    for family in CURVES:
-        figure = comparison_figure(comparison, evidence, family)
+    for measures in curve_figures().values():
+        figure = comparison_figure(comparison, evidence, measures)
         if figure is not None:
-            caption = " ".join(MEASURES[measure].description for measure in drawn_measures(family))
+            caption = " ".join(MEASURES[measure].description for measure in measures)
             stills.append(image(figure, caption + comparison.mark, "webp"))
     return stills
 

@@ -15,17 +15,13 @@ from experiments.report.figures.clips import (
     choose_example,
     replacement_example,
 )
-from experiments.report.figures.curves import drawn_measures, model_comparison
+from experiments.report.figures.curves import curve_figures, model_comparison
 from experiments.report.figures.output import save
 from experiments.report.figures.performance import roc_curves
 from metrics.measures import HEADLINE_PERCENTILE
 
-CURVES = {
-    "annotation": "figure_4_f1",
-    "faithfulness": "figure_5_faithfulness",
-    "deletion": "deletion_and_insertion",
-}
-"""Names of the figures over percentiles, by the family of the measures in them."""
+_FILES = {"f1": "figure_4_f1", "faithfulness": "figure_5_faithfulness", "deletion": "deletion_and_insertion"}
+"""Files of figures over percentiles whose name is not the figure's own."""
 
 
 def write_figures(comparison: Comparison, evidence: Evidence, folder: Path) -> list[Path]:
@@ -43,19 +39,19 @@ def write_figures(comparison: Comparison, evidence: Evidence, folder: Path) -> l
         OSError: If a file cannot be written.
     """
     figures = dict(_clip_figures(comparison))
-    for family, name in CURVES.items():
-        figure = comparison_figure(comparison, evidence, family)
-        figures |= {name: figure} if figure is not None else {}
+    for name, measures in curve_figures().items():
+        figure = comparison_figure(comparison, evidence, measures)
+        figures |= {_FILES.get(name, name): figure} if figure is not None else {}
     roc = roc_figure(comparison)
     figures |= {"roc": roc} if roc is not None else {}
     mark = comparison.mark.strip()
     return [save(figure, folder / f"{name}.pdf", mark) for name, figure in figures.items()]
 
 
-def comparison_figure(comparison: Comparison, evidence: Evidence, family: str) -> Figure | None:
-    """A family's measures of all models over percentiles (Figures 4 and 5), None where none was measured."""
+def comparison_figure(comparison: Comparison, evidence: Evidence, measures: Sequence[str]) -> Figure | None:
+    """Measures of all models over percentiles, as in Figures 4 and 5; None where none was measured."""
     objectives = {label: model.objective for label, model in comparison.models.items()}
-    return model_comparison(evidence.explanations, drawn_measures(family), objectives)
+    return model_comparison(evidence.explanations, measures, objectives)
 
 
 def roc_figure(comparison: Comparison) -> Figure | None:

@@ -31,6 +31,7 @@ from experiments.report.table import (
     without_empty_columns,
 )
 from explainers.registry import explainer_label
+from explainers.sanity import CHECKS
 from lightning_modules.wording import counted, join
 from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 
@@ -54,7 +55,6 @@ _OVER_CHANCE = (
 )
 NOT_ABOVE_REFERENCES = "*: not above random frames or all frames, see the table of the measure."
 _BOLD = " Bold: the best mean of its group as printed, without a test."
-_CHECKS = {"infidelity": "Infidelity", "max_sensitivity": "Max sensitivity"}
 
 
 def all_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
@@ -413,9 +413,9 @@ def checks_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         for stage in stages:
             keys = [("randomisation", stage, label) for label in labels]
             found[readable(stage.rpartition(".")[2]) or stage] = number_cells(rows.get(key, math.nan) for key in keys)
-        for check, heading in _CHECKS.items():
+        for check in ("infidelity", "max_sensitivity"):
             numbers = [rows.get((check, "", label), math.nan) for label in labels]
-            found[heading] = cells(numbers, "{:.3g}".format)
+            found[CHECKS[check]] = cells(numbers, "{:.3g}".format)
         return found
 
     n_clips = len({name for run in comparison.runs.values() if run.sanity is not None for name in run.sanity["name"]})
@@ -427,8 +427,8 @@ def checks_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         note=f"Means over {counted(n_clips, 'checked clip')}. Columns of stages: rank correlation of a map with the "
         "trained model's when the parameters from the output up to that stage are random; an explainer that explains "
         "the model loses it. Infidelity: lower is better, and comparable between explainers of one model only where "
-        "their maps are in the same unit. Max sensitivity: largest relative change of a map under a small change of "
-        "the clip, lower is steadier.",
+        "their maps are in the same unit. Maximum sensitivity: largest relative change of a map under a small change "
+        "of the clip, lower is steadier.",
         name="sanity",
     )
 
@@ -529,4 +529,7 @@ def _published_note(comparison: Comparison) -> str:
     normal = int((comparison.first.clips["label"] == 0).sum())
     if (normal, comparison.anomaly_types) == (published.NORMAL_TEST_CLIPS, published.ANOMALOUS_CLIPS):
         return " Published: on the same test clips, one training run."
-    return f" Published: on the {published.NORMAL_TEST_CLIPS:,} normal and 105 anomalous clips of the real planer."
+    anomalous = sum(published.ANOMALOUS_CLIPS.values())
+    return (
+        f" Published: on the {published.NORMAL_TEST_CLIPS:,} normal and {anomalous} anomalous clips of the real planer."
+    )

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import Mark, MarkedYAMLError
 
-from datamodules.frontend import FrontEndSettings
+from datamodules.frontend import FrontEndSettings, frame_rate
 from lightning_modules.errors import ConfigurationError, first_line
 
 BASELINES = {"OneClassSVM": "One-class SVM", "IsolationForest": "Isolation forest", "NearestNeighbours": "kNN"}
@@ -92,8 +92,8 @@ def frames_per_second(config: dict[str, Any]) -> float:
         31.25
     """
     frontend = data_options(config).get("frontend") or {}
-    known = {key: frontend[key] for key in ("sample_rate", "window", "hop") if key in frontend}
-    return FrontEndSettings(**known).frames_per_second
+    planer = FrontEndSettings()
+    return frame_rate(frontend.get("sample_rate", planer.sample_rate), frontend.get("hop", planer.hop))
 
 
 def channel_of(config: dict[str, Any]) -> int | str:

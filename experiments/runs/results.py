@@ -24,10 +24,8 @@ from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, STUDY_FILE, TEST_
 from explainers.examples import FOLDER as EXAMPLES_FOLDER
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError, first_line
-from metrics.measures import MEASURES
+from metrics.measures import CLIPS_FILE, EXPLANATIONS_FILE, MEASURES, null_file
 
-CLIPS_FILE = "clips.csv"
-EXPLANATIONS_FILE = "explanations.csv"
 SANITY_FILE = "sanity.csv"
 
 _CLIP = {"index": int, "name": str}
@@ -117,7 +115,7 @@ class Run:
 
     def null(self, measure: str) -> ClipNulls | None:
         """Read a measure's values under circular shifts of the curves, None if nothing was shifted."""
-        path = self.folder / "test" / f"{measure}_null.npz"
+        path = self.folder / "test" / null_file(measure)
         if not path.is_file():
             return None
         with _damage_named(path), np.load(path, allow_pickle=False) as arrays:

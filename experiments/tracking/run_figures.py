@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 
 from datamodules.base import PLANER_FRONT_END
 from experiments.report.figures.clips import attribution_grid, choose_example, replacement_example
-from experiments.report.figures.curves import drawn_measures, percentile_curves
+from experiments.report.figures.curves import curve_figures, percentile_curves
 from experiments.report.figures.output import save
 from experiments.report.figures.performance import learning_curves, roc_curves
 from experiments.runs.config import OBJECTIVES
 from experiments.runs.results import (
-    CLIPS_FILE,
     has_roc,
     read_clips,
     read_examples,
@@ -26,19 +25,17 @@ from experiments.runs.results import (
 from experiments.tracking.clips import log_clips
 from explainers.examples import Example
 from lightning_modules import ConfigurationError
-from metrics.measures import HEADLINE_PERCENTILE
+from metrics.measures import CLIPS_FILE, HEADLINE_PERCENTILE, MEASURES
 
 FOLDER = "figures"
-
-_CURVES = {"annotation": "f1", "faithfulness": "faithfulness"}
-"""Names of the figures over percentiles, by the family of the measures in them."""
 
 
 class RunFigures(Callback):
     """Draws a stage's figures into ``figures/`` of its folder, and shows them on Weights & Biases if it is used.
 
-    After `fit` the learning curves; after `test` and `validate` the ROC, F1 and faithfulness over percentiles, the
-    attribution maps of the kept clips and a replacement example; after `predict` the maps of the kept clips.
+    After `fit` the learning curves; after `test` and `validate` the ROC, the measures with a chance level over
+    percentiles, the attribution maps of the kept clips and a replacement example; after `predict` the maps of the kept
+    clips.
     Everything is drawn from the files in the stage's folder; figures whose file is missing are left out.
 
     Args:
@@ -83,7 +80,9 @@ class RunFigures(Callback):
         if key != "predict":
             explanations = read_explanations(stage)
             figures = {
-                name: percentile_curves(explanations, drawn_measures(family), model) for family, name in _CURVES.items()
+                name: percentile_curves(explanations, measures, model)
+                for name, measures in curve_figures().items()
+                if MEASURES[measures[0]].has_chance
             }
             figures["roc"] = roc_curves({model: (model, [clips])}) if clips is not None and has_roc(clips) else None
             for name, figure in figures.items():

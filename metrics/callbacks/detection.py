@@ -13,7 +13,7 @@ from lightning_modules.distributed import gather_objects
 from metrics.callbacks.base import EvaluationCallback, clips_by_type
 from metrics.detection import AnomalyAUROC
 from metrics.functional.detection import anomaly_auroc, oriented
-from metrics.measures import MAX_FPR, SCORES, Score
+from metrics.measures import CLIPS_FILE, MAX_FPR, SCORES, Score
 
 _LEVEL = "level"
 
@@ -35,7 +35,7 @@ class DetectionAUC(EvaluationCallback):
         max_fpr: Largest false-positive rate of the partial AUC, in (0, 1).
     """
 
-    filename = "clips.csv"
+    filename = CLIPS_FILE
 
     def __init__(self, max_fpr: float = MAX_FPR) -> None:
         super().__init__()

@@ -23,19 +23,9 @@ from metrics.clip_metric import ClipMean
 from metrics.explanations import ExplanationMetric
 from metrics.functional.chance import chance_corrected, chance_level, permutation_p_value
 from metrics.functional.peaks import frame_curve
-from metrics.measures import MEASURES, REFERENCES, Measure
+from metrics.measures import EXPLANATIONS_FILE, MEASURES, REFERENCES, Measure, null_file
 
-EXPLANATIONS_FILE = "explanations.csv"
 COLUMNS = ["index", "name", "anomaly_type", "explainer", "measure", "percentile", "value", "chance"]
-
-
-def null_file(measure: str) -> str:
-    """File of a measure's values under circular shifts.
-
-    It has ``names`` (N,), ``percentiles`` (P,) and an array per explainer, (N, P, S) float32, with the observed value
-    at position 0.
-    """
-    return f"{measure}_null.npz"
 
 
 class ExplainedClips(NamedTuple):

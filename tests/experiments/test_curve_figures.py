@@ -121,7 +121,7 @@ def test_roc_of_several_runs_is_their_mean_in_a_band(run_maker, tmp_path):
 
 
 def test_figure_4_holds_the_means_of_the_study(small_study, small_evidence):
-    axes = titled(comparison_figure(small_study, small_evidence, "annotation"), "Error map")
+    axes = titled(comparison_figure(small_study, small_evidence, ["f1"]), "Error map")
     ae, mae = (line.get_ydata().tolist() for line in labelled(axes, "mean"))
     # F1 of the run maker, plus 0.02 on average over seeds, plus 0.05 for the MAE.
     assert ae == pytest.approx([0.42, 0.42, 0.52])

@@ -88,7 +88,7 @@ def test_sections_and_panels(workspace):
     laid_out = sections(workspace())
     assert list(laid_out) == [
         "Detection",
-        *(f"{measure.label} over percentiles" for measure in MEASURES.values() if measure.has_chance),
+        *(f"{measure.label} over percentiles" for measure in MEASURES.values() if measure.headline),
         "Chance levels",
         "Sanity checks, deletion and insertion",
         "Clips",

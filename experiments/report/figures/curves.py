@@ -45,10 +45,19 @@ _REFERENCE_LINES: dict[str, LineStyle] = {
 }
 
 
-def drawn_measures(family: str) -> list[str]:
-    """The measures of a family that figures show: those with a chance level, or all of a family without any."""
-    of_family = [measure for measure in MEASURES.values() if measure.family == family]
-    return [measure.key for measure in of_family if measure.has_chance] or [measure.key for measure in of_family]
+def curve_figures() -> dict[str, list[str]]:
+    """Keys of the measures in each figure over percentiles, by the figure's name.
+
+    Measures of agreement with the annotation have a figure each if they have a chance level; those that replace frames
+    share the figure of their family.
+    """
+    figures: dict[str, list[str]] = {}
+    for measure in MEASURES.values():
+        if measure.family != "annotation":
+            figures.setdefault(measure.family, []).append(measure.key)
+        elif measure.has_chance:
+            figures[measure.key] = [measure.key]
+    return figures
 
 
 @styled
