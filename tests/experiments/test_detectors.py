@@ -101,7 +101,7 @@ def test_a_detector_is_fitted_and_tested_like_any_model(name, detector_run, simu
     np.testing.assert_allclose(scores(run), detector(test), rtol=1e-9)
 
 
-def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path):
+def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path, capsys):
     run = detector_run("NearestNeighbours")
     options = ["--data.predict_path", str(simulated / "evaluation" / "normal"), "--data.crop", "true"]
     assert main(["predict", "--run", str(run), *options]) == 0
@@ -112,7 +112,9 @@ def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path):
     for row in known:
         assert float(row["score"]) == pytest.approx(of_test[row["name"]])
         assert row["seconds"] == ""
+    capsys.readouterr()
     assert main(["validate", "--run", str(run)]) == 0
+    assert "val/" in capsys.readouterr().out.splitlines()[-2]
     assert (run / "validate" / "clips.csv").is_file()
 
 
@@ -131,7 +133,7 @@ def test_report_takes_detectors(detector_run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["report", *runs, "--output", str(tmp_path / "report.html")]) == 0
     printed = capsys.readouterr().out
-    assert "kNN" in printed
+    assert "Nearest neighbours" in printed
     assert "One-class SVM" in printed
 
 
