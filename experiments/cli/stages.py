@@ -293,7 +293,7 @@ class ExperimentCLI(LightningCLI):
         """Evaluate the validation clips; the results are in the run's folder."""
         with self._in_folder():
             (scalars,) = self.trainer.validate(verbose=False, **kwargs)
-            if self.trainer.is_global_zero and not self._is_trial:
+            if scalars and self.trainer.is_global_zero and not self._is_trial:
                 print(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
 
     def test(self, **kwargs: Any) -> None:
