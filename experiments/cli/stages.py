@@ -292,7 +292,8 @@ class ExperimentCLI(LightningCLI):
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results are in the run's folder."""
         with self._in_folder():
-            (scalars,) = self.trainer.validate(verbose=False, **kwargs)
+            of_loaders = self.trainer.validate(verbose=False, **kwargs)
+            scalars = {name: value for of_loader in of_loaders for name, value in of_loader.items()}
             if scalars and self.trainer.is_global_zero and not self._is_trial:
                 print(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
 

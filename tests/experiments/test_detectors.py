@@ -106,7 +106,7 @@ def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path, caps
     options = ["--data.predict_path", str(simulated / "evaluation" / "normal"), "--data.crop", "true"]
     capsys.readouterr()
     assert main(["predict", "--run", str(run), *options]) == 0
-    assert "in decreasing order: predictions.csv" in capsys.readouterr().out.splitlines()[-2]
+    assert "in decreasing order: predictions.csv" in capsys.readouterr().out
     predicted = rows(run / "predict" / "predictions.csv")
     of_test = {row["name"].rpartition("/")[2]: float(row["score"]) for row in rows(run / "test" / "clips.csv")}
     known = [row for row in predicted if row["name"] in of_test]
@@ -115,6 +115,7 @@ def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path, caps
         assert float(row["score"]) == pytest.approx(of_test[row["name"]])
         assert row["seconds"] == ""
     assert main(["validate", "--run", str(run)]) == 0
+    assert "auc" in capsys.readouterr().out
     assert (run / "validate" / "clips.csv").is_file()
 
 
