@@ -88,6 +88,11 @@ class Measure:
     exact_references: Callable[[Tensor, Sequence[float], float], Tensor] | None = None
 
     @property
+    def in_text(self) -> str:
+        """Its label inside a sentence."""
+        return self.label if self.label.isupper() else self.label.lower()
+
+    @property
     def has_chance(self) -> bool:
         """Whether the measure has a chance level."""
         return self.null is not None

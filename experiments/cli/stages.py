@@ -269,7 +269,7 @@ class ExperimentCLI(LightningCLI):
             yield
             if is_first and stage == "fit":
                 run.mark_finished(stage)
-        if is_first and stage != "fit":
+        if is_first and stage not in ("fit", "test"):  # the summary of a test names its folder
             print(run.path / stage)
 
     def fit(self, **kwargs: Any) -> None:
@@ -292,7 +292,10 @@ class ExperimentCLI(LightningCLI):
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results are in the run's folder."""
         with self._in_folder():
-            self.trainer.validate(verbose=False, **kwargs)
+            of_loaders = self.trainer.validate(verbose=False, **kwargs)
+            scalars = {name: value for of_loader in of_loaders for name, value in of_loader.items()}
+            if scalars and self.trainer.is_global_zero and not self._is_trial:
+                print(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate the test clips and print a summary instead of Lightning's table of a thousand rows."""
@@ -306,6 +309,8 @@ class ExperimentCLI(LightningCLI):
         """Predict without keeping every reconstruction in memory."""
         with self._in_folder():
             self.trainer.predict(return_predictions=False, **kwargs)
+            if self.trainer.is_global_zero and not self._is_trial:
+                print("Scores of the recordings in decreasing order: predictions.csv in this folder:")
 
     @property
     def _stage(self) -> str:

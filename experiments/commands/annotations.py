@@ -148,4 +148,4 @@ def _table(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None)
         math.nan if data is None else data.training,
         planer=bool(types) and types <= set(published.ANOMALOUS_CLIPS),
     )
-    return replace(table, brief=tuple(column for column in table.header if column != "Share"))
+    return replace(table, terminal=tuple(column for column in table.header if column != "Share"), is_detail=False)

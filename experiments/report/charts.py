@@ -16,12 +16,12 @@ import pandas as pd
 import vl_convert
 
 from experiments.report.comparison import Comparison
-from experiments.report.evidence import CURVE, NOT_ABOVE, Evidence
+from experiments.report.evidence import ABOVE, CURVE, NOT_ABOVE, Evidence
 from experiments.report.figures.style import model_styles, readable
 from experiments.report.html import Image
 from explainers.registry import explainer_label
 from explainers.sanity import CHECKS
-from metrics.measures import MEASURES, REFERENCES
+from metrics.measures import HEADLINE_PERCENTILE, MEASURES, REFERENCES
 
 DECIMALS = 5
 """Decimals of the data; tooltips show three."""
@@ -44,10 +44,8 @@ _TRANSFORMS: list[dict[str, Any]] = [
     {"calculate": "isValid(datum.low) ? datum.low : datum.bottom", "as": "start"},
     {"calculate": "isValid(datum.high) ? datum.high : datum.top", "as": "end"},
     {"calculate": "split(datum.runs || '', ' ')", "as": "run"},
-    {"calculate": "abs(datum.percentile - percentile)", "as": "distance"},
-    {"joinaggregate": [{"op": "min", "field": "distance", "as": "nearest"}], "groupby": []},
 ]
-"""Ends of bands and bars, means of single runs, and how far a row is from the chosen percentile."""
+"""Ends of bands and bars, and means of single runs."""
 
 _REFERENCE_DASHES = [[5, 2, 1, 2], [1, 3], [8, 3]]
 
@@ -61,7 +59,7 @@ const COLUMNS = "{_COLUMNS}";
     + """
 for (const data of document.querySelectorAll("script[data-chart]")) {
   const place = document.getElementById(data.dataset.chart);
-  const { spec: template, table, notes } = JSON.parse(data.textContent);
+  const { spec: template, table, measures } = JSON.parse(data.textContent);
   const room = place.clientWidth;
   const columns = Math.max(1, Math.floor(room / 270));
   const spec = JSON.parse(JSON.stringify(template).replaceAll(COLUMNS, columns));
@@ -73,9 +71,15 @@ for (const data of document.querySelectorAll("script[data-chart]")) {
   }
   spec.config.legend.columns = Math.max(1, Math.floor(room / 150));
   const { view } = await vegaEmbed(place, spec, { ast: true, actions: false, logLevel: 1, renderer: "svg" });
-  if (notes) {
-    const show = () => { document.getElementById(`${place.id}-note`).textContent = notes[view.signal("measure")]; };
+  if (measures) {
+    const select = document.querySelector(`#${place.id}-choice select[name=percentile]`);
+    const show = () => {
+      const { note, percentiles } = measures[view.signal("measure")];
+      document.getElementById(`${place.id}-note`).textContent = note;
+      for (const option of select.options) option.hidden = option.disabled = !percentiles.includes(+option.value);
+    };
     view.addSignalListener("measure", show);
+    view.addSignalListener("at", (_, percentile) => { select.value = percentile; });
     show();
   }
 }
@@ -107,8 +111,8 @@ class Chart:
         name: Id of its element.
         label: What it shows, for readers who cannot see it.
         caption: What its marks mean.
-        data: Its specification as "spec", its data as "table" with "columns" and "data" and, where measures can be
-            chosen, what each is as "notes".
+        data: Its specification as "spec", its data as "table" with "columns" and "data" and, where "measures" can be
+            chosen, the "note" and the "percentiles" of each.
         controls: Headings of its groups of inputs, by the end of the group's id.
         stills: Figures for readers without scripts.
     """
@@ -141,15 +145,20 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
     rows = _explanation_rows(evidence)
     if rows.empty:
         return None
-    scales = _Scales(comparison, rows, [label for name, label in REFERENCES.items() if rows[name].notna().any()])
+    scales = _Scales(
+        comparison, rows, [label for name, label in REFERENCES.items() if rows[name].notna().any()], chosen=True
+    )
     types = sorted(set(rows["anomaly_type"]))
     keys = [key for measure in MEASURES for key in (measure, measure + _CORRECTED) if key in set(rows["measure"])]
-    low, high = int(rows["percentile"].min()), int(rows["percentile"].max())
-    slider = {"input": "range", "min": low, "max": high, "step": 1}
+    measured = [sorted(rows.loc[rows["measure"] == key, "percentile"].unique().tolist()) for key in keys]
+    shown = [_shown_percentile(percentiles, comparison.percentile or HEADLINE_PERCENTILE) for percentiles in measured]
+    every = sorted({percentile for percentiles in measured for percentile in percentiles})
     parameters = [
         _select("measure", "Measure", [_measure_label(key) for key in keys]),
         _select("anomaly_type", "Type of anomaly", [readable(kind) or "all" for kind in types]),
-        _parameter("percentile", comparison.percentile or high, "Percentile", "choice", **slider),
+        _parameter("percentile", shown[0], "Percentile", "choice", input="select", options=every),
+        # A measure that was not measured at the chosen percentile is shown at one of its own.
+        {"name": "at", "expr": f"indexof({measured}[measure], percentile) < 0 ? {shown}[measure] : percentile"},
         *(_checkbox(f"model_{i}", label, "models") for i, label in enumerate(scales.models)),
         *(_checkbox(f"explainer_{i}", explainer_label(name), "explainers") for i, name in enumerate(scales.explainers)),
         *(_checkbox(f"show_{mark}", mark, "marks") for mark in ("chance", "references", "published")),
@@ -163,8 +172,9 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
     rows = rows.assign(
         measure=rows["measure"].map(keys.index),
         anomaly_type=rows["anomaly_type"].map(types.index),
-        open=(rows["verdict"] == NOT_ABOVE).astype(int),
+        tested=rows["verdict"].map({NOT_ABOVE: 0, ABOVE: 1}),
     ).drop(columns="verdict")
+    measures = [{"note": _measure_note(key), "percentiles": own} for key, own in zip(keys, measured, strict=True)]
     transform = [{"filter": chosen}, *scales.labels, *_TRANSFORMS]
     spec = _specification(_curves(scales), _dots(scales), transform=transform, parameters=parameters)
     return Chart(
@@ -172,9 +182,9 @@ def explanation_chart(comparison: Comparison, evidence: Evidence, stills: Sequen
         "Measures of explanations by percentile and explainer",
         "Lines: means over clips and runs, in bands of one standard deviation over runs. Dotted lines in fainter "
         "bands: chance, the mean and the 90 % range of circularly shifted curves. Thin lines and diamonds: published "
-        "values. Below, bars: 95 % intervals over clips; open circles: not above chance; ticks: single runs."
-        + comparison.mark,
-        {"spec": spec, "table": scales.table(rows), "notes": [_measure_note(key) for key in keys]},
+        "values. Below, bars: 95 % intervals over clips; filled circles: above chance; open circles: not above chance; "
+        "squares: not tested against chance; ticks: single runs." + comparison.mark,
+        {"spec": spec, "table": scales.table(rows), "measures": measures},
         {"choice": "Values", "models": "Models", "explainers": "Explainers", "marks": "Also show"},
         stills,
     )
@@ -215,9 +225,12 @@ class _Scales:
         comparison: The runs.
         rows: The data, with the columns model and explainer.
         references: Labels of the references that are drawn.
+        chosen: Whether models can be chosen; the legend has the chosen ones then.
     """
 
-    def __init__(self, comparison: Comparison, rows: pd.DataFrame, references: Sequence[str] = ()) -> None:
+    def __init__(
+        self, comparison: Comparison, rows: pd.DataFrame, references: Sequence[str] = (), chosen: bool = False
+    ) -> None:
         found = set(rows["model"])
         self.models = models = [label for label in comparison.models if label in found]
         self.explainers = rows["explainer"].unique().tolist()
@@ -231,9 +244,14 @@ class _Scales:
         colours = [f"color-mix(in oklab, {styles[label].colour} var(--strength), white)" for label in models]
         dashes = [[1, 0] if styles[label].line == "-" else list(styles[label].line[1]) for label in models]
         entries = [*models, *references]
+        switches = [*(f"model_{i}" for i in range(len(models))), *["show_references"] * len(references)]
+        texts = (
+            f"({switch} ? {json.dumps(chr(10) + entry)} : '')" for switch, entry in zip(switches, entries, strict=True)
+        )
+        legend_values = {"values": alt.ExprRef(f"split(slice({' + '.join(texts)}, 1), '\\n')")} if chosen else {}
         colour = alt.Scale(domain=entries, range=[*colours, *[_MUTED] * len(references)])
         dash = alt.Scale(domain=entries, range=[*dashes, *_REFERENCE_DASHES[: len(references)]])
-        legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1)
+        legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, **legend_values)
         self.colour = alt.Color("model_label:N", title=None, scale=colour, legend=legend)
         self.dash = alt.StrokeDash("model_label:N", title=None, scale=dash, legend=legend)
         self.lane = alt.YOffset("model_label:N", sort=models)
@@ -275,7 +293,7 @@ def _curves(scales: _Scales) -> alt.FacetChart:
     published = of_model.transform_filter("show_published")
     marked = (
         base.mark_rule(strokeDash=[2, 3], color=_MUTED)
-        .transform_filter("datum.distance == datum.nearest")
+        .transform_filter("datum.percentile == at")
         .transform_aggregate(n="count()", groupby=["percentile"])
     )
     layers = [
@@ -295,10 +313,12 @@ def _curves(scales: _Scales) -> alt.FacetChart:
 
 
 def _dots(scales: _Scales) -> alt.LayerChart:
-    """One row per explainer and model with the values at the chosen percentile, or the nearest that was measured."""
+    """One row per explainer and model with the values at the chosen percentile."""
     base = alt.Chart().encode(y=scales.row, yOffset=scales.lane, color=scales.colour)
     chance = base.transform_filter("show_chance")
     published = base.transform_filter("show_published")
+    untested = alt.condition("!isValid(datum.tested)", alt.value("square"), alt.value("circle"))
+    mean = base.encode(x="mean:Q", shape=untested)
     heading = (
         alt.Chart()
         .mark_text(align="left", x=0, y=-8)
@@ -318,14 +338,14 @@ def _dots(scales: _Scales) -> alt.LayerChart:
         .mark_tick(size=7)
         .encode(x="run:Q"),
         published.mark_point(shape="diamond", size=55, fill=_PAPER, opacity=1).encode(x="published:Q"),
-        base.mark_point(size=60, opacity=1, fill=_PAPER, aria=False).encode(x="mean:Q"),
-        base.transform_filter("!datum.open").mark_point(size=60, opacity=1, filled=True, aria=False).encode(x="mean:Q"),
-        base.mark_point(size=60, opacity=1, strokeWidth=1.8, fill="transparent").encode(x="mean:Q", **_facts()),
+        mean.mark_point(size=60, opacity=1, fill=_PAPER, aria=False),
+        mean.transform_filter("datum.tested !== 0").mark_point(size=60, opacity=1, filled=True, aria=False),
+        mean.mark_point(size=60, opacity=1, strokeWidth=1.8, fill="transparent").encode(**_facts()),
     ]
     return (
         alt.layer(*layers, data=_DATA)
         .properties(height=alt.Step(16), width=600)
-        .transform_filter("datum.distance == datum.nearest")
+        .transform_filter("datum.percentile == at")
     )
 
 
@@ -388,7 +408,8 @@ def _format(field: str) -> str:
 def _specification(*parts: Any, transform: Sequence[Any], parameters: Sequence[Any] = ()) -> dict[str, Any]:
     """Charts below each other over one table and its transforms, compiled for Vega."""
     spec: dict[str, Any] = alt.vconcat(*parts, data=_DATA, spacing=30).to_dict()
-    spec |= {"transform": transform, "params": list(parameters), "config": _CONFIG}
+    autosize = {"type": "pad", "resize": True}  # or a legend that gets another place is cut off
+    spec |= {"transform": transform, "params": list(parameters), "config": _CONFIG, "autosize": autosize}
     compiled: dict[str, Any] = vl_convert.vegalite_to_vega(spec)
     return compiled
 
@@ -406,6 +427,12 @@ def _checkbox(name: str, label: str, group: str) -> dict[str, Any]:
 def _parameter(name: str, value: Any, label: str, group: str, **bind: Any) -> dict[str, Any]:
     """A parameter bound to an input in a group of `Chart.controls`."""
     return {"name": name, "value": value, "bind": {**bind, "name": label, "element": f"#{_CHART}-{group}"}}
+
+
+def _shown_percentile(percentiles: Sequence[int], wanted: int) -> int:
+    """The percentile closest to the wanted one at which not all frames are replaced, and not none, if there is any."""
+    inner = [percentile for percentile in percentiles if 0 < percentile < 100]
+    return min(inner or percentiles, key=lambda percentile: abs(percentile - wanted))
 
 
 def _measure_label(key: str) -> str:

@@ -78,10 +78,10 @@ def counts_table(anomalous: pd.DataFrame, normal: float, training: float = math.
         groups.insert(0, (row("training, normal", training, (published.TRAINING_CLIPS, math.nan)),))
     note = (
         "Annotated seconds: seconds of a clip that overlap an annotated interval, as the F-score counts them; mean "
-        "over the annotated clips of the type, and their share of the clip."
+        "over the annotated clips of the type, and their share of the clip as a model gets it."
     )
     note = note if anomalous["share"].notna().any() else ""
-    table = Table("Test clips", note, ("Type", *_COLUMNS), tuple(groups), names=1, name="clips", brief=())
+    table = Table("Test clips", note, ("Type", *_COLUMNS), tuple(groups), names=1, name="clips", is_detail=True)
     return without_empty_columns(table, keep=("Clips", "Annotated"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -9,18 +11,19 @@ from rich.console import Console
 from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.evidence import Evidence, compute_evidence
 from experiments.report.findings import sentences, warnings
-from experiments.report.table import print_table, write_tables
+from experiments.report.table import Table, print_table, write_tables
 from experiments.report.tables import NOT_ABOVE_REFERENCES, all_tables, overview_table
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
 
-def print_report(comparison: Comparison, evidence: Evidence) -> None:
+def print_report(comparison: Comparison, evidence: Evidence, tables: Iterable[Table]) -> None:
     """Print what was found, what to know before reading it, and the tables that fit."""
     console = Console(highlight=False)
     _print_findings(console, comparison, evidence)
-    for table in all_tables(comparison, evidence):
-        print_table(console, table)
+    for table in tables:
+        if not table.is_detail:
+            print_table(console, table)
 
 
 def print_summary(run: Path) -> None:
@@ -35,9 +38,7 @@ def print_summary(run: Path) -> None:
     _print_findings(console, comparison, evidence, seeds=False)
     if comparison.headline:
         table = overview_table(comparison, evidence)
-        print_table(console, table, note=False)
-        if table.note.endswith(NOT_ABOVE_REFERENCES):
-            console.print(NOT_ABOVE_REFERENCES, style="dim", markup=False)
+        print_table(console, replace(table, note="", explained=(("*", NOT_ABOVE_REFERENCES),)))
     console.print(f"Results: {run / 'test'}. Tables, figures and a page: faithful-aad report {run}", markup=False)
 
 
@@ -71,11 +72,13 @@ def report(runs: list[str], output: str = "report.html", tables: str | None = No
     folders = [_folder(name, path, option) for name, option in ((tables, "tables"), (figures, "figures"))]
     comparison = load_comparison([Path(run) for run in runs])
     evidence = compute_evidence(comparison)
-    page = build_page(comparison, evidence)
+    by_section = all_tables(comparison, evidence)
+    every_table = [table for of_section in by_section.values() for table in of_section]
+    page = build_page(comparison, evidence, by_section)
 
-    print_report(comparison, evidence)
+    print_report(comparison, evidence, every_table)
     try:
-        write_tables(all_tables(comparison, evidence), folders[0])
+        write_tables(every_table, folders[0])
         write_figures(comparison, evidence, folders[1])
         write_atomically(path, page.encode())
     except OSError as error:

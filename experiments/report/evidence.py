@@ -42,7 +42,7 @@ LEVEL_ALONE = "level alone"
 """Stands for the model where clips are ranked by their level."""
 
 CONTROL = "random"
-"""The explainer that explains nothing: a random map."""
+"""A random map, which explains nothing. It is a control and no hypothesis, so its p_holm is its p."""
 
 _BAND_DRAWS = 1000
 
@@ -73,16 +73,16 @@ class Evidence:
         explanations: One row per model, explainer, measure, anomaly_type ("" for all clips) and percentile: n_clips,
             mean, sd (between seeds, NaN for one), low and high (95 % BCa interval over clips; for measures with a
             chance level), chance, chance_low, chance_high (90 % band of the shifted curves' mean), corrected,
-            random_frames, all_frames, oracle, published and, for all clips, p, p_holm (over a model's explainers)
-            and verdict ("above chance", "not above chance" or "untested"). not_above: at the percentile of tables,
-            the references that something above chance does not exceed, separated by spaces.
+            random_frames, all_frames, oracle, published and, for all clips, p, p_holm (over a model's explainers but
+            `CONTROL`) and verdict ("above chance", "not above chance" or "untested"). not_above: at the percentile of
+            tables, the references that something above chance does not exceed, separated by spaces.
         best: The same at the best percentile of each model, explainer and measure; p allows for that choice.
         runs: One row per run and curve: model, run, seed, explainer, measure, anomaly_type, percentile, mean.
         areas: Areas under the curves of deletion and insertion: model, explainer, measure, n_clips, mean, sd.
         paired: Two models on the same clips at the percentile of tables: first, second (model labels), measure,
             explainer, over_chance (whether each clip's chance level is subtracted first), first_mean, second_mean,
-            difference (second minus first), low, high, p, p_holm (over the explainers), n_clips, published and
-            verdict ("higher", "lower", "open" or "untested").
+            difference (second minus first), low, high, p, p_holm (over the explainers but `CONTROL`), n_clips,
+            published and verdict ("higher", "lower", "open" or "untested").
         masked: The masked error map against the error map: measure, model and the columns of `paired` from
             first_mean on; p_holm is over the models.
         detection: Areas under the ROC: model (`LEVEL_ALONE` for the level), score, anomaly_type, measure ("auc" or
@@ -111,17 +111,18 @@ def compute_evidence(comparison: Comparison, headline_only: bool = False) -> Evi
             `areas`, `paired` and `masked` empty: enough for a summary, in a fraction of the time.
     """
     at, rows = comparison.percentile, comparison.explanations
-    values = _all_values(comparison, where(rows, percentile=at) if headline_only else rows, by_type=not headline_only)
-    of_all = {} if headline_only else {(of.model.label, of.measure): of for of in values if of.anomaly_type == ""}
-    explanations = [_explanations(of, at) for of in values]
+    values = _all_curves(comparison, where(rows, percentile=at) if headline_only else rows, by_type=not headline_only)
+    over_all = [curves for curves in values if curves.anomaly_type == "" and not headline_only]
+    by_model = {(curves.model.label, curves.measure): curves for curves in over_all}
+    explanations = [_explanations(curves, at) for curves in values]
     detection, level_side = _detection(comparison)
     return Evidence(
         explanations=_concat([rows for rows, _ in explanations], _EXPLANATIONS),
         best=_concat([] if headline_only else [best for _, best in explanations], _EXPLANATIONS),
         runs=_runs(comparison),
-        areas=_areas(of_all.values()),
-        paired=_paired(comparison, of_all),
-        masked=_masked(comparison, of_all),
+        areas=_areas(over_all),
+        paired=_paired(comparison, by_model),
+        masked=_masked(comparison, by_model),
         detection=detection,
         level_side=level_side,
         checks=_checks(comparison),
@@ -129,7 +130,7 @@ def compute_evidence(comparison: Comparison, headline_only: bool = False) -> Evi
 
 
 @dataclass(frozen=True, eq=False)
-class _Values:
+class _Curves:
     """A measure of a model: arrays of R runs, N clips in the order of their names and P increasing percentiles."""
 
     model: Model
@@ -167,7 +168,7 @@ class _Values:
         return np.mean(arrays, axis=0) if arrays else None
 
 
-def _all_values(comparison: Comparison, rows: pd.DataFrame, by_type: bool) -> list[_Values]:
+def _all_curves(comparison: Comparison, rows: pd.DataFrame, by_type: bool) -> list[_Curves]:
     """The values of each measure and model, over all clips and, if wanted, over those of each type of anomaly."""
     values = []
     for (label, measure), of_measure in rows.groupby(["model", "measure"], sort=False):
@@ -180,32 +181,33 @@ def _all_values(comparison: Comparison, rows: pd.DataFrame, by_type: bool) -> li
             table = chosen.set_index(["explainer", "run", "name", "percentile"])[["value", "chance"]]
             arrays = table.reindex(pd.MultiIndex.from_product(axes)).to_numpy().reshape(*map(len, axes), 2)
             value, chance = (dict(zip(explainers, arrays[..., i], strict=True)) for i in (0, 1))
-            values.append(_Values(model, measure, str(kind), axes[2], axes[3], value, chance, nulls))
+            values.append(_Curves(model, measure, str(kind), axes[2], axes[3], value, chance, nulls))
     models = list(comparison.models)
-    return sorted(values, key=lambda of: (list(MEASURES).index(of.measure), models.index(of.model.label)))
+    return sorted(values, key=lambda curves: (list(MEASURES).index(curves.measure), models.index(curves.model.label)))
 
 
-def _explanations(of: _Values, shown: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _explanations(curves: _Curves, shown: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of `Evidence.explanations` and, over all clips, of `Evidence.best`; tables show one percentile."""
-    has_chance, over_all = MEASURES[of.measure].has_chance, of.anomaly_type == ""
+    has_chance, over_all = MEASURES[curves.measure].has_chance, curves.anomaly_type == ""
     rows, best = [], []
-    lows, highs = np.full((2, len(of.explainers), len(of.percentiles)), np.nan)
-    if has_chance and of.explainers:
+    lows, highs = np.full((2, len(curves.explainers), len(curves.percentiles)), np.nan)
+    if has_chance and curves.explainers:
         # All explainers together, as they share the resampled clips.
-        _, lows, highs = bootstrap_mean(np.stack([over_seeds(of.value[name]) for name in of.explainers], axis=1))
-    references = {name: _mean(of.value[name]) if name in of.value else np.nan for name in REFERENCES}
-    for explainer, low, high in zip(of.explainers, lows, highs, strict=True):
-        of_runs, null = of.value[explainer].mean(axis=1), of.null(explainer)
-        mean, chance = of_runs.mean(axis=0), _mean(of.chance[explainer])
-        band = _chance_band(null, len(of.percentiles))
-        published = published_curve(of.model, of.measure, explainer, of.anomaly_type)
+        means = [over_seeds(curves.value[name]) for name in curves.explainers]
+        _, lows, highs = bootstrap_mean(np.stack(means, axis=1))
+    references = {name: _mean(curves.value[name]) if name in curves.value else np.nan for name in REFERENCES}
+    for explainer, low, high in zip(curves.explainers, lows, highs, strict=True):
+        of_runs, null = curves.value[explainer].mean(axis=1), curves.null(explainer)
+        mean, chance = of_runs.mean(axis=0), _mean(curves.chance[explainer])
+        band = _chance_band(null, len(curves.percentiles))
+        published = published_curve(curves.model, curves.measure, explainer, curves.anomaly_type)
         curve = {
-            "model": of.model.label,
+            "model": curves.model.label,
             "explainer": explainer,
-            "measure": of.measure,
-            "anomaly_type": of.anomaly_type,
-            "percentile": of.percentiles,
-            "n_clips": len(of.names),
+            "measure": curves.measure,
+            "anomaly_type": curves.anomaly_type,
+            "percentile": curves.percentiles,
+            "n_clips": len(curves.names),
             "mean": mean,
             "sd": _sd(of_runs),
             "low": low,
@@ -214,39 +216,40 @@ def _explanations(of: _Values, shown: int | None) -> tuple[pd.DataFrame, pd.Data
             "chance_low": band[0],
             "chance_high": band[1],
             "corrected": _corrected(mean, chance, references["oracle"]),
-            "p": _p_values(null, len(of.percentiles)) if over_all else np.nan,
+            "p": _p_values(null, len(curves.percentiles)) if over_all else np.nan,
             **references,
-            "published": [published.get(percentile, np.nan) for percentile in of.percentiles],
+            "published": [published.get(percentile, np.nan) for percentile in curves.percentiles],
         }
         rows.append(pd.DataFrame(curve))
         if over_all and has_chance:
             at_best = rows[-1].iloc[[int(np.nanargmax(mean))]]
             best.append(at_best.assign(p=np.nan if null is None else best_of_several_p_value(null)))
-    return _with_verdicts(of, _concat(rows), ["percentile"], shown), _with_verdicts(of, _concat(best), ["measure"])
+    at_all = _with_verdicts(curves, _concat(rows), ["percentile"], shown)
+    return at_all, _with_verdicts(curves, _concat(best), ["measure"])
 
 
-def _with_verdicts(of: _Values, rows: pd.DataFrame, family: list[str], percentile: int | None = None) -> pd.DataFrame:
-    """Add p_holm, over rows with the same value of `family`, verdict and, at a percentile or at all, not_above."""
+def _with_verdicts(curves: _Curves, rows: pd.DataFrame, family: list[str], at: int | None = None) -> pd.DataFrame:
+    """Add p_holm over explainers with the same value of `family`, verdict and, at a percentile or at all, not_above."""
     if rows.empty:
         return rows
-    rows["p_holm"] = rows.groupby(family)["p"].transform(holm)
+    rows["p_holm"] = rows.groupby([*family, rows["explainer"] == CONTROL])["p"].transform(holm)
     above = rows["p_holm"] < SIGNIFICANCE
     rows["verdict"] = np.select([rows["p_holm"].isna(), above], [UNTESTED, ABOVE], NOT_ABOVE)
     rows["not_above"] = ""
-    for i in rows.index[above & ((rows["percentile"] == percentile) | (percentile is None))]:
-        position = of.percentiles.index(rows.at[i, "percentile"])
+    for i in rows.index[above & ((rows["percentile"] == at) | (at is None))]:
+        position = curves.percentiles.index(rows.at[i, "percentile"])
         found = [
             name
-            for name in MEASURES[of.measure].to_beat
-            if name in of.value and not _exceeds(of, rows.at[i, "explainer"], name, position)
+            for name in MEASURES[curves.measure].to_beat
+            if name in curves.value and not _exceeds(curves, rows.at[i, "explainer"], name, position)
         ]
         rows.at[i, "not_above"] = " ".join(found)
     return rows
 
 
-def _exceeds(of: _Values, explainer: str, reference: str, position: int) -> bool:
+def _exceeds(curves: _Curves, explainer: str, reference: str, position: int) -> bool:
     """Whether the interval of an explainer's value minus a reference's on the same clips is above 0, or unknown."""
-    differences = over_seeds(of.value[explainer][:, :, position] - of.value[reference][:, :, position])
+    differences = over_seeds(curves.value[explainer][:, :, position] - curves.value[reference][:, :, position])
     _, low, _ = bootstrap_mean(differences)
     return bool(low > 0) or bool(np.isnan(low))
 
@@ -288,25 +291,26 @@ def _runs(comparison: Comparison) -> pd.DataFrame:
     return means.rename(columns={"value": "mean"})
 
 
-def _areas(values: Iterable[_Values]) -> pd.DataFrame:
+def _areas(values: Iterable[_Curves]) -> pd.DataFrame:
     rows = []
-    for of in values:
-        for explainer in of.explainers if MEASURES[of.measure].family == "deletion" else ():
-            areas = curve_area(torch.from_numpy(of.value[explainer]), of.percentiles).nanmean(dim=1).numpy()
-            rows.append((of.model.label, explainer, of.measure, len(of.names), areas.mean(), float(_sd(areas))))
+    for curves in values:
+        for explainer in curves.explainers if MEASURES[curves.measure].family == "deletion" else ():
+            areas = curve_area(torch.from_numpy(curves.value[explainer]), curves.percentiles).nanmean(dim=1).numpy()
+            key = curves.model.label, explainer, curves.measure, len(curves.names)
+            rows.append((*key, areas.mean(), float(_sd(areas))))
     return pd.DataFrame(rows, columns=_AREAS)
 
 
-def _paired(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> pd.DataFrame:
+def _paired(comparison: Comparison, values: dict[tuple[str, str], _Curves]) -> pd.DataFrame:
     frames = []
     at = comparison.percentile
     for first, second in comparison.pairs():
-        rows = _same_seeds(first, second)
+        runs = _same_seeds(first, second)
         for measure in comparison.headline:
             sides = [values.get((model.label, measure)) for model in (first, second)]
             for over_chance in (False, True):
                 tests = {
-                    name: _test(*(_at(side, name, at, over_chance, of) for side, of in zip(sides, rows, strict=True)))
+                    name: _test(*(_at(*side, name, at, over_chance) for side in zip(sides, runs, strict=True)))
                     for name in comparison.explainers
                 }
                 frame = _tests(tests, "explainer").assign(
@@ -317,12 +321,12 @@ def _paired(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> p
     return _concat(frames, _PAIRED)
 
 
-def _masked(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> pd.DataFrame:
+def _masked(comparison: Comparison, values: dict[tuple[str, str], _Curves]) -> pd.DataFrame:
     frames = []
     for measure in comparison.headline:
         tests = {
             label: _test(
-                *(_at(values.get((label, measure)), name, comparison.percentile)
+                *(_at(values.get((label, measure)), None, name, comparison.percentile)
                   for name in ("error_map", "masked_error_map"))
             )
             for label in comparison.explained
@@ -332,15 +336,15 @@ def _masked(comparison: Comparison, values: dict[tuple[str, str], _Values]) -> p
 
 
 def _at(
-    of: _Values | None, explainer: str, percentile: int | None, over_chance: bool = False, runs: list[int] | None = None
+    curves: _Curves | None, runs: list[int] | None, explainer: str, percentile: int | None, over_chance: bool = False
 ) -> Floats:
     """Values (R, N) at a percentile, minus each clip's own chance level if wanted; empty where there are none."""
-    if of is None or explainer not in of.value or percentile not in of.percentiles:
+    if curves is None or explainer not in curves.value or percentile not in curves.percentiles:
         return np.empty((0, 0))
-    position = of.percentiles.index(percentile)
-    values = of.value[explainer][:, :, position]
+    position = curves.percentiles.index(percentile)
+    values = curves.value[explainer][:, :, position]
     if over_chance:
-        values = values - of.chance[explainer][:, :, position]
+        values = values - curves.chance[explainer][:, :, position]
     return values if runs is None else values[runs]
 
 
@@ -353,12 +357,13 @@ def _test(first: Floats, second: Floats) -> dict[str, float] | None:
 
 
 def _tests(tests: dict[str, dict[str, float] | None], key: str) -> pd.DataFrame:
-    """One row per test that was made, corrected over them all."""
+    """One row per test that was made, corrected over them all but the control."""
     frame = pd.DataFrame([{key: name, **test} for name, test in tests.items() if test is not None])
     if frame.empty:
         return pd.DataFrame(columns=[key])
     frame = frame.rename(columns={"p_value": "p"})
-    frame["p_holm"] = holm(frame["p"])
+    is_control = (frame[key] == CONTROL) & (key == "explainer")
+    frame["p_holm"] = frame.groupby(is_control)["p"].transform(holm)
     frame["verdict"] = [paired_verdict(*row) for row in frame[["difference", "low", "high", "p_holm"]].to_numpy()]
     return frame
 

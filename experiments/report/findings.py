@@ -25,6 +25,7 @@ from experiments.report.evidence import (
 )
 from experiments.report.figures.style import readable
 from experiments.report.table import interval_text, ordinal, p_text, signed_text
+from experiments.runs.config import BASELINES
 from experiments.runs.folder import TEST_UNFINISHED
 from lightning_modules.wording import counted, join
 from metrics.functional.uncertainty import holm
@@ -38,6 +39,9 @@ _ALL_FRAMES_F1 = 0.95
 
 _MOST_NAMES = 4
 """Models that a sentence names."""
+
+_DETERMINISTIC = {BASELINES["OneClassSVM"], BASELINES["NearestNeighbours"]}
+"""Objectives that are the same whatever the seed."""
 
 _CLAIM_SEEDS = 3
 """Training runs of each model that a statement about the paper's claim needs."""
@@ -102,17 +106,18 @@ def explained(comparison: Comparison, evidence: Evidence) -> str:
     if len(above) > _MOST_NAMES:
         parts = [f"above chance for {shown['verdict'].eq(ABOVE).sum()} of {len(shown)} maps of {len(above)} models"]
     elif len(above):
-        counts = [f"{of_model.sum()} of {len(of_model)} with {label}" for label, of_model in above]
+        counts = [f"{of_model.sum()} of {len(of_model)} explainers with {label}" for label, of_model in above]
         parts = [f"above chance for {join(counts)}"]
     for first, second in comparison.pairs()[:_MOST_NAMES]:
         tests, over_chance = _tests(evidence, first, second, measure)
-        counts = [f"{verdict} for {number}" for verdict in (HIGHER, LOWER, OPEN)
-                  if (number := int((tests["verdict"] == verdict).sum()))]  # fmt: skip
+        said = {HIGHER: "higher", LOWER: "lower", OPEN: "not significantly different"}
+        numbers = {verdict: int((tests["verdict"] == verdict).sum()) for verdict in said}
+        counts = [f"{said[verdict]} for {number}" for verdict, number in numbers.items() if number]
         if counts:
-            over = " over chance" if over_chance else ""
+            over = ", over chance," if over_chance else ""
             claim = _claim(comparison, first, second, tests)
-            parts.append(f"{second.label} against {first.label}{over} {', '.join(counts)}{claim}")
-    subject = f"{MEASURES[measure].label} of explainers at the {ordinal(comparison.percentile or 0)} percentile"
+            parts.append(f"with {second.label} instead of {first.label}{over} {join(counts)}{claim}")
+    subject = f"{MEASURES[measure].label} at the {ordinal(comparison.percentile or 0)} percentile"
     return f"{subject}: {'; '.join(parts)}." if parts else ""
 
 
@@ -156,8 +161,9 @@ def _runs(comparison: Comparison, seeds: bool) -> Iterator[str]:
         yield f"{names}{more} {'is' if len(comparison.unfinished) == 1 else 'are'} not tested yet and left out."
     if comparison.provenance:
         yield f"{comparison.provenance.mark} {comparison.provenance.description}".strip()
-    once = [label for label, model in comparison.models.items() if seeds and len(model.runs) == 1]
-    if once:
+    varying = [model for model in comparison.models.values() if model.objective not in _DETERMINISTIC]
+    once = [model.label for model in varying if len(model.runs) == 1]
+    if once and seeds:
         yield (
             f"One training run of {_names(once)}: nothing is known of how results vary between seeds; intervals and "
             "p-values are over clips."
@@ -217,7 +223,7 @@ def _missing(comparison: Comparison) -> Iterator[str]:
     if lacking:
         shifts = " --faithfulness.shifts 4" if any(MEASURES[key].family == "faithfulness" for key in lacking) else ""
         yield (
-            f"No chance level of {join([MEASURES[key].label for key in lacking])}: run faithful-aad test{shifts} "
+            f"No chance level of {join([MEASURES[key].in_text for key in lacking])}: run faithful-aad test{shifts} "
             "again. Random frames reach an F1 well above 0."
         )
 
@@ -235,7 +241,7 @@ def _controls(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
             control = _control(evidence, first, second, measure)
             if control is not None and _differs(control):
                 yield (
-                    f"The random map's {MEASURES[measure].label} differs between {second.label} and {first.label} "
+                    f"The random map's {MEASURES[measure].in_text} differs between {second.label} and {first.label} "
                     f"({signed_text(control.difference)}, p {p_text(control.p)}): read the columns over chance."
                 )
 

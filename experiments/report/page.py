@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -18,7 +19,6 @@ from experiments.report.findings import sentences, warnings
 from experiments.report.html import Folded, Heading, Image, Remark, Untitled, image, render_page
 from experiments.report.paper_figures import comparison_figure, roc_figure
 from experiments.report.table import MISSING, Cell, Table
-from experiments.report.tables import data_tables, detection_tables, explanation_tables
 from explainers.examples import Example
 from lightning_modules.wording import join
 from metrics.measures import HEADLINE_PERCENTILE, MEASURES
@@ -41,8 +41,8 @@ _REMARKS = 8
 Parts = list[Any]
 
 
-def build_page(comparison: Comparison, evidence: Evidence) -> str:
-    """Render the whole page, figures and charts included."""
+def build_page(comparison: Comparison, evidence: Evidence, tables: Mapping[str, Sequence[Table]]) -> str:
+    """Render the whole page, figures and charts included, from `all_tables` of the comparison."""
     charts = [
         explanation_chart(comparison, evidence, _static_curves(comparison, evidence)),
         check_chart(comparison, evidence),
@@ -57,9 +57,13 @@ def build_page(comparison: Comparison, evidence: Evidence) -> str:
         remarks,
         _REMARKS,
         {
-            "Data": [Untitled(table) for table in data_tables(comparison)],
-            "Detection": _detection(comparison, evidence),
-            "Explanations": _explanations(comparison, evidence, [chart for chart in charts if chart is not None]),
+            "Data": [Untitled(table) for table in tables["Data"]],
+            "Detection": _detection(comparison, tables["Detection"]),
+            "Explanations": [
+                *(chart for chart in charts if chart is not None),
+                *(table for table in tables["Explanations"] if not table.is_detail),
+                *(Folded(table.title, table) for table in tables["Explanations"] if table.is_detail),
+            ],
             "Example clips": _example_clips(comparison),
             "Replacement": _replacement(comparison),
             "Training": _training(comparison),
@@ -69,8 +73,8 @@ def build_page(comparison: Comparison, evidence: Evidence) -> str:
     )
 
 
-def _detection(comparison: Comparison, evidence: Evidence) -> Parts:
-    first, *others = detection_tables(comparison, evidence)
+def _detection(comparison: Comparison, tables: Sequence[Table]) -> Parts:
+    first, *others = tables
     roc = roc_figure(comparison)
     caption = "Share of anomalous clips found against share of normal clips reported, over all thresholds of the score."
     shown = (
@@ -79,13 +83,6 @@ def _detection(comparison: Comparison, evidence: Evidence) -> Parts:
         else image(roc, caption + comparison.mark)
     )
     return [Untitled(first), *others, shown]
-
-
-def _explanations(comparison: Comparison, evidence: Evidence, charts: Parts) -> Parts:
-    """Charts and tables; tables that a terminal leaves out are folded."""
-    tables = explanation_tables(comparison, evidence)
-    parts: Parts = [*charts, *(table for table in tables if table.brief != ())]
-    return parts + [Folded(table.title, table) for table in tables if table.brief == ()]
 
 
 def _static_curves(comparison: Comparison, evidence: Evidence) -> list[Image]:
@@ -173,6 +170,9 @@ def _configuration(comparison: Comparison) -> Parts:
     """What differs between the models' settings, and the configuration of each one's first run in full."""
     runs = {label: model.runs[0] for label, model in comparison.models.items()}
     flat = {label: _flatten(run.config) for label, run in runs.items()}
+    for label, settings in flat.items():
+        if comparison.models[label].is_baseline:  # which learns in one epoch, whatever is set
+            settings.pop("trainer.max_epochs", None)
     keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
     rows = [[settings.get(key, MISSING) for settings in flat.values()] for key in keys]
     differing = tuple(

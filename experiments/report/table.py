@@ -19,6 +19,8 @@ from lightning_modules.files import write_atomically
 
 MISSING = "–"
 
+_BOLD = "Bold: the best mean of its group as printed, without a test."
+
 _LATEX = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -62,12 +64,14 @@ class Table:
 
     Attributes:
         title: What the table shows.
-        note: What it is based on and how to read it.
+        note: What it is based on.
         header: Names of the columns.
         groups: Rows, the first `names` cells of which are names, the others numbers.
         names: Number of columns with names; a name that repeats the one above in its group is left out.
         name: Stem of the table's files.
-        brief: Columns that a terminal shows, all if None; the table is left out there if empty.
+        explained: What columns and marks mean: the end of a column's or a cell's text in lower case, and a sentence.
+        terminal: Columns that a terminal shows, all if empty.
+        is_detail: Whether a terminal leaves the table out.
     """
 
     title: str
@@ -76,12 +80,23 @@ class Table:
     groups: tuple[tuple[Row, ...], ...]
     names: int
     name: str = ""
-    brief: tuple[str, ...] | None = None
+    explained: tuple[tuple[str, str], ...] = ()
+    terminal: tuple[str, ...] = ()
+    is_detail: bool = False
 
     @property
     def rows(self) -> list[Row]:
         """The rows of all groups."""
         return [row for group in self.groups for row in group]
+
+    @property
+    def legend(self) -> str:
+        """The note, and what the columns and marks mean that the table has."""
+        cells = [cell for row in self.rows for cell in row]
+        texts = [f" {text.lower()}" for text in (*self.header, *(cell.text for cell in cells))]
+        meanings = [said for what, said in self.explained if any(text.endswith(f" {what}") for text in texts)]
+        bold = [_BOLD] * any(cell.best for cell in cells)
+        return " ".join(filter(None, [self.note, *meanings, *bold]))
 
 
 def only_columns(table: Table, chosen: Collection[str]) -> Table:
@@ -187,11 +202,9 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def print_table(console: Console, table: Table, note: bool = True) -> None:
-    """Print the columns that fit a terminal with title and note, groups set apart and the best numbers in bold."""
-    shown = table if table.brief is None else only_columns(table, table.brief)
-    if not shown.header:
-        return
+def print_table(console: Console, table: Table) -> None:
+    """Print the columns that fit a terminal with title and legend, groups set apart and the best numbers in bold."""
+    shown = only_columns(table, table.terminal or table.header)
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(shown.header):
         rich.add_column(Text(name), justify="left" if i < shown.names else "right", no_wrap=i < 1)
@@ -203,8 +216,8 @@ def print_table(console: Console, table: Table, note: bool = True) -> None:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))
         if any(len(of_group) > 1 for of_group in shown.groups):
             rich.add_section()
-    parts = [Text(f"\n{table.title}", style="bold"), rich, *([Text(table.note, style="dim")] if note else [])]
-    console.print(*parts, sep="\n")
+    legend = [Text(shown.legend, style="dim")] if shown.legend else []
+    console.print(Text(f"\n{table.title}", style="bold"), rich, *legend, sep="\n")
 
 
 def write_tables(tables: Sequence[Table], folder: Path) -> None:
@@ -224,10 +237,10 @@ def to_csv(table: Table) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
-        f"{column} {part}".strip() for column, of in zip(table.header, parts, strict=True) for part in of or [""]
+        f"{column} {part}".strip() for column, own in zip(table.header, parts, strict=True) for part in own or [""]
     )
     for row in rows:
-        writer.writerow(value for cell, of in zip(row, parts, strict=True) for value in _values(cell, of))
+        writer.writerow(value for cell, own in zip(row, parts, strict=True) for value in _values(cell, own))
     return file.getvalue()
 
 
@@ -237,7 +250,7 @@ def to_latex(table: Table) -> str:
     bodies = (" \\\\\n".join(" & ".join(map(_latex_cell, row)) for row in group) for group in table.groups)
     return (
         "\\begin{table}\n\\centering\n"
-        f"\\caption{{{_escape(table.title)}. {_escape(table.note)}}}\n\\label{{tab:{table.name}}}\n"
+        f"\\caption{{{_escape(table.title)}. {_escape(table.legend)}}}\n\\label{{tab:{table.name}}}\n"
         f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
         f"{' & '.join(map(_escape, table.header))} \\\\\n\\midrule\n"
         + " \\\\\n\\midrule\n".join(filter(None, bodies))

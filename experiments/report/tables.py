@@ -14,7 +14,7 @@ import pandas as pd
 from experiments.report import published
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import Comparison, Model
-from experiments.report.evidence import LEVEL, LEVEL_ALONE, Evidence, at_headline, where
+from experiments.report.evidence import CONTROL, LEVEL, LEVEL_ALONE, SIGNIFICANCE, Evidence, at_headline, where
 from experiments.report.figures.style import readable
 from experiments.report.table import (
     MISSING,
@@ -38,37 +38,31 @@ from metrics.measures import AREAS, MAX_FPR, MEASURES, REFERENCES, SCORES
 Columns = dict[str, list[Cell]]
 """Cells of a group of rows, by the column's heading."""
 
-_CHANCE = (
-    "Chance: mean over circular shifts of each clip's curve. p: permutation test against these shifts, "
-    "one-sided{best}; p (Holm): corrected over a model's explainers. Verdict: whether p (Holm) is below 0.05; an "
-    "explanation above its own shifted curves need not be above random frames or all frames."
-)
+Explained = tuple[tuple[str, str], ...]
+
+_FAMILY = f"the explainers except the {explainer_label(CONTROL).lower()}, a control, whose p is not corrected"
 _PAIRED = (
-    "p: Wilcoxon's signed-rank test over clips, two-sided; p (Holm): corrected over the {family}. 95 %: bootstrap "
-    "interval (BCa) of the difference over clips, each averaged over its seeds first. Verdict: higher or lower where "
-    "p (Holm) is below 0.05 and the interval excludes 0, otherwise open."
+    ("p", "p: Wilcoxon's signed-rank test over clips, two-sided."),
+    ("95 %", "95 %: bootstrap interval (BCa) of the difference over clips, each averaged over its seeds first."),
 )
 _OVER_CHANCE = (
-    " Over chance, on the page and in files: the same for each clip's value minus its own chance level, the mean over "
-    "circular shifts of its curve with the same model; that removes what models differ by where nothing is explained, "
-    "but not a scale that stretches what is above chance."
+    "over chance",
+    "Over chance: the same for each clip's value minus its own chance level, the mean over circular shifts of its "
+    "curve with the same model. This removes what the models differ by wherever maps point; if all values of one model "
+    "are larger by a factor, so is what is above chance.",
 )
+
+
 NOT_ABOVE_REFERENCES = "*: not above random frames or all frames, see the table of the measure."
-_BOLD = " Bold: the best mean of its group as printed, without a test."
 
 
-def all_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
-    """Every table that the runs have results for, in the report's order."""
-    return [
-        *data_tables(comparison),
-        *detection_tables(comparison, evidence),
-        *explanation_tables(comparison, evidence),
-    ]
-
-
-def data_tables(comparison: Comparison) -> list[Table]:
-    """The test clips."""
-    return _marked(comparison, [clips_table(comparison)])
+def all_tables(comparison: Comparison, evidence: Evidence) -> dict[str, list[Table]]:
+    """Every table that the runs have results for, by section of the page."""
+    return {
+        "Data": _marked(comparison, [clips_table(comparison)]),
+        "Detection": detection_tables(comparison, evidence),
+        "Explanations": explanation_tables(comparison, evidence),
+    }
 
 
 def detection_tables(comparison: Comparison, evidence: Evidence) -> list[Table]:
@@ -92,12 +86,8 @@ def explanation_tables(comparison: Comparison, evidence: Evidence) -> list[Table
 
 
 def _marked(comparison: Comparison, tables: Iterable[Table | None]) -> list[Table]:
-    """The tables that there are; each says what its bold numbers mean, and whether its test set is constructed."""
-    return [
-        replace(table, note=table.note + _BOLD * any(cell.best for row in table.rows for cell in row) + comparison.mark)
-        for table in tables
-        if table is not None
-    ]
+    """The tables that there are; each says whether its test set is constructed."""
+    return [replace(table, note=f"{table.note}{comparison.mark}") for table in tables if table is not None]
 
 
 def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
@@ -135,12 +125,13 @@ def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
         title="Detection",
         note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips{undefined}. "
         f"pAUC: partial AUC up to a false-positive rate of {MAX_FPR:g}, standardised (McClish). Chance is 0.5."
-        f"{level_note}{_spread_note(models.values())}{_published_note(comparison) if planer else ''}",
+        f"{level_note}{_spread_note(models.values())}",
         header=header,
         groups=tuple(group for group in groups if group),
         names=2,
         name="detection",
-        brief=("Model", "Runs", *AREAS.values(), f"{AREAS['auc']}, {SCORES['masked_score'].label}"),
+        explained=(("95 %", "95 %: bootstrap interval over clips."), ("published auc", _published_note(comparison))),
+        terminal=("Model", "Runs", *AREAS.values(), f"{AREAS['auc']}, {SCORES['masked_score'].label}"),
     )
     return without_empty_columns(table, keep=tuple(AREAS.values()))
 
@@ -161,7 +152,7 @@ def detection_type_table(comparison: Comparison, evidence: Evidence) -> Table:
         groups=(_rows(comparison.models, columns),),
         names=1,
         name="detection_by_type",
-        brief=(),
+        is_detail=True,
     )
 
 
@@ -186,8 +177,8 @@ def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         columns[f"Published {size} × {size}"] = number_cells(facts)
     table = Table(
         title="AUC by mask ratio and patch size",
-        note="MAE; a patch is a square of mel bands and frames."
-        f"{_spread_note(models.values())}{_published_note(comparison) if planer else ''}",
+        note=f"MAE; a patch is a square of mel bands and frames.{_spread_note(models.values())}"
+        f"{f' {_published_note(comparison)}' if planer else ''}",
         header=("Mask ratio", *columns),
         groups=(_rows([f"{100 * ratio:.0f} %" for ratio in ratios], columns),),
         names=1,
@@ -207,21 +198,20 @@ def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
             short = MEASURES[measure].short
             found[short] = number_cells(rows["mean"], best=MEASURES[measure].direction)
             found[f"{short} chance"] = number_cells(rows["chance"])
-            found[f"{short} p"] = cells(rows["p_holm"], p_text)
+            found[f"{short} p (Holm)"] = cells(rows["p_holm"], p_text)
             found[f"{short} verdict"] = _verdict_cells(rows, in_full=False)
         return found
 
     shorts = [MEASURES[measure].short for measure in comparison.headline]
     first = shorts[0]
-    starred = f" {NOT_ABOVE_REFERENCES}" if (shown["not_above"] != "").any() else ""
     return _by_explainer(
         comparison,
         columns,
-        title=join([MEASURES[measure].label for measure in comparison.headline]),
-        note=f"At the {shown_percentile(comparison)}: frames at or above it on a clip's curve are peaks. Means over "
-        f"{_n_clips(comparison)}.{_chance_note(comparison)}{starred}",
+        title=f"Explanations at the {shown_percentile(comparison)}",
+        note=f"Means over {_n_clips(comparison)}; frames at or above the percentile of a clip's curve are peaks.",
         name="explanations",
-        brief=("Explainer", "Model", first, f"{first} chance", f"{first} verdict", *shorts[1:]),
+        explained=(*_chance(comparison), ("*", NOT_ABOVE_REFERENCES)),
+        terminal=("Explainer", "Model", first, f"{first} chance", f"{first} verdict", *shorts[1:]),
         keep=shorts,
     )
 
@@ -235,7 +225,7 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         measure: A key of `MEASURES`.
         best: Whether at the best percentile of each model and explainer, instead of the one that tables show.
     """
-    of = MEASURES[measure]
+    entry = MEASURES[measure]
     chosen = where(evidence.best if best else at_headline(comparison, evidence), measure=measure)
 
     def columns(explainer: str, labels: list[str]) -> Columns:
@@ -243,7 +233,7 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         percentiles = [MISSING if np.isnan(percentile) else f"{percentile:.0f}" for percentile in rows["percentile"]]
         return {
             **({"Percentile": list(map(Cell, percentiles))} if best else {}),
-            of.short: number_cells(rows["mean"], rows["sd"], of.direction),
+            entry.short: number_cells(rows["mean"], rows["sd"], entry.direction),
             "95 %": interval_cells(rows["low"], rows["high"]),
             "Chance": number_cells(rows["chance"]),
             "Corrected": number_cells(rows["corrected"], best="max"),
@@ -255,18 +245,20 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         }
 
     percentile = "the best percentile of each" if best else f"the {shown_percentile(comparison)}"
-    several = " ± is the standard deviation between seeds, where there are several;" * bool(chosen["sd"].notna().any())
-    corrected = ""
-    if chosen["corrected"].notna().any():
-        corrected = f" Corrected: (value − chance) / (oracle − chance). {of.oracle}"
+    several = " ± is the standard deviation between seeds, where there are several." * bool(chosen["sd"].notna().any())
     return _by_explainer(
         comparison,
         columns,
-        title=f"{of.label} at {percentile}",
-        note=f"Means over {counted(comparison.n_clips(measure), 'clip')};{several} 95 % is the bootstrap interval "
-        f"(BCa) over clips.{_chance_note(comparison, best)}{corrected}",
+        title=f"{entry.label} at {percentile}",
+        note=f"Means over {counted(comparison.n_clips(measure), 'clip')}.{several}",
         name=f"{measure}{'_best' if best else ''}",
-        keep=(of.short,),
+        explained=(
+            ("95 %", "95 %: bootstrap interval (BCa) over clips."),
+            *_chance(comparison, best),
+            ("corrected", f"Corrected: (value − chance) / (oracle − chance). {entry.oracle}"),
+        ),
+        is_detail=True,
+        keep=(entry.short,),
     )
 
 
@@ -294,7 +286,7 @@ def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | No
         title="F1 by type of anomaly",
         note=f"At the {shown_percentile(comparison)}; in brackets the number of annotated clips.",
         name="f1_by_type",
-        brief=("Explainer", "Model", *headings.values()),
+        terminal=("Explainer", "Model", *headings.values()),
         keep=list(headings.values()),
     )
 
@@ -331,12 +323,13 @@ def _paired_table(comparison: Comparison, first: Model, second: Model, tests: pd
     table = Table(
         title=f"{second.label} against {first.label}",
         note=f"At the {shown_percentile(comparison)}, paired by {paired_by}. Difference: {second.label} minus "
-        f"{first.label}. {_PAIRED.format(family='explainers')}{_OVER_CHANCE if len(over_chance) else ''}",
+        f"{first.label}.",
         header=("Measure", "Explainer", *columns),
         groups=tuple(group for group in groups if group),
         names=2,
         name=name,
-        brief=("Measure", "Explainer", "Difference", "95 %", "p (Holm)", "Verdict"),
+        explained=(*_PAIRED, *_verdicts(_FAMILY), _OVER_CHANCE),
+        terminal=("Measure", "Explainer", "Difference", "95 %", "p (Holm)", "Verdict"),
     )
     return without_empty_columns(table)
 
@@ -351,13 +344,13 @@ def masked_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         return None
     return Table(
         title="Masked error map against error map",
-        note=f"At the {shown_percentile(comparison)}. Difference: masked error map minus error map. "
-        f"{_PAIRED.format(family='models')}",
+        note=f"At the {shown_percentile(comparison)}. Difference: masked error map minus error map.",
         header=("Measure", "Model", *columns),
         groups=tuple(groups),
         names=2,
         name="masked_error_map",
-        brief=("Measure", "Model", "Difference", "95 %", "p (Holm)", "Verdict"),
+        explained=(*_PAIRED, *_verdicts("the models")),
+        terminal=("Measure", "Model", "Difference", "95 %", "p (Holm)", "Verdict"),
     )
 
 
@@ -383,8 +376,8 @@ def area_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     def columns(explainer: str, labels: list[str]) -> Columns:
         found: Columns = {}
         for measure in areas["measure"].unique():
-            rows, of = _by_model(areas, labels, measure=measure, explainer=explainer), MEASURES[measure]
-            found[f"{of.short} {arrows[of.direction]}"] = number_cells(rows["mean"], rows["sd"], of.direction)
+            rows, entry = _by_model(areas, labels, measure=measure, explainer=explainer), MEASURES[measure]
+            found[f"{entry.short} {arrows[entry.direction]}"] = number_cells(rows["mean"], rows["sd"], entry.direction)
         return found
 
     return _by_explainer(
@@ -397,6 +390,7 @@ def area_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         "Deletion takes the highest frames of a curve first: lower is better. Insertion leaves nothing but these: "
         "higher is better.",
         name="deletion",
+        is_detail=True,
     )
 
 
@@ -430,6 +424,7 @@ def checks_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         "their maps are in the same unit. Maximum sensitivity: largest relative change of a map under a small change "
         "of the clip, lower is steadier.",
         name="sanity",
+        is_detail=True,
     )
 
 
@@ -450,8 +445,8 @@ def _by_explainer(
     title: str,
     note: str,
     name: str,
-    brief: tuple[str, ...] = (),
     keep: Collection[str] = (),
+    **presentation: Any,
 ) -> Table:
     """A table with a group of rows per explainer of `rows`, of all by default, with a row per model that has it."""
     rows = comparison.explanations if rows is None else rows
@@ -465,7 +460,7 @@ def _by_explainer(
         found = columns(explainer, labels)
         groups.append(named_rows(explainer_label(explainer), labels, found.values()))
     header = ("Explainer", "Model", *found)
-    return without_empty_columns(Table(title, note, header, tuple(groups), 2, name, brief), keep)
+    return without_empty_columns(Table(title, note, header, tuple(groups), 2, name, **presentation), keep)
 
 
 def _verdict_cells(rows: pd.DataFrame, in_full: bool) -> list[Cell]:
@@ -489,16 +484,34 @@ def _n_clips(comparison: Comparison) -> str:
     """How many clips the headline measures are over."""
     measures: dict[int, list[str]] = {}
     for measure in comparison.headline:
-        measures.setdefault(comparison.n_clips(measure), []).append(MEASURES[measure].label)
+        measures.setdefault(comparison.n_clips(measure), []).append(MEASURES[measure].in_text)
     if len(measures) == 1:
         return counted(next(iter(measures)), "clip")
     return join([f"{counted(number, 'clip')} ({join(labels)})" for number, labels in measures.items()])
 
 
-def _chance_note(comparison: Comparison, best: bool = False) -> str:
+def _chance(comparison: Comparison, best: bool = False) -> Explained:
     """How chance levels, p-values and verdicts are found, where the runs have them."""
+    if comparison.explanations["chance"].isna().all():
+        return ()
     allowed = ", allowing for the choice of the percentile" if best else ""
-    return f" {_CHANCE.format(best=allowed)}" if comparison.explanations["chance"].notna().any() else ""
+    return (
+        ("chance", "Chance: mean over circular shifts of each clip's curve."),
+        ("p", f"p: permutation test against these shifts, one-sided{allowed}."),
+        ("p (holm)", f"p (Holm): p of the permutation test against these shifts, corrected over {_FAMILY}."),
+        ("verdict", "Verdict: whether p of the permutation test against these shifts, corrected over explainers, is "
+         f"below {SIGNIFICANCE:g}; an explanation above its own shifted curves need not be above random frames or all "
+         "frames."),
+    )  # fmt: skip
+
+
+def _verdicts(family: str) -> Explained:
+    """How paired tests are corrected and judged."""
+    return (
+        ("p (holm)", f"p (Holm): p of Wilcoxon's signed-rank test over clips, corrected over {family}."),
+        ("verdict", f"Verdict: higher or lower where p (Holm) is below {SIGNIFICANCE:g} and the interval excludes 0, "
+         "otherwise open."),
+    )  # fmt: skip
 
 
 def _runs(model: Model) -> str:
@@ -508,9 +521,7 @@ def _runs(model: Model) -> str:
 
 
 def _spread_note(models: Iterable[Model]) -> str:
-    if any(len(model.runs) > 1 for model in models):
-        return " ± is the standard deviation between seeds; 95 % intervals: bootstrap over clips."
-    return " 95 %: bootstrap interval over clips."
+    return " ± is the standard deviation between seeds." if any(len(model.runs) > 1 for model in models) else ""
 
 
 def _published_systems(models: Iterable[Model], width: int) -> tuple[Row, ...]:
@@ -528,8 +539,8 @@ def _published_note(comparison: Comparison) -> str:
     """Whether the published numbers are of the same clips."""
     normal = int((comparison.first.clips["label"] == 0).sum())
     if (normal, comparison.anomaly_types) == (published.NORMAL_TEST_CLIPS, published.ANOMALOUS_CLIPS):
-        return " Published: on the same test clips, one training run."
+        return "Published: on the same test clips, one training run."
     anomalous = sum(published.ANOMALOUS_CLIPS.values())
     return (
-        f" Published: on the {published.NORMAL_TEST_CLIPS:,} normal and {anomalous} anomalous clips of the real planer."
+        f"Published: on the {published.NORMAL_TEST_CLIPS:,} normal and {anomalous} anomalous clips of the real planer."
     )

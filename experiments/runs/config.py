@@ -12,7 +12,11 @@ from yaml import Mark, MarkedYAMLError
 from datamodules.frontend import FrontEndSettings, frame_rate
 from lightning_modules.errors import ConfigurationError, first_line
 
-BASELINES = {"OneClassSVM": "One-class SVM", "IsolationForest": "Isolation forest", "NearestNeighbours": "kNN"}
+BASELINES = {
+    "OneClassSVM": "One-class SVM",
+    "IsolationForest": "Isolation forest",
+    "NearestNeighbours": "Nearest neighbours",
+}
 """Labels of the baseline detectors, which reconstruct nothing that could be explained."""
 
 OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE", **BASELINES}

@@ -32,8 +32,8 @@ def study(
     Args:
         definition: The study's YAML.
         output: The study's folder, whose name is the study's; `runs/NAME` of the YAML by default.
-        launcher: Where the runs work: on this machine, or as jobs of a Slurm cluster, which this command only submits.
-        jobs: How many runs work at a time on this machine; they take turns on its GPUs.
+        launcher: Where the runs are trained and tested: on this machine, or as jobs of a Slurm cluster.
+        jobs: Number of runs at the same time on this machine; they take turns on its GPUs.
         slurm: What each run requests from the cluster.
         overrides: Options added to every training.
 

@@ -101,10 +101,12 @@ def test_a_detector_is_fitted_and_tested_like_any_model(name, detector_run, simu
     np.testing.assert_allclose(scores(run), detector(test), rtol=1e-9)
 
 
-def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path):
+def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path, capsys):
     run = detector_run("NearestNeighbours")
     options = ["--data.predict_path", str(simulated / "evaluation" / "normal"), "--data.crop", "true"]
+    capsys.readouterr()
     assert main(["predict", "--run", str(run), *options]) == 0
+    assert "in decreasing order: predictions.csv" in capsys.readouterr().out
     predicted = rows(run / "predict" / "predictions.csv")
     of_test = {row["name"].rpartition("/")[2]: float(row["score"]) for row in rows(run / "test" / "clips.csv")}
     known = [row for row in predicted if row["name"] in of_test]
@@ -113,6 +115,7 @@ def test_a_detector_predicts_scores_only(detector_run, simulated, tmp_path):
         assert float(row["score"]) == pytest.approx(of_test[row["name"]])
         assert row["seconds"] == ""
     assert main(["validate", "--run", str(run)]) == 0
+    assert "auc" in capsys.readouterr().out
     assert (run / "validate" / "clips.csv").is_file()
 
 
@@ -131,7 +134,7 @@ def test_report_takes_detectors(detector_run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["report", *runs, "--output", str(tmp_path / "report.html")]) == 0
     printed = capsys.readouterr().out
-    assert "kNN" in printed
+    assert "Nearest neighbours" in printed
     assert "One-class SVM" in printed
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from experiments.report.table import (
     Cell,
     Table,
     number_cells,
+    only_columns,
     to_csv,
     to_latex,
     without_empty_columns,
@@ -76,14 +78,15 @@ def test_csv_repeats_names_and_splits_numbers(small):
 
 def test_latex_is_escaped_and_marks_the_best(small):
     lines = to_latex(small).splitlines()
-    assert r"\caption{50 \% \& more\_x. A note.}" in lines
+    note = "A note. Bold: the best mean of its group as printed, without a test."
+    assert rf"\caption{{50 \% \& more\_x. {note}}}" in lines
     assert r"\begin{tabular}{llrr}" in lines
     assert r"Error map & AE & 0.250 $\pm$ 0.125 & -- \\" in lines
     assert r" & MAE & \textbf{0.500} & $<$0.001 \\" in lines
 
 
 def test_files_of_all_tables(with_evidence, tmp_path):
-    tables = all_tables(*with_evidence)
+    tables = [table for of_section in all_tables(*with_evidence).values() for table in of_section]
     assert len({table.name for table in tables}) == len(tables)
     write_tables(tables, tmp_path / "tables")
     for table in tables:
@@ -92,6 +95,14 @@ def test_files_of_all_tables(with_evidence, tmp_path):
         assert len(rows) == 1 + sum(map(len, table.groups))
         latex = (tmp_path / "tables" / f"{table.name}.tex").read_text(encoding="utf-8")
         assert latex.count("{") == latex.count("}")
+
+
+def test_a_legend_explains_the_columns_and_marks_that_are_there(small):
+    table = replace(small, explained=(("p", "p: of a test."), ("p (holm)", "corrected"), ("*", "not the best")))
+    assert table.legend == "A note. p: of a test. Bold: the best mean of its group as printed, without a test."
+    assert only_columns(table, ("Explainer", "Model")).legend == "A note."
+    starred = replace(table, header=("Explainer", "Model", "F1", "F1 p (Holm)"), groups=(((Cell("a *"),) * 4,),))
+    assert starred.legend == "A note. corrected not the best"
 
 
 def test_columns_without_a_number_go(small):

@@ -46,14 +46,15 @@ def test_three_sentences(ae_and_mae):
         "AE (runs/ae) and MAE (runs/mae) were tested on the same 7 clips: 4 normal and 3 anomalous (2 broken and 1 "
         "stuck); 3 have annotated intervals.",
         "The AUC is 0.750 [0.250, 1.000] for AE and 1.000 [1.000, 1.000] for MAE.",
-        "F1 of explainers at the 98th percentile: MAE against AE open for 2.",
+        "F1 at the 98th percentile: with MAE instead of AE not significantly different for 2.",
     ]
 
 
 def test_explainers_above_chance_are_counted_without_the_control(small):
     *_, explained = sentences(*small)
     assert (
-        "98th percentile: above chance for 3 of 3 with AE and 3 of 3 with MAE; MAE against AE open for 3" in explained
+        "above chance for 3 of 3 explainers with AE and 3 of 3 explainers with MAE; with MAE instead of AE not "
+        "significantly different for 3" in explained
     )
 
 
@@ -68,7 +69,7 @@ def verdicts(evidence, *chosen):
 def test_verdicts_of_two_models_are_counted(small):
     comparison, evidence = small
     found = sentences(comparison, verdicts(evidence, ("error_map", "higher"), ("saliency", "lower")))[-1]
-    assert "MAE against AE higher for 1, lower for 1, open for 1" in found
+    assert "MAE instead of AE higher for 1, lower for 1 and not significantly different for 1" in found
 
 
 def test_the_claim_needs_real_recordings_and_three_seeds(study):
@@ -116,6 +117,16 @@ def test_a_single_run_says_nothing_about_seeds(run_maker, tmp_path):
     assert "±" not in measure_table(comparison, evidence, "f1").note
 
 
+def test_baselines_without_random_numbers_need_no_seeds(run_maker, tmp_path):
+    folders = {name: run_maker(f1=None, examples=False).write(tmp_path / name)
+               for name in ("OneClassSVM", "IsolationForest", "NearestNeighbours")}  # fmt: skip
+    for name, folder in folders.items():
+        config = folder / "fit" / "config.yaml"
+        config.write_text(config.read_text().replace("lightning_modules.Autoencoder", f"lightning_modules.{name}"))
+    (said,) = [warning for warning in warnings(*load(*folders.values())) if "One training run" in warning]
+    assert said.startswith("One training run of Isolation forest: ")
+
+
 def test_several_seeds_have_no_such_warning(small):
     comparison, evidence = small
     assert "One training run" not in " ".join(warnings(comparison, evidence))
@@ -137,7 +148,7 @@ def test_several_seeds_have_no_such_warning(small):
         ({"evidence": True, "every_frame": 1.0}, "Taking all frames reaches an F1 of 1.000"),
         (
             {},
-            "No chance level of F1, Frame-based faithfulness and Segment-based faithfulness: run faithful-aad test --",
+            "No chance level of F1, frame-based faithfulness and segment-based faithfulness: run faithful-aad test --",
         ),
         ({"f1": None}, "--data.annotations"),
         (
@@ -203,7 +214,7 @@ def test_a_control_that_differs_between_models_points_to_the_columns_over_chance
     (said,) = [warning for warning in warnings(comparison, evidence) if "The random map's F1 differs" in warning]
     assert said == ("The random map's F1 differs between MAE and AE (+0.200, p 0.008): read the columns over chance.")
     # Chance is half of each value, so that half of the gain is left.
-    assert "MAE against AE over chance higher for 1" in sentences(comparison, evidence)[-1]
+    assert "with MAE instead of AE, over chance, higher for 1" in sentences(comparison, evidence)[-1]
     row = evidence.paired.query("explainer == 'error_map' and measure == 'f1' and over_chance").iloc[0]
     assert row["difference"] == pytest.approx(0.1)
 
@@ -228,11 +239,11 @@ def test_warns_of_too_few_clips_for_any_difference(small):
 
 def test_notes_say_what_bold_and_corrected_mean(small):
     comparison, evidence = small
-    assert "Bold: the best mean" in explanation_tables(comparison, evidence)[0].note
+    assert "Bold: the best mean" in explanation_tables(comparison, evidence)[0].legend
     # Both models detect equally well, so nothing is bold.
-    assert "Bold" not in detection_tables(comparison, evidence)[0].note
-    assert "values above 1 are possible" in measure_table(comparison, evidence, "faithfulness_segment").note
-    assert "above 1" not in measure_table(comparison, evidence, "f1").note
+    assert "Bold" not in detection_tables(comparison, evidence)[0].legend
+    assert "values above 1 are possible" in measure_table(comparison, evidence, "faithfulness_segment").legend
+    assert "above 1" not in measure_table(comparison, evidence, "f1").legend
 
 
 @pytest.mark.parametrize(

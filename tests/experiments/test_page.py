@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from page_elements import Page
 from study_folders import EXPLAINERS, SEEDS, f1_of, write_study
@@ -10,6 +11,7 @@ from study_folders import EXPLAINERS, SEEDS, f1_of, write_study
 from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.page import build_page
+from experiments.report.tables import all_tables
 from metrics.measures import MEASURES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,12 +30,13 @@ def expected(variant, explainer, percentile=98, kind="all", change=lambda value:
 
 def page_of(folders):
     comparison = load_comparison(folders)
-    return build_page(comparison, compute_evidence(comparison))
+    evidence = compute_evidence(comparison)
+    return build_page(comparison, evidence, all_tables(comparison, evidence))
 
 
 @pytest.fixture(scope="module")
 def html(small_study, small_evidence):
-    return build_page(small_study, small_evidence)
+    return build_page(small_study, small_evidence, all_tables(small_study, small_evidence))
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +117,52 @@ def test_dots_follow_the_percentile(page):
     dots = described(page, DOTS)
     assert len(dots) == 2 * len(EXPLAINERS)
     assert dots["Saliency", "MAE"][:2] == [*expected("MAE", "saliency")]
-    page.get_by_role("slider").press("ArrowRight")
+    choose(page, "percentile", "99")
     assert described(page, DOTS)["Error map", "AE"][:2] == [*expected("AE", "error_map", 99)]
     assert page.locator(DOTS).get_by_text("At percentile 99", exact=True).count() == 1
+    choose(page, "percentile", "97")
     choose(page, "measure", "Deletion")
-    page.get_by_role("slider").press("Home")
     assert page.locator(DOTS).get_by_text("At percentile 97", exact=True).count() == 1
+
+
+def test_percentiles_are_those_of_the_measure(visit, tmp_path):
+    study = write_study(tmp_path / "study")
+    for path in study.glob("runs/*/*/test/explanations.csv"):
+        rows = pd.read_csv(path)
+        of_deletion = rows["measure"].isin(["deletion", "insertion"])
+        rows.loc[of_deletion, "percentile"] = rows["percentile"].map({97: 0, 98: 90, 99: 100})
+        rows.to_csv(path, index=False)
+    page = visit(page_of([study]))
+    select = page.locator("select[name=percentile]")
+    options = "options => options.filter(option => !option.hidden && !option.disabled).map(option => option.text)"
+    for measure, shown, at in (("F1", ["97", "98", "99"], "98"), ("Deletion", ["0", "90", "100"], "90")) * 2:
+        choose(page, "measure", measure)
+        page.locator(DOTS).get_by_text(f"At percentile {at}", exact=True).wait_for()
+        assert select.locator("option").evaluate_all(options) == shown
+        assert select.input_value() == at
+        top = page.locator("#explanations-chart svg").bounding_box()["y"]
+        assert page.locator("#explanations-chart .role-legend").first.bounding_box()["y"] >= top
+
+
+def test_only_chosen_models_are_in_the_legend(page):
+    labels = page.locator("#explanations-chart .role-legend-label text")
+    assert labels.all_text_contents()[:2] == ["AE", "MAE"]
+    page.get_by_label("AE", exact=True).uncheck()
+    assert labels.all_text_contents()[:2] == ["MAE", "Random frames"]
+    page.get_by_label("MAE", exact=True).uncheck()
+    assert page.locator("#explanations-chart").is_hidden()
+    assert page.get_by_text("Choose a model and an explainer.").is_visible()
+    page.get_by_label("AE", exact=True).check()
+    assert page.locator("#explanations-chart").is_visible()
+
+
+def test_tables_fit_a_window_of_1200_pixels(visit):
+    page = visit(viewport={"width": 1200, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
+    tables = page.locator(".scroll:has(table)")
+    widths = tables.evaluate_all("tables => tables.map(e => [e.scrollWidth, e.clientWidth])")
+    assert len(widths) > 10
+    assert all(needed <= available for needed, available in widths)
 
 
 @pytest.mark.parametrize(

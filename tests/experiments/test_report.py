@@ -9,7 +9,7 @@ from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.page import build_page
 from experiments.report.table import only_columns
-from experiments.report.tables import anomaly_type_table, detection_table, detection_tables, overview_table
+from experiments.report.tables import all_tables, anomaly_type_table, detection_table, detection_tables, overview_table
 from lightning_modules import ConfigurationError
 
 
@@ -22,6 +22,10 @@ def compare(folders):
     """A comparison and its evidence."""
     comparison = load_comparison([Path(folder) for folder in folders])
     return comparison, compute_evidence(comparison)
+
+
+def print_all(comparison, evidence):
+    print_report(comparison, evidence, [table for part in all_tables(comparison, evidence).values() for table in part])
 
 
 def rejected(capsys, folders, output, *expected):
@@ -59,7 +63,7 @@ def test_overview_table(ae_and_mae):
         ["Saliency", "AE", "0.100", "0.050", "0.150"],
         ["", "MAE", "0.150*", "0.075*", "0.175*"],
     ]
-    assert "Means over 3 clips." in table.note
+    assert "Means over 3 clips;" in table.note
 
 
 def test_anomaly_type_table(ae_and_mae):
@@ -125,11 +129,14 @@ def test_terminal_tables_fit_80_columns(run_maker, tmp_path, capsys, monkeypatch
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     folders = [run_maker(objective, evidence=True).write(Path(objective)) for objective in ("AE", "MAE")]
-    print_report(*compare(folders))
+    print_all(*compare(folders))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.split()[:3] == ["Error", "map", "AE"] for line in lines)
     assert "…" not in "".join(lines)
+    printed = " ".join(lines)
+    assert "Chance: mean over circular shifts" in printed
+    assert not any(f"{hidden}:" in printed for hidden in ("Published", "Corrected", "Over chance", "p"))
 
 
 def test_page_of_a_test_set_of_one_class_has_no_roc(run_maker, tmp_path):
@@ -137,12 +144,12 @@ def test_page_of_a_test_set_of_one_class_has_no_roc(run_maker, tmp_path):
     found = compare([folder])
     assert texts(detection_table(*found))[0][2:4] == ["–", "–"]
     assert "0 anomalous test clips, so the AUC is undefined." in detection_table(*found).note
-    assert "no ROC" in build_page(*found)
+    assert "no ROC" in build_page(*found, all_tables(*found))
 
 
 def test_types_are_text_whatever_they_hold(run_maker, tmp_path, capsys):
     nasty = {"<script>alert(1)/a.wav": 5.0, "[bold]$$title & co/b.wav": 6.0, "'\"/c.wav": 7.0}
-    print_report(*compare([run_maker(anomalous=nasty).write(tmp_path / "run <b>")]))
+    print_all(*compare([run_maker(anomalous=nasty).write(tmp_path / "run <b>")]))
     assert "[bold]$$title & co" in capsys.readouterr().out
 
 

@@ -191,7 +191,9 @@ def test_the_place_in_a_study_is_read(run_maker, tmp_path):
     rejected(folder, "study.json", "damaged")
 
 
-@pytest.mark.parametrize(("name", "label"), [("OneClassSVM", "One-class SVM"), ("NearestNeighbours", "kNN")])
+@pytest.mark.parametrize(
+    ("name", "label"), [("OneClassSVM", "One-class SVM"), ("NearestNeighbours", "Nearest neighbours")]
+)
 def test_a_baseline_detector_is_a_run(run_maker, tmp_path, name, label):
     folder = run_maker(f1=None, examples=False).write(tmp_path / "run")
     config = folder / "fit" / "config.yaml"

@@ -79,7 +79,7 @@ def test_everything_that_is_reported_says_how_the_test_set_came_about(runs, tmp_
     assert "Pieces of real anomalous clips" in " ".join(warnings(comparison, evidence))
     of_control = load_comparison([control])
     assert "Control: pieces of real normal clips" in " ".join(warnings(of_control, compute_evidence(of_control)))
-    tables = all_tables(comparison, evidence)
+    tables = [table for of_section in all_tables(comparison, evidence).values() for table in of_section]
     assert len(tables) > 4
     assert all(table.note.endswith(MARK) for table in tables)
     report([str(run)], str(tmp_path / "report.html"))
@@ -97,7 +97,7 @@ def test_recordings_as_they_are_carry_no_mark(ae_and_mae):
     comparison = load_comparison([Path(run) for run in ae_and_mae])
     evidence = compute_evidence(comparison)
     assert "constructed" not in " ".join(sentences(comparison, evidence) + warnings(comparison, evidence))
-    assert not any("constructed" in table.note for table in all_tables(comparison, evidence))
+    assert not any("constructed" in table.note for part in all_tables(comparison, evidence).values() for table in part)
 
 
 def test_a_mistake_is_told_in_a_line(spliced, tmp_path, capsys):

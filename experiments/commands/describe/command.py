@@ -101,7 +101,7 @@ def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
     nothing = "No problem was found; the sentences above list what was checked."
     annotations = annotations_table(survey)
     return render_page(
-        f"Data set {survey.root.resolve().name}: {counted(len(survey.clips), 'clip')}",
+        f"{survey.root.resolve().name}: data set of {counted(len(survey.clips), 'clip')}",
         findings,
         _SENTENCES,
         {
@@ -125,7 +125,7 @@ def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
 def _levels(survey: Survey, found: Findings) -> list[Any]:
     parts: list[Any] = []
     for medium, table in zip(media_of(survey), level_tables(survey, found), strict=True):
-        caption = "Each dot is a clip that is not silent, each bar the median of its kind."
+        caption = "Dots: clips, without silent ones. Bars: median of the clips of each type."
         parts += [*_images(level_figure(survey, medium), caption), table]
     channels = channels_table(survey)
     return [*parts, channels] if channels else parts

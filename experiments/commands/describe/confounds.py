@@ -54,8 +54,10 @@ class Confound:
     @property
     def sentence(self) -> str:
         """How the classes differ, and what the difference alone detects."""
-        verdict = ", which any detector should be compared with" if self.is_telling else ""
-        return f"{self.difference}; {self.name} alone tells them apart with an AUC of {self.auc:.3f}{verdict}."
+        verdict = (
+            "which any detector should be compared with" if self.is_telling else f"a finding from {_TELLING_AUC:g} on"
+        )
+        return f"{self.difference}; {self.name} alone tells them apart with an AUC of {self.auc:.3f}, {verdict}."
 
 
 def confounds(survey: Survey) -> list[Confound]:

@@ -43,14 +43,14 @@ def text_table(
     header: Sequence[str],
     *groups: Sequence[Row],
     names: int = 1,
-    brief: Sequence[str] | None = None,
+    terminal: Sequence[str] = (),
 ) -> Table:
     """Build a table from texts and counts; see `Table` for the arguments."""
     cells = tuple(
         tuple(tuple(Cell(f"{value:,}" if isinstance(value, int) else value) for value in row) for row in group)
         for group in groups
     )
-    return Table(title, note, tuple(header), cells, names, brief=None if brief is None else tuple(brief))
+    return Table(title, note, tuple(header), cells, names, terminal=tuple(terminal))
 
 
 def level_text(decibels: float, digits: int = 1) -> str:
@@ -75,7 +75,7 @@ def clips_table(survey: Survey) -> Table:
         [row(kind) for kind in kinds_of(survey.clips)],
         [row(Kind("all", "", survey.clips))],
         names=2,
-        brief=("Split", "Type", "Clips", "Unusable", "Duration", "Annotated"),
+        terminal=("Split", "Type", "Clips", "Unusable", "Duration", "Annotated"),
     )
 
 
@@ -150,7 +150,7 @@ def annotations_table(survey: Survey) -> Table | None:
         return None
     return text_table(
         "Annotations",
-        "Means over the annotated clips: intervals per clip, seconds inside an interval, and their share of the clip.",
+        "Means over annotated clips: intervals per clip, seconds inside an interval, and their share of the recording.",
         ("Type", "Clips", "Annotated", "Intervals", "Seconds", "Share"),
         [row(kind) for kind in kinds],
         [row(Kind("", "all", tuple(clip for kind in kinds for clip in kind.clips)))],
@@ -181,5 +181,5 @@ def _level_table(survey: Survey, findings: Findings, medium: str) -> Table:
         ("Split", "Type", *levels, *peaks, *flagged),
         [row(kind) for kind in kinds_of(survey.clips) if kind.measured(medium)],
         names=2,
-        brief=("Split", "Type", levels[1], peaks[0], *flagged),
+        terminal=("Split", "Type", levels[1], peaks[0], *flagged),
     )

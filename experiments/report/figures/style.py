@@ -68,8 +68,8 @@ _EXPLAINERS = {
 _OTHER_EXPLAINER = (INK, "X")
 
 _DASHED: LineStyle = (0, (4, 1.6))
-_DOTTED: LineStyle = (0, (1, 1))
 _LINE_STYLES: dict[str, LineStyle] = {"AE": _DASHED, "MAE": "-"}
+_OTHER_LINES: tuple[LineStyle, ...] = ((0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (2, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
 # Tol's high-contrast pair, which also differs in grey; none of them is an explainer's colour.
 _OBJECTIVE_COLOURS = {"AE": "#bb5566", "MAE": "#004488"}
@@ -139,9 +139,11 @@ def model_styles(models: Mapping[str, str]) -> dict[str, ModelStyle]:
         ['#bb5566', '#004488', '#997700']
     """
     styles, free, taken = {}, cycle(_OTHER_COLOURS), set()
+    lines = dict(zip(dict.fromkeys(o for o in models.values() if o not in _LINE_STYLES), cycle(_OTHER_LINES)))
+    lines |= _LINE_STYLES
     for label, objective in models.items():
         own = objective in _OBJECTIVE_COLOURS and objective not in taken
         taken.add(objective)
         colour = _OBJECTIVE_COLOURS[objective] if own else next(free)
-        styles[label] = ModelStyle(colour, _LINE_STYLES.get(objective, _DOTTED))
+        styles[label] = ModelStyle(colour, lines[objective])
     return styles
