@@ -62,7 +62,8 @@ def configuration_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         cause: BaseException = error
-        while cause.__cause__ is not None:  # under what the parser put around it
+        # Under what the parser put around it.
+        while cause.__cause__ is not None and not isinstance(cause, ConfigurationError):
             cause = cause.__cause__
         raise ConfigurationError(str(cause)) from error
 

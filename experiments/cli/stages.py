@@ -153,8 +153,14 @@ class ExperimentCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; a ValueError is a mistake in the configuration."""
-        with configuration_errors():
-            super().instantiate_classes()
+        try:
+            with configuration_errors():
+                super().instantiate_classes()
+        except ConfigurationError as error:
+            option = str(error).partition("=")[0]
+            if option in self._get(self.config, "model").init_args and option not in ("n_mels", "n_frames"):
+                raise ConfigurationError(f"--model.{error}") from error
+            raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
