@@ -23,7 +23,7 @@ from datamodules import (
     SpectrogramDataModule,
 )
 from experiments.cli.commands import REPLACED, OneLineParser
-from experiments.cli.errors import configuration_errors
+from experiments.cli.errors import configuration_errors, first_cause
 from experiments.runs.config import read_yaml
 from experiments.runs.folder import RunFolder
 from explainers import AttributionMaps
@@ -160,7 +160,7 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
     def parse_object(self, cfg_obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Parse settings; jsonargparse would look up a `class_path` with `init_args` itself, without short names."""
         backbone = cfg_obj.get("backbone")
-        if isinstance(backbone, Mapping) and isinstance(backbone.get("init_args"), Mapping) and len(backbone) == 2:
+        if isinstance(backbone, Mapping) and backbone.keys() == {"class_path", "init_args"}:
             cfg_obj = {**vars(cfg_obj), "backbone": flat(backbone)}
         return super().parse_object(cfg_obj, *args, **kwargs)
 
@@ -180,6 +180,8 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
             section, path, name = unaccepted.groups()
             message = f"--{section}.{name} does not exist: {path} has no such option"
         message = _wrong_type(message) or message
+        if ex is not None and isinstance(cause := first_cause(ex), ConfigurationError):
+            message = str(cause)
         message += "".join(f"; use {now}" for before, now in REPLACED.items() if re.search(rf"--{before}\b", message))
         # The parser knows the run's folder as `fit.run`.
         super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)

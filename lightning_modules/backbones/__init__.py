@@ -30,7 +30,6 @@ BACKBONES: dict[str, type[nn.Module]] = {
 DEFAULT_BACKBONE = "skip_cae_transformer"
 
 _FROM_DATA = ("n_mels", "n_frames")
-_SPECIFICATION = {"class_path", "init_args"}
 
 
 def build_backbone(backbone: str | Mapping[str, Any], n_mels: int, n_frames: int) -> nn.Module:
@@ -93,7 +92,7 @@ def flat(backbone: str | Mapping[str, Any]) -> dict[str, Any]:
             f"backbone is {backbone!r}; it must be one of {', '.join(BACKBONES)}, a class path such as "
             "my_lab.backbones.SmallCAE, or a mapping of class_path and init_args"
         )
-    others = {key: value for key, value in backbone.items() if key not in _SPECIFICATION}
+    others = {key: value for key, value in backbone.items() if key not in ("class_path", "init_args")}
     nested = backbone.get("init_args") or {}
     if others and nested:
         raise ConfigurationError(f"backbone has init_args and, beside them, {', '.join(others)}; give one of them")
@@ -155,11 +154,9 @@ def _check_shape(network: nn.Module, n_mels: int, n_frames: int) -> None:
     x = torch.zeros(2, n_mels, n_frames, dtype=weight.dtype, device=weight.device)
     with torch.no_grad(), eval_mode(network), torch.random.fork_rng(devices=[]):
         output = network(x)
-    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if shape != tuple(x.shape):
-        raise ValueError(
-            f"the output for an input of shape {tuple(x.shape)} is {shape}, but it must have the same shape"
-        )
+    expected, shape = tuple(x.shape), tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != expected:
+        raise ValueError(f"the output for an input of shape {expected} is {shape}, but it must have the same shape")
 
 
 def _own_parameters(chosen: type[nn.Module]) -> dict[str, inspect.Parameter]:

@@ -239,6 +239,8 @@ def test_a_backbone_of_ones_own_keeps_its_class_and_arguments(data, tmp_path, in
             [],
             "init_args and, beside them, ch",
         ),
+        ("{class_path: cae, init_args: 3}", [], "init_args of backbone is 3; it must be a mapping of arguments"),
+        ("{init_args: {width: 3}, a: 8}", ["--model.backbone.b", "4"], "init_args and, beside them, a; give one"),
         ("[cae]", [], r"--model\.backbone is \['cae'\]; it must be text or a mapping"),
         ("dense", [*OWN, "--model.backbone.channels", "4.5"], r"SmallCAE: channels is 4\.5; it must be a whole number"),
         ("dense", [*OWN, "--model.backbone.chanels", "4"], "SmallCAE has no argument 'chanels'; it has channels"),
