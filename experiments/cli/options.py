@@ -233,9 +233,7 @@ def check_numbers(config: Any) -> None:
 def check_callbacks(
     callbacks: Iterable[Callback], model: AnomalyDetector, data: SpectrogramDataModule, stage: str
 ) -> None:
-    """Raise a ConfigurationError if the model or its data do not fit the settings of a callback, or each other."""
-    if stage == "fit" and isinstance(model, NearestNeighbours):
-        model.check_clips(len(data.train_clips), f" (val_fraction holds out {len(data.val_clips)} more)")
+    """Raise a ConfigurationError if the model or its data do not fit the settings of a callback."""
     for callback in callbacks:
         if isinstance(callback, AttributionMaps):
             callback.check(model, stage)
