@@ -11,7 +11,7 @@ from torch import Tensor
 from explainers.base import Explainer, HasConvergenceDelta
 from explainers.examples import ExampleKeeper
 from explainers.registry import EXPLAINERS, build_explainers, check_settings
-from lightning_modules.base import StepOutputs, require
+from lightning_modules.base import StepOutputs, require_number
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import mean_over_clips
 
@@ -50,7 +50,7 @@ class AttributionMaps(EvaluationHooks):
         super().__init__()
         for names in (explainers, validation_explainers):
             check_settings(names, settings)
-        require(examples >= 0, "examples", examples, "at least 0")
+        require_number("examples", examples, lambda n: n >= 0, "at least 0", whole=True)
         self.names = tuple(explainers)
         self.settings = dict(settings)
         self.validation_names = tuple(validation_explainers)

@@ -12,7 +12,7 @@ from torch import Tensor
 from explainers.base import Explainer, require_positive
 from explainers.callback import AttributionMaps
 from explainers.sanity import infidelity, max_sensitivity, parameter_randomisation
-from lightning_modules.base import StepOutputs, require
+from lightning_modules.base import StepOutputs, require_number
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
@@ -57,10 +57,10 @@ class SanityChecks(EvaluationHooks):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        require(clips >= 0, "clips", clips, "at least 0")
+        require_number("clips", clips, lambda n: n >= 0, "at least 0", whole=True)
         require_positive(noise_samples=noise_samples, radius_samples=radius_samples)
-        require(noise_std > 0, "noise_std", noise_std, "above 0 dB")
-        require(radius > 0, "radius", radius, "above 0 dB")
+        require_number("noise_std", noise_std, lambda level: level > 0, "above 0 dB")
+        require_number("radius", radius, lambda level: level > 0, "above 0 dB")
         self.clips = clips
         self.noise_std = noise_std
         self.noise_samples = noise_samples

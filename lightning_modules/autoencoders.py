@@ -15,9 +15,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from lightning_modules.backbones import DEFAULT_BACKBONE, build_backbone
-from lightning_modules.base import AnomalyDetector, StepOutputs, is_finite, require, squared_error
+from lightning_modules.base import AnomalyDetector, StepOutputs, is_finite, require_number, squared_error
 from lightning_modules.distributed import mean_over_clips
-from lightning_modules.errors import ConfigurationError, TrainingError
+from lightning_modules.errors import TrainingError
 from lightning_modules.masking import PatchMasker, complementary_masks, masked_prediction, patch_size_of
 
 
@@ -64,16 +64,22 @@ class ReconstructionModule(AnomalyDetector):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if score_masks < 0 or score_masks == 1:
-            raise ConfigurationError(
-                f"score_masks={score_masks} masks don't cover a clip; set 0 for none, or at least 2"
-            )
-        require(0 < learning_rate < math.inf, "learning_rate", learning_rate, "above 0")
-        require(0 <= min_learning_rate < math.inf, "min_learning_rate", min_learning_rate, "at least 0")
-        require(restart_epochs >= 1, "restart_epochs", restart_epochs, "at least 1")
-        require(0 <= weight_decay < math.inf, "weight_decay", weight_decay, "at least 0")
-        require(patience >= 0, "patience", patience, "at least 0")
-        require(0 <= min_delta < math.inf, "min_delta", min_delta, "at least 0")
+        require_number(
+            "score_masks",
+            score_masks,
+            lambda n: n != 1 and n >= 0,
+            "0 for none, or at least 2 to cover a clip",
+            whole=True,
+        )
+        require_number("learning_rate", learning_rate, lambda rate: rate > 0, "above 0")
+        require_number("restart_epochs", restart_epochs, lambda epochs: epochs >= 1, "at least 1", whole=True)
+        require_number("patience", patience, lambda epochs: epochs >= 0, "at least 0", whole=True)
+        for name, value in {
+            "min_learning_rate": min_learning_rate,
+            "weight_decay": weight_decay,
+            "min_delta": min_delta,
+        }.items():
+            require_number(name, value, lambda value: value >= 0, "at least 0")
         self.backbone = build_backbone(backbone, n_mels, n_frames)
         self._seed = 0
         self._bad_step: Tensor | None = None  # the first step of the epoch whose loss is not finite, -1 for none

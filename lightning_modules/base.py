@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from numbers import Integral, Real
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -43,10 +45,14 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     return (reconstruction - x).square()
 
 
-def require(condition: bool, option: str, value: float, expected: str) -> None:
-    """Raise a ConfigurationError that names an option and what is expected of it unless a condition holds."""
-    if not condition:
-        raise ConfigurationError(f"{option}={value} is not valid; it must be {expected}")
+def require_number(
+    option: str, value: Any, holds: Callable[[float], bool], expected: str, *, whole: bool = False
+) -> None:
+    """Raise a ConfigurationError unless an option is a finite, perhaps a whole, number for which a condition holds."""
+    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and holds(value)):
+        kind = "" if is_number else "a whole number, " if whole else "a number, "
+        raise ConfigurationError(f"{option}={value!r} is not valid; it must be {kind}{expected}")
 
 
 def is_finite(values: Iterable[Any]) -> bool:

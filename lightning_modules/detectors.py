@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightning_modules.base import AnomalyDetector, StepOutputs, require
+from lightning_modules.base import AnomalyDetector, StepOutputs, require_number
 from lightning_modules.distributed import gather_objects
 from lightning_modules.errors import ConfigurationError
 
@@ -127,15 +127,19 @@ class NearestNeighbours(BaselineDetector):
     def __init__(self, n_mels: int = 80, n_frames: int = 400, neighbours: int = 3) -> None:
         super().__init__(n_mels, n_frames)
         self.save_hyperparameters()
-        require(neighbours >= 1, "neighbours", neighbours, "at least 1")
+        require_number("neighbours", neighbours, lambda k: k >= 1, "at least 1", whole=True)
         self.neighbours = neighbours
+
+    def check_clips(self, n_training: int, held_out: str = "") -> None:
+        """Check that there are enough training clips; `held_out` tells of others that are not trained on."""
+        if n_training < self.neighbours:
+            raise ConfigurationError(
+                f"neighbours={self.neighbours}, but there are only {n_training} training clips{held_out}; lower it"
+            )
 
     def learn(self, x: NDArray[np.float32]) -> State:
         """Keep the training clips' statistics."""
-        if len(x) < self.neighbours:
-            raise ConfigurationError(
-                f"neighbours={self.neighbours}, but there are only {len(x)} training clips; lower it"
-            )
+        self.check_clips(len(x))
         statistics = self._statistics(torch.from_numpy(x))
         spread = statistics.std(dim=0, correction=0)
         # What never varies in training, such as a silent band, can't be measured in its own spread.
@@ -177,7 +181,7 @@ class OneClassSVM(BaselineDetector):
     def __init__(self, n_mels: int = 80, n_frames: int = 400, nu: float = 0.5) -> None:
         super().__init__(n_mels, n_frames)
         self.save_hyperparameters()
-        require(0 < nu <= 1, "nu", nu, "above 0 and at most 1")
+        require_number("nu", nu, lambda share: 0 < share <= 1, "above 0 and at most 1")
         self.nu = nu
 
     def learn(self, x: NDArray[np.float32]) -> State:
@@ -220,7 +224,7 @@ class IsolationForest(BaselineDetector):
     def __init__(self, n_mels: int = 80, n_frames: int = 400, trees: int = 100) -> None:
         super().__init__(n_mels, n_frames)
         self.save_hyperparameters()
-        require(trees >= 1, "trees", trees, "at least 1")
+        require_number("trees", trees, lambda n: n >= 1, "at least 1", whole=True)
         self.trees = trees
 
     def learn(self, x: NDArray[np.float32]) -> State:

@@ -154,6 +154,16 @@ COMMANDS: dict[str, Command] = {
 """Every command by its name, whose second word is an action, as in `faithful-aad data describe`."""
 
 
+REPLACED = {
+    "detect": "fit --model OneClassSVM",
+    "bench": "make bench in a checkout",
+    "data compare": "make likeness in a checkout",
+    "detector.name": "--model",
+    "model.num_heads": "--model.backbone.num_heads",
+}
+"""Commands and options of earlier versions, and what to use now."""
+
+
 def overview(group: str = "") -> str:
     """The text of `faithful-aad --help` or, for a group of actions such as `data`, of `faithful-aad data --help`."""
     commands = {name: command for name, command in COMMANDS.items() if name.startswith(f"{group} " if group else "")}
@@ -178,6 +188,9 @@ def find_command(arguments: list[str]) -> tuple[str, list[str]]:
         ConfigurationError: If there is no such command or action.
     """
     first, *rest = arguments
+    for words in (first, " ".join(arguments[:2])):
+        if words in REPLACED:
+            raise ConfigurationError(f"there is no command {words!r} any more; use {REPLACED[words]}")
     if first in COMMANDS:
         return first, rest
     actions = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{first} ")]

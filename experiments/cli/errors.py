@@ -61,10 +61,14 @@ def configuration_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # under what the parser put around it
-            cause = cause.__cause__
-        raise ConfigurationError(str(cause)) from error
+        raise ConfigurationError(str(first_cause(error))) from error
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The mistake under what the parser put around it."""
+    while error.__cause__ is not None and not isinstance(error, ConfigurationError):
+        error = error.__cause__
+    return error
 
 
 def machine_mistake(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -22,8 +22,8 @@ from datamodules import (
     PlanerDataModule,
     SpectrogramDataModule,
 )
-from experiments.cli.commands import OneLineParser
-from experiments.cli.errors import configuration_errors
+from experiments.cli.commands import REPLACED, OneLineParser
+from experiments.cli.errors import configuration_errors, first_cause
 from experiments.runs.config import read_yaml
 from experiments.runs.folder import RunFolder
 from explainers import AttributionMaps
@@ -35,8 +35,9 @@ from lightning_modules import (
     NearestNeighbours,
     OneClassSVM,
 )
+from lightning_modules.backbones import flat
 from lightning_modules.errors import ConfigurationError, first_line
-from lightning_modules.wording import counted
+from lightning_modules.wording import TYPE_NAMES, counted
 from metrics.callbacks import Faithfulness
 
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
@@ -48,6 +49,7 @@ CHOICES = {
 _CONFIG = ("-c", "--config")
 # With one of these the configuration of the run's training is not needed.
 _SELF_SUFFICIENT = (*_CONFIG, "-h", "--help")
+_BACKBONE = "--model.backbone"
 # What a configuration may leave empty; everything else is a section.
 _OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optimizer", "lr_scheduler")
 _MAX_SEED = 2**32 - 1  # of numpy
@@ -65,6 +67,8 @@ _TRAINER_NUMBERS = {
 def complete(stage: str, arguments: list[str]) -> list[str]:
     """Put the configuration that a run was trained with before the arguments of its later stages.
 
+    A backbone's class comes before its arguments, in whichever order they are given, as it replaces a backbone.
+
     Raises:
         ConfigurationError: If a configuration file is not valid YAML, the run has no training, or `--init_from` is
             given to another stage than `fit`.
@@ -76,6 +80,7 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
             _require_settings(Path(path), f"--config {path}")
     runs = _values(("--run",), arguments)
     given = {argument.split("=")[0] for argument in arguments}
+    arguments = _class_before_arguments(arguments)
     if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
         return arguments
     run = RunFolder(runs[-1])
@@ -83,6 +88,23 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     _require_settings(config, str(config))
     # Also in place of the --ckpt_path of a training that began with another run's checkpoint.
     return ["--config", str(config), "--ckpt_path", "best", *arguments]
+
+
+def _class_before_arguments(arguments: list[str]) -> list[str]:
+    """Move the options of the backbone to the end, and the one that names its class before those of its arguments."""
+    others: list[str] = []
+    named: list[str] = []
+    settings: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, separator, value = word.partition("=")
+        if name != _BACKBONE and not name.startswith(f"{_BACKBONE}."):
+            others.append(word)
+            continue
+        value = value if separator else next(words, "")
+        is_class = name in (_BACKBONE, f"{_BACKBONE}.class_path")
+        (named if is_class else settings).append(f"{_BACKBONE if is_class else name}={value}")
+    return others + named + settings
 
 
 def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:
@@ -125,8 +147,27 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
                 action._typehint = Union[tuple(dict.fromkeys(in_order))]  # noqa: UP007
         return added
 
+    def parse_args(self, args: Any = None, namespace: Any = None, **kwargs: Any) -> Any:
+        """Parse options; one that sets an argument of a backbone keeps its class and other arguments.
+
+        jsonargparse parses the settings of a model with a parser of that model's own, one option at a time.
+        """
+        if namespace is not None and "backbone" in namespace and args and args[0].startswith("--backbone."):
+            namespace = namespace.clone()
+            namespace["backbone"] = flat(namespace["backbone"])
+        return super().parse_args(args, namespace=namespace, **kwargs)
+
+    def parse_object(self, cfg_obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """Parse settings; jsonargparse would look up a `class_path` with `init_args` itself, without short names."""
+        backbone = cfg_obj.get("backbone")
+        if isinstance(backbone, Mapping) and backbone.keys() == {"class_path", "init_args"}:
+            cfg_obj = {**vars(cfg_obj), "backbone": flat(backbone)}
+        return super().parse_object(cfg_obj, *args, **kwargs)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise one line; for a class that does not exist, it lists those that do."""
+        if not self.exit_on_error:
+            super().error(message, ex)
         for option, classes in CHOICES.items():
             unknown = re.search(rf'Parser key "{option}":\s+- Expected a path but (\S+) either', message)
             if unknown:
@@ -138,8 +179,26 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
         if unaccepted:
             section, path, name = unaccepted.groups()
             message = f"--{section}.{name} does not exist: {path} has no such option"
+        message = _wrong_type(message) or message
+        if ex is not None and isinstance(cause := first_cause(ex), ConfigurationError):
+            message = str(cause)
+        message += "".join(f"; use {now}" for before, now in REPLACED.items() if re.search(rf"--{before}\b", message))
         # The parser knows the run's folder as `fit.run`.
         super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)
+
+
+def _wrong_type(message: str) -> str:
+    """Jsonargparse's message about a value of a wrong type as one line with the option, "" for any other message."""
+    expected = {accepted.__name__: name for accepted, name in TYPE_NAMES.items()}
+    option = ".".join(re.findall(r'Parser key "([\w.]+)":', message))
+    reason = message.rpartition("Parser key")[2]
+    found = re.search(r"(Expected a <class '\w+'>)\. Got value: (.*)", reason) or re.search(
+        r"Errors:(.*?)Given value type: .*?Given value: (.*?)\n", f"{reason}\n", re.DOTALL
+    )
+    types = re.findall(r"<class '(\w+)'>", found[1]) if found else []
+    if not found or {*types} <= {"NoneType"} or not {*types} <= expected.keys():
+        return ""
+    return f"--{option} is {found[2].strip()}; it must be {' or '.join(expected[name] for name in types)}"
 
 
 @contextmanager

@@ -46,7 +46,7 @@ from experiments.runs.scalars import CheckpointedScalars
 from experiments.tracking.loggers import WandbSettings, build_loggers
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps, SanityChecks
-from lightning_modules import AnomalyDetector, ConfigurationError
+from lightning_modules import AnomalyDetector, ConfigurationError, NearestNeighbours
 from lightning_modules.base import check_checkpoint
 from lightning_modules.errors import TrainingError, first_line
 from lightning_modules.files import write_atomically
@@ -153,8 +153,14 @@ class ExperimentCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; a ValueError is a mistake in the configuration."""
-        with configuration_errors():
-            super().instantiate_classes()
+        try:
+            with configuration_errors():
+                super().instantiate_classes()
+        except ConfigurationError as error:
+            option = str(error).partition("=")[0]
+            if option in self._get(self.config, "model").init_args and option not in ("n_mels", "n_frames"):
+                raise ConfigurationError(f"--model.{error}") from error
+            raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
@@ -202,6 +208,9 @@ class ExperimentCLI(LightningCLI):
             unfinished = self._check_trained()
         check_callbacks(self.trainer.callbacks, self.model, self.datamodule, self._stage)  # type: ignore[attr-defined]
         self.datamodule.setup(self._stage)
+        if self._stage == "fit" and isinstance(self.model, NearestNeighbours):
+            held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
+            self.model.check_clips(len(self.datamodule.train_clips), held_out)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
         self._caution = "; ".join(filter(None, [unfinished, "" if self._is_trial else left_out]))
 

@@ -6,15 +6,20 @@ layer that Grad-CAM explains by default.
 """
 
 import inspect
+import traceback
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from lightning_modules.backbones.plain import CAE, DenseAutoencoder
 from lightning_modules.backbones.skip_cae import SkipCAE, SkipCAETransformer
 from lightning_modules.errors import ConfigurationError, first_line
+from lightning_modules.modes import eval_mode
+from lightning_modules.wording import TYPE_NAMES
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "skip_cae_transformer": SkipCAETransformer,
@@ -31,24 +36,34 @@ def build_backbone(backbone: str | Mapping[str, Any], n_mels: int, n_frames: int
     """Build a backbone for spectrograms of n_mels × n_frames.
 
     Args:
-        backbone: Name in `BACKBONES`, name of a class among them, or class path; or a mapping of `class_path` and
-            `init_args`, where the former is the default's and the latter may also be given beside it.
+        backbone: Name in `BACKBONES`, name of a class among them, or class path; or a mapping of `class_path`, by
+            default that of the default backbone, and either `init_args` or the arguments themselves.
         n_mels: Mel bands F of the spectrograms.
         n_frames: Frames T of the spectrograms.
 
     Raises:
-        ConfigurationError: If there is no such backbone, or it has no such argument; the message says which there are.
+        ConfigurationError: If there is no such backbone, an argument is unknown or of the wrong type, or the class
+            fails for this size; the message names the class and the argument.
     """
     chosen, arguments = _parse(backbone)
-    known = _own_parameters(chosen)
-    for name in arguments:
-        if name not in known:
-            others = f"it has {', '.join(known)}" if known else "it has none of its own"
-            raise ConfigurationError(f"backbone {chosen.__name__} has no argument {name!r}; {others}")
+    name = f"backbone {chosen.__name__}"
+    size = {"n_mels": n_mels, "n_frames": n_frames}
+    _check_arguments(name, chosen, arguments)
     try:
-        return chosen(n_mels=n_mels, n_frames=n_frames, **arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"backbone {chosen.__name__} can't be built: {first_line(error)}") from error
+        network = chosen(**size, **arguments)
+        if chosen not in BACKBONES.values():
+            _check_shape(network, n_mels, n_frames)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        if chosen in BACKBONES.values() and isinstance(error, ConfigurationError):
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in (arguments | size).items())
+        path = inspect.getfile(chosen)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+        where = f" ({Path(path).name}, line {lines[-1]})" if lines else ""
+        raise ConfigurationError(f"{name} fails with {given}: {first_line(error)}{where}") from error
+    return network
 
 
 def describe_backbone(backbone: str | Mapping[str, Any]) -> str:
@@ -63,11 +78,32 @@ def describe_backbone(backbone: str | Mapping[str, Any]) -> str:
     return f"{chosen.__name__}({', '.join(f'{name}={value}' for name, value in (defaults | arguments).items())})"
 
 
-def _parse(backbone: str | Mapping[str, Any]) -> tuple[type[nn.Module], dict[str, Any]]:
+def flat(backbone: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The class path, if one is given, and the arguments of a backbone in one mapping.
+
+    Example:
+        >>> flat({"class_path": "cae", "init_args": {"width": 3}})
+        {'class_path': 'cae', 'width': 3}
+    """
     if isinstance(backbone, str):
-        return _find(backbone), {}
-    rest = {key: value for key, value in backbone.items() if key not in ("class_path", "init_args")}
-    return _find(str(backbone.get("class_path", DEFAULT_BACKBONE))), {**(backbone.get("init_args") or {}), **rest}
+        return {"class_path": backbone}
+    if not isinstance(backbone, Mapping):
+        raise ConfigurationError(
+            f"backbone is {backbone!r}; it must be one of {', '.join(BACKBONES)}, a class path such as "
+            "my_lab.backbones.SmallCAE, or a mapping of class_path and init_args"
+        )
+    others = {key: value for key, value in backbone.items() if key not in ("class_path", "init_args")}
+    nested = backbone.get("init_args") or {}
+    if others and nested:
+        raise ConfigurationError(f"backbone has init_args and, beside them, {', '.join(others)}; give one of them")
+    if not isinstance(nested, Mapping):
+        raise ConfigurationError(f"init_args of backbone is {nested!r}; it must be a mapping of arguments")
+    return {key: backbone[key] for key in ("class_path",) if key in backbone} | others | dict(nested)
+
+
+def _parse(backbone: str | Mapping[str, Any]) -> tuple[type[nn.Module], dict[str, Any]]:
+    arguments = flat(backbone)
+    return _find(str(arguments.pop("class_path", DEFAULT_BACKBONE))), arguments
 
 
 def _find(name: str) -> type[nn.Module]:
@@ -81,18 +117,55 @@ def _find(name: str) -> type[nn.Module]:
     if module:
         try:
             found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a user's module raises
             reason = f"can't be imported ({first_line(error)})"
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
     if found is not None:
         reason = "is not a torch.nn.Module class"
-    raise ConfigurationError(f"backbone={name!r} {reason}; choose one of {', '.join(BACKBONES)}, or a class path")
+    raise ConfigurationError(
+        f"backbone={name!r} {reason}; choose one of {', '.join(BACKBONES)}, or a class path such as "
+        "my_lab.backbones.SmallCAE, whose package is in the current environment or on PYTHONPATH"
+    )
+
+
+def _check_arguments(name: str, chosen: type[nn.Module], arguments: Mapping[str, Any]) -> None:
+    """Raise a ConfigurationError unless a class takes these arguments and the size of the spectrograms."""
+    parameters = inspect.signature(chosen).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if not takes_any and not parameters.keys() >= set(_FROM_DATA):
+        raise ConfigurationError(f"{name} has to take n_mels and n_frames, the size of the spectrograms, in __init__")
+    known = _own_parameters(chosen)
+    for argument, value in arguments.items():
+        if argument in _FROM_DATA or not (takes_any or argument in known):
+            others = f"it has {', '.join(known)}" if known else "it has none of its own"
+            raise ConfigurationError(f"{name} has no argument {argument!r}; {others}")
+        annotation = known[argument].annotation if argument in known else Any
+        for kind, expected in TYPE_NAMES.items():
+            types = (int, float) if kind is float else kind
+            is_one = isinstance(value, types) and not (isinstance(value, bool) and kind in (int, float))
+            if annotation in (kind, kind.__name__) and not is_one:  # a name where annotations are not evaluated
+                raise ConfigurationError(f"{name}: {argument} is {value!r}; it must be {expected}")
+
+
+def _check_shape(network: nn.Module, n_mels: int, n_frames: int) -> None:
+    """Raise a ValueError unless a network maps spectrograms to spectrograms of their shape."""
+    weight = next(network.parameters(), torch.zeros(()))
+    x = torch.zeros(2, n_mels, n_frames, dtype=weight.dtype, device=weight.device)
+    with torch.no_grad(), eval_mode(network), torch.random.fork_rng(devices=[]):
+        output = network(x)
+    expected, shape = tuple(x.shape), tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != expected:
+        raise ValueError(f"the output for an input of shape {expected} is {shape}, but it must have the same shape")
 
 
 def _own_parameters(chosen: type[nn.Module]) -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(chosen).parameters
-    return {name: parameter for name, parameter in parameters.items() if name not in _FROM_DATA}
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name not in _FROM_DATA and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
 
 
 __all__ = ["BACKBONES", "CAE", "DenseAutoencoder", "SkipCAE", "SkipCAETransformer", "build_backbone"]

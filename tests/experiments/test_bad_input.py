@@ -158,7 +158,7 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         ("--seed_everything -1", "--seed_everything is -1; it must be a whole number from 0 to 4294967295"),
         ("--seed_everything 4294967296", "--seed_everything is 4294967296; it must be a whole number from 0 to"),
         ("--trainer.max_epoch 1", "max_epoch"),
-        ("--trainer.max_epochs many", r"trainer\.max_epochs"),
+        ("--trainer.max_epochs many", r"--trainer\.max_epochs is many; it must be a whole number or null"),
         ("--trainer.max_epochs 0", "--trainer.max_epochs is 0; it must be at least 1"),
         ("--trainer.max_steps 0", "--trainer.max_steps is 0; it must be at least 1"),
         ("--trainer.enable_checkpointing false", "enable_checkpointing false would leave nothing to test"),
@@ -299,6 +299,11 @@ def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("detect", "no command 'detect' any more; use fit --model OneClassSVM"),
+        ("data compare a b", "no command 'data compare' any more; use make likeness"),
+        ("fit --model Autoencoder --model.num_heads 10", r"no such option; use --model\.backbone\.num_heads"),
+        ("fit --detector.name nn", "unrecognized arguments: --detector.name nn; use --model"),
+        ("fit --model OneClassSVM --model.nu abc", "error: --model.nu is abc; it must be a number$"),
         ("train", "no command 'train'; choose one of fit, validate, test, predict"),
         ("fit --model Autoencoder --data PlanerDataModule --data.root x", "required: --run"),
         ("simulate", "root"),

@@ -2,6 +2,8 @@
 
 import csv
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false
 QUIET += ["--trainer.enable_model_summary", "false"]
 STEP = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--trainer.limit_test_batches", "2"]
 STEP += ["--data.batch_size", "4"]
+EXTEND = Path(__file__).parents[2] / "docs" / "extend.md"
 DETECTORS = ["OneClassSVM", "IsolationForest", "NearestNeighbours"]
 
 
@@ -141,7 +144,10 @@ def test_report_takes_detectors(detector_run, tmp_path, capsys):
 def test_rejects_wrong_options_of_detectors(rejected, detector_run, data, tmp_path):
     knn = ["fit", "--run", tmp_path / "run", "--model", "NearestNeighbours", *data]
     rejected([*knn, "--model.nu", "0.2"], r"--model\.nu does not exist")
-    rejected([*knn, "--model.neighbours", "0"], "neighbours=0 is not valid; it must be at least 1")
+    rejected([*knn, "--model.neighbours", "0"], r"--model\.neighbours=0 is not valid; it must be at least 1")
+    rejected([*knn, "--model.neighbours", "2.5"], r"--model\.neighbours is 2\.5; it must be a whole number")
+    held_out = r"neighbours=500, but there are only \d+ training clips \(val_fraction holds out \d+ more\)"
+    rejected([*knn, "--model.neighbours", "500"], held_out)
     rejected(
         ["fit", "--run", tmp_path / "run", "--model", "LOF", *data],
         "LOF does not exist; choose one of Autoencoder, MaskedAutoencoder, OneClassSVM, IsolationForest, Nearest",
@@ -177,6 +183,87 @@ def test_a_backbone_takes_a_class_path_and_arguments(data, rejected, tmp_path):
     rejected([*test, "--model.backbone", "cae"], r"with backbone=SkipCAETransformer\(num_heads=5\), .* says .*CAE\(\)")
     rejected([*test, "--model.backbone.num_heads", "4"], r"num_heads=5\), but .* says .*num_heads=4\)")
     assert main([str(argument) for argument in test]) == 0
+
+
+SMALL_CAE = re.search(r'title="my_lab/backbones.py"\n(.*?)```', EXTEND.read_text(), re.DOTALL)[1]
+OWN, CHANNELS = ["--model.backbone", "my_lab.backbones.SmallCAE"], ["--model.backbone.channels", "4"]
+
+
+@pytest.fixture
+def my_lab(tmp_path, monkeypatch):
+    """The package of the page on extending, with a backbone."""
+    folder = tmp_path / "packages" / "my_lab"
+    folder.mkdir(parents=True)
+    (folder / "backbones.py").write_text(SMALL_CAE)
+    monkeypatch.syspath_prepend(folder.parent)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("in_yaml", "options"),
+    [
+        (None, [*OWN, *CHANNELS]),
+        (None, [*CHANNELS, *OWN]),
+        ("{num_heads: 8}", [*CHANNELS, *OWN]),
+        (OWN[1], CHANNELS),
+        (f"{{class_path: {OWN[1]}, init_args: {{channels: 2}}}}", CHANNELS),
+        (f"{{class_path: {OWN[1]}, channels: 4}}", []),
+    ],
+)
+@pytest.mark.usefixtures("my_lab")
+def test_a_backbone_of_ones_own_keeps_its_class_and_arguments(data, tmp_path, in_yaml, options):
+    config = []
+    if in_yaml:
+        text = f"model: {{class_path: lightning_modules.Autoencoder, init_args: {{backbone: {in_yaml}}}}}"
+        (tmp_path / "model.yaml").write_text(text)
+        config = ["--config", str(tmp_path / "model.yaml")]
+    model = [] if in_yaml else ["--model", "Autoencoder"]
+    run = tmp_path / "run"
+    assert main(["fit", "--run", str(run), *config, *options, *model, *data, *STEP]) == 0
+    weights = torch.load(run / "fit" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert weights["backbone.cam_layer.weight"].shape == (4, 4, 3, 3)
+    assert main(["test", "--run", str(run), "--attributions.explainers", "[]"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("in_yaml", "options", "message"),
+    [
+        ("cae", ["--model.backbone.num_heads", "10"], "backbone CAE has no argument 'num_heads'; it has none"),
+        ("{class_path: cae, init_args: {width: 3}}", [], "backbone CAE has no argument 'width'; it has none"),
+        (
+            f"{{class_path: {OWN[1]}, init_args: {{channels: 4}}}}",
+            ["--model.backbone", "cae", *CHANNELS],
+            "CAE has no arg",
+        ),
+        (
+            f"{{class_path: {OWN[1]}, init_args: {{channels: 4}}, channels: 8}}",
+            [],
+            "init_args and, beside them, ch",
+        ),
+        ("{class_path: cae, init_args: 3}", [], "error: init_args of backbone is 3; it must be a mapping of arguments"),
+        (
+            "{init_args: {width: 3}, a: 8}",
+            ["--model.backbone.b", "4"],
+            "error: backbone has init_args and, beside them, a;",
+        ),
+        ("[cae]", [], r"--model\.backbone is \['cae'\]; it must be text or a mapping"),
+        ("dense", [*OWN, "--model.backbone.channels", "4.5"], r"SmallCAE: channels is 4\.5; it must be a whole number"),
+        ("dense", [*OWN, "--model.backbone.chanels", "4"], "SmallCAE has no argument 'chanels'; it has channels"),
+        (
+            OWN[1],
+            ["--data.n_frames", "78"],
+            r"SmallCAE fails .*n_frames=78: .* shape \(2, 80, 78\) is \(2, 80, 80\)",
+        ),
+        ("my_lab/backbones.py", [], "can't be imported .*; choose one of .* class path such as .* PYTHONPATH"),
+    ],
+)
+@pytest.mark.usefixtures("my_lab")
+def test_a_wrong_backbone_is_rejected_in_one_line(data, rejected, tmp_path, in_yaml, options, message):
+    text = f"model: {{class_path: lightning_modules.Autoencoder, init_args: {{backbone: {in_yaml}}}}}"
+    (tmp_path / "model.yaml").write_text(text)
+    rejected(["fit", "--run", tmp_path / "run", *data, "--config", tmp_path / "model.yaml", *options], message)
 
 
 def test_grad_cam_of_a_dense_model_is_rejected_in_one_line(data, rejected, tmp_path):

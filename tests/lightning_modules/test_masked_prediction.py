@@ -121,5 +121,5 @@ def test_masked_score_is_of_tests_and_predictions_where_it_is_wanted(tmp_path):
 
 @pytest.mark.parametrize("score_masks", [-1, 1])
 def test_rejects_invalid_numbers_of_masks(score_masks):
-    with pytest.raises(ConfigurationError, match=f"score_masks={score_masks} masks don't cover a clip"):
+    with pytest.raises(ConfigurationError, match=f"score_masks={score_masks} is not valid; it must be 0 for none, or"):
         MaskedAutoencoder(**SIZE, score_masks=score_masks)

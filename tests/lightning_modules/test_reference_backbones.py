@@ -168,6 +168,23 @@ class OneLayer(nn.Module):
         return self.plane(self.layer(x)[:, None])[:, 0]
 
 
+class Failing(nn.Module):
+    """A backbone that can't be built."""
+
+    def __init__(self, n_mels, n_frames):
+        raise ValueError("my own error")
+
+
+class Shorter(nn.Module):
+    """A backbone that loses the last frame."""
+
+    def __init__(self, n_mels, n_frames):
+        super().__init__()
+
+    def forward(self, x):
+        return x[..., :-1]
+
+
 def test_grad_cam_says_what_is_missing():
     with pytest.raises(ConfigurationError, match="grad_cam needs a convolution, and DenseAutoencoder has none"):
         EXPLAINERS["grad_cam"](Autoencoder(n_mels=16, n_frames=24, backbone="dense"))
@@ -209,6 +226,13 @@ def test_a_backbone_is_chosen_by_name_or_class_path(chosen, expected):
         ({"class_path": "cae", "init_args": {"num_heads": 3}}, "CAE has no argument 'num_heads'; it has none"),
         ({"heads": 3}, "SkipCAETransformer has no argument 'heads'; it has num_heads"),
         ({"n_mels": 3}, "no argument 'n_mels'"),
+        ({"num_heads": "ten"}, "SkipCAETransformer: num_heads is 'ten'; it must be a whole number"),
+        ({"num_heads": True}, "num_heads is True; it must be a whole number"),
+        (f"{__name__}.Failing", r"Failing fails with n_mels=16, n_frames=24: my own error \(test_.*\.py, line \d+\)"),
+        (f"{__name__}.Shorter", r"Shorter fails with .* shape \(2, 16, 24\) is \(2, 16, 23\), but it must"),
+        ("torch.nn.ReLU", "backbone ReLU has to take n_mels and n_frames"),
+        ({"class_path": "cae", "init_args": [3]}, r"init_args of backbone is \[3\]"),
+        *((value, "backbone is .*; it must be one of skip_cae_transformer") for value in (None, nn.ReLU, nn.ReLU())),
     ],
 )
 def test_rejects_a_wrong_backbone_in_one_line(chosen, message):
