@@ -38,7 +38,8 @@ def print_summary(run: Path) -> None:
     _print_findings(console, comparison, evidence, seeds=False)
     if comparison.headline:
         table = overview_table(comparison, evidence)
-        print_table(console, replace(table, note="", explained=(("*", NOT_ABOVE_REFERENCES),)))
+        columns = tuple(column for column in table.terminal if column != "Model")
+        print_table(console, replace(table, note="", explained=(("*", NOT_ABOVE_REFERENCES),), terminal=columns))
     console.print(f"Results: {run / 'test'}. Tables, figures and a page: faithful-aad report {run}", markup=False)
 
 

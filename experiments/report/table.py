@@ -205,7 +205,7 @@ def ordinal(number: int) -> str:
 def print_table(console: Console, table: Table) -> None:
     """Print the columns that fit a terminal with title and legend, groups set apart and the best numbers in bold."""
     shown = only_columns(table, table.terminal or table.header)
-    rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, name in enumerate(shown.header):
         rich.add_column(Text(name), justify="left" if i < shown.names else "right", no_wrap=i < 1)
     for group in shown.groups:

@@ -464,10 +464,14 @@ def _by_explainer(
 
 
 def _verdict_cells(rows: pd.DataFrame, in_full: bool) -> list[Cell]:
-    """Verdicts with the references that are not exceeded, in full or as a star; missing where nothing was tested."""
+    """Verdicts with the references that are not exceeded, in full, or as "above", "not" and a star for references.
+
+    Missing where nothing was tested.
+    """
     found = []
     for verdict, not_above in zip(rows["verdict"], rows["not_above"], strict=True):
         text = MISSING if pd.isna(verdict) else str(verdict)
+        text = text if in_full else text.removesuffix(" chance").removesuffix(" above")
         references = [REFERENCES[name].lower() for name in str(not_above).split()] if not pd.isna(not_above) else []
         if references:
             text += f", not above {join(references)}" if in_full else " *"
