@@ -70,6 +70,8 @@ def report(runs: list[str], output: str = "report.html", tables: str | None = No
     path = Path(output)
     if path.is_dir():
         raise ConfigurationError(f"{output} is a folder; --output has to name the HTML file to write")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigurationError(f"--output {output} has to end in .html: the report is an HTML page")
     folders = [_folder(name, path, option) for name, option in ((tables, "tables"), (figures, "figures"))]
     comparison = load_comparison([Path(run) for run in runs])
     evidence = compute_evidence(comparison)

@@ -162,6 +162,7 @@ def test_errors_name_what_is_wrong_and_write_nothing(run_maker, ae_and_mae, caps
     Path("runs/fresh/fit/config.yaml").write_text("model: {class_path: lightning_modules.Autoencoder}\n")
     rejected(capsys, ["runs/ae", "runs/fresh"], output, "runs/fresh/test/clips.csv", "test --run runs/fresh")
     rejected(capsys, ae_and_mae, Path("runs"), "runs is a folder")
+    rejected(capsys, ae_and_mae, Path("page.pdf"), "--output page.pdf has to end in .html")
     run_maker(anomalous={"stuck/z.wav": 5.0}, f1=None).write(Path("runs/other"))
     rejected(capsys, ["runs/ae", "runs/other"], output, "runs/other", "tested on different clips (4 are in one only)")
     assert not output.exists()
