@@ -115,11 +115,8 @@ def check_checkpoint(
     saved = _architecture(checkpoint.get("hyper_parameters", {}), module.architecture_hparams)
     _require_same(source, saved, _architecture(module.hparams, module.architecture_hparams))
     if signal is not None and _SIGNAL in checkpoint:
-        _require_same(
-            source,
-            {f"data.{key}": value for key, value in checkpoint[_SIGNAL].items() if key in signal},
-            {f"data.{key}": value for key, value in signal.items()},
-        )
+        trained_on = {f"data.{key}": checkpoint[_SIGNAL].get(key, "unknown") for key in signal}
+        _require_same(source, trained_on, {f"data.{key}": value for key, value in signal.items()})
     elif signal is not None:
         rank_zero_warn(
             f"{source} doesn't say which front end and reference level it was trained with; give those of the training"

@@ -87,6 +87,10 @@ class Measure:
     exact_null: Callable[[Tensor, Tensor, float], Tensor] | None = None
     exact_references: Callable[[Tensor, Sequence[float], float], Tensor] | None = None
 
+    def __post_init__(self) -> None:
+        if self.family == "annotation" and self.compute is None:
+            raise ValueError(f"the measure {self.key} of the family annotation needs compute, a function of peaks")
+
     @property
     def in_text(self) -> str:
         """Its label inside a sentence."""
@@ -100,7 +104,7 @@ class Measure:
 
 _BEST_F1 = "The oracle has the best value that as many frames can have."
 _NO_BOUND = (
-    "The oracle is chosen using the annotation, not the model's error, so it is no upper bound of faithfulness: "
+    "The oracle is chosen using the annotation, not the model's error, so it is not an upper bound of faithfulness: "
     "values above 1 are possible."
 )
 _SECONDS = "of the seconds that contain a peak against the annotated seconds. Higher is better."

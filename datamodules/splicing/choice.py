@@ -78,7 +78,7 @@ def draw_intervals(seconds: int, rng: np.random.Generator) -> list[Interval]:
 
 
 def pair(distance: Array, usable: NDArray[np.bool_]) -> list[int] | None:
-    """Give each of N hosts its own of M donors, with the smallest sum of distances (N, M); None if there is no way.
+    """Give each of N hosts its own of M donors, with the smallest sum of distances (N, M); None if too few are usable.
 
     Example:
         >>> pair(np.float32([[1, 2], [1, 9]]), np.array([[True, True], [True, True]]))

@@ -154,16 +154,6 @@ COMMANDS: dict[str, Command] = {
 """Every command by its name, whose second word is an action, as in `faithful-aad data describe`."""
 
 
-REPLACED = {
-    "detect": "fit --model OneClassSVM",
-    "bench": "make bench in a checkout",
-    "data compare": "make likeness in a checkout",
-    "detector.name": "--model",
-    "model.num_heads": "--model.backbone.num_heads",
-}
-"""Commands and options of earlier versions, and what to use now."""
-
-
 def overview(group: str = "") -> str:
     """The text of `faithful-aad --help` or, for a group of actions such as `data`, of `faithful-aad data --help`."""
     commands = {name: command for name, command in COMMANDS.items() if name.startswith(f"{group} " if group else "")}
@@ -185,18 +175,15 @@ def find_command(arguments: list[str]) -> tuple[str, list[str]]:
     The name is that of a group of actions, which is not in `COMMANDS`, where the command line asks for its help.
 
     Raises:
-        ConfigurationError: If there is no such command or action.
+        ConfigurationError: If the command or action does not exist.
     """
     first, *rest = arguments
-    for words in (first, " ".join(arguments[:2])):
-        if words in REPLACED:
-            raise ConfigurationError(f"there is no command {words!r} any more; use {REPLACED[words]}")
     if first in COMMANDS:
         return first, rest
     actions = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{first} ")]
     if not actions:
         names = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
-        raise ConfigurationError(f"there is no command {first!r}; choose one of {', '.join(names)}")
+        raise ConfigurationError(f"the command {first!r} does not exist; choose one of {', '.join(names)}")
     action, *rest = rest or [""]
     if action in actions:
         return f"{first} {action}", rest

@@ -22,7 +22,7 @@ from datamodules import (
     PlanerDataModule,
     SpectrogramDataModule,
 )
-from experiments.cli.commands import REPLACED, OneLineParser
+from experiments.cli.commands import OneLineParser
 from experiments.cli.errors import configuration_errors, first_cause
 from experiments.runs.config import read_yaml
 from experiments.runs.folder import RunFolder
@@ -182,7 +182,6 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
         message = _wrong_type(message) or message
         if ex is not None and isinstance(cause := first_cause(ex), ConfigurationError):
             message = str(cause)
-        message += "".join(f"; use {now}" for before, now in REPLACED.items() if re.search(rf"--{before}\b", message))
         # The parser knows the run's folder as `fit.run`.
         super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)
 

@@ -406,6 +406,11 @@ def test_checkpoint_needs_the_spectrograms_it_was_trained_on(finished, tmp_path,
         assert any(message in str(warning.message) for warning in recwarn)
         Autoencoder.load_from_checkpoint(other)
 
+    signal = {key: value for key, value in checkpoint["signal_settings"].items() if key != "channel"}
+    torch.save(checkpoint | {"signal_settings": signal}, other)
+    assert main([*command, "--ckpt_path", str(other)]) == 2, "a setting that did not exist then may have been another"
+    assert "trained with data.channel=unknown, but the configuration says data.channel=mix" in capsys.readouterr().err
+
 
 def test_trial_run_writes_nothing(train, finished, simulated, tmp_path, monkeypatch, capsys):
     run = shutil.copytree(finished.path, tmp_path / "run")

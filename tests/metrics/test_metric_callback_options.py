@@ -5,6 +5,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback
 
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
+from metrics.measures import Measure
 
 
 @pytest.mark.parametrize("callback", [AnnotationFScore, Faithfulness])
@@ -45,3 +46,8 @@ def test_options_come_from_yaml(callback):
     assert (chosen.percentiles, chosen.frames_per_second) == ((95, 98), 31)
     with pytest.raises(Exception, match="percentiles"):
         parser.parse_object({"callback": {"class_path": path, "init_args": {"percentiles": ["high"]}}})
+
+
+def test_rejects_a_measure_of_peaks_without_a_function():
+    with pytest.raises(ValueError, match="the measure mine of the family annotation needs compute"):
+        Measure("mine", "Mine", "Mine", "Mine.", "max", family="annotation")
