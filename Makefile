@@ -3,16 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
-CONFIG := experiments/configs/demo.yaml
 
 .PHONY: demo test lint types docs bench likeness clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
 	$(BIN)/faithful-aad simulate data/simulated --train 400 --normal 100 --anomalies 30 --duration 5
-	$(BIN)/faithful-aad fit --config $(CONFIG) --model Autoencoder --run $(DEMO)/ae
+	$(BIN)/faithful-aad fit --config demo --model Autoencoder --run $(DEMO)/ae
 	$(BIN)/faithful-aad test --run $(DEMO)/ae
-	$(BIN)/faithful-aad fit --config $(CONFIG) --model MaskedAutoencoder --run $(DEMO)/mae
+	$(BIN)/faithful-aad fit --config demo --model MaskedAutoencoder --run $(DEMO)/mae
 	$(BIN)/faithful-aad test --run $(DEMO)/mae
 	$(BIN)/faithful-aad report $(DEMO)/ae $(DEMO)/mae --output $(DEMO)/report.html
 

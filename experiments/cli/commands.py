@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ class Command:
         target: "module:function". The module is imported when the command runs: torch and Lightning take seconds.
         help: One line for the overview.
         positionals: Arguments of the function that are given without a name, and their help.
-        nargs: How many values each of them takes; one by default.
+        nargs: How many values each of them takes; by default one, or none where the function has a default.
         after_dashes: Argument of the function that takes everything after ``--``, "" if none does.
     """
 
@@ -53,8 +54,10 @@ class Command:
         parser = OneLineParser(
             prog=f"{PROGRAM} {name}", description=(function.__doc__ or "").partition("\n")[0], hint=hint
         )
+        parameters = inspect.signature(function).parameters
         for argument, what in self.positionals.items():
-            parser.add_argument(argument, nargs=self.nargs, help=what)
+            is_optional = parameters[argument].default is not inspect.Parameter.empty
+            parser.add_argument(argument, nargs=self.nargs or ("?" if is_optional else None), help=what)
         parser.add_function_arguments(function, skip={*after, *self.positionals})
         values = vars(parser.instantiate(parser.parse_args(arguments)))
         for argument, value in values.items():
@@ -88,7 +91,7 @@ STAGE = "experiments.cli.stages:run_stage"
 
 
 def _download(function: str, help: str) -> Command:
-    return Command(f"experiments.commands.download:{function}", help, {"root": "folder to write"}, nargs="?")
+    return Command(f"experiments.commands.download:{function}", help, {"root": "folder to write"})
 
 
 COMMANDS: dict[str, Command] = {
@@ -99,7 +102,7 @@ COMMANDS: dict[str, Command] = {
     "study": Command(
         "experiments.study.command:study",
         "train and test variants over seeds, and report on them",
-        {"definition": "YAML of the study; options after -- are added to every training run"},
+        {"definition": "YAML of the study, or a name that configs lists; options after -- are for every training run"},
         after_dashes="overrides",
     ),
     "report": Command(
@@ -110,6 +113,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "dashboard": Command(
         "experiments.tracking.dashboard:dashboard", "lay out a study's comparison on Weights & Biases"
+    ),
+    "configs": Command("experiments.commands.configs:list_configs", "list the configurations of the package"),
+    "configs show": Command("experiments.commands.configs:show", "print one", {"name": "its name"}),
+    "configs copy": Command(
+        "experiments.commands.configs:copy",
+        "copy one for editing",
+        {"name": "its name", "file": "file or folder to write; the current folder by default"},
     ),
     "chance": Command(
         "experiments.commands.chance:chance",
@@ -156,7 +166,7 @@ COMMANDS: dict[str, Command] = {
 
 def overview(group: str = "") -> str:
     """The text of `faithful-aad --help` or, for a group of actions such as `data`, of `faithful-aad data --help`."""
-    commands = {name: command for name, command in COMMANDS.items() if name.startswith(f"{group} " if group else "")}
+    commands = {name: command for name, command in COMMANDS.items() if group in ("", name.partition(" ")[0])}
     width = max(map(len, commands))
     listed = "\n".join(f"  {name:{width}}  {command.help}" for name, command in commands.items())
     if group:
@@ -178,9 +188,9 @@ def find_command(arguments: list[str]) -> tuple[str, list[str]]:
         ConfigurationError: If the command or action does not exist.
     """
     first, *rest = arguments
-    if first in COMMANDS:
-        return first, rest
     actions = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{first} ")]
+    if first in COMMANDS and not (actions and rest and not rest[0].startswith("-")):
+        return first, rest
     if not actions:
         names = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
         raise ConfigurationError(f"the command {first!r} does not exist; choose one of {', '.join(names)}")

@@ -10,10 +10,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn, Union, get_args
 
+from jsonargparse import get_loader, set_loader
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from datamodules import (
     AudioFolderDataModule,
@@ -24,6 +27,7 @@ from datamodules import (
 )
 from experiments.cli.commands import OneLineParser
 from experiments.cli.errors import configuration_errors, first_cause
+from experiments.configs import config_file
 from experiments.runs.config import read_yaml
 from experiments.runs.folder import RunFolder
 from explainers import AttributionMaps
@@ -46,9 +50,12 @@ CHOICES = {
     "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule, MIMIIDataModule),
 }
 
+PARSER_MODE = "omegaconf+"
+"""Resolves interpolations when all files and options are merged, so that they follow options that win."""
+
 _CONFIG = ("-c", "--config")
-# With one of these the configuration of the run's training is not needed.
-_SELF_SUFFICIENT = (*_CONFIG, "-h", "--help")
+# Not a resolver such as ${oc.env:HOME}, nor relative as ${.key}.
+_ABSOLUTE_KEY = re.compile(r"\$\{(?=[A-Za-z_][\w.\[\]-]*[}$])")
 _BACKBONE = "--model.backbone"
 # What a configuration may leave empty; everything else is a section.
 _OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optimizer", "lr_scheduler")
@@ -65,29 +72,63 @@ _TRAINER_NUMBERS = {
 
 
 def complete(stage: str, arguments: list[str]) -> list[str]:
-    """Put the configuration that a run was trained with before the arguments of its later stages.
+    """Replace the names of shipped configurations by their files, and begin a later stage with what `fit` saved.
+
+    Where a run was trained, its saved configuration comes first, and the arguments change it, configurations included.
+    Where it was not, the arguments have to be all there is: another run's training is tested there.
 
     A backbone's class comes before its arguments, in whichever order they are given, as it replaces a backbone.
+    Interpolations such as ``${data.init_args.root}`` name keys of the stage's whole configuration, wherever they stand.
 
     Raises:
-        ConfigurationError: If a configuration file is not valid YAML, the run has no training, or `--init_from` is
-            given to another stage than `fit`.
+        ConfigurationError: If a configuration does not exist or is not valid YAML, the run has no training and no other
+            configuration is given, or `--init_from` is given to another stage than `fit`.
     """
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
-    for path in _values(_CONFIG, arguments):
-        if Path(path).is_file():  # the parser reports others
-            _require_settings(Path(path), f"--config {path}")
+    arguments = _class_before_arguments(_with_config_files(_interpolated_in(stage, arguments)))
     runs = _values(("--run",), arguments)
     given = {argument.split("=")[0] for argument in arguments}
-    arguments = _class_before_arguments(arguments)
-    if stage == "fit" or not runs or given & {*_SELF_SUFFICIENT} or given >= {"--model", "--data"}:
+    if stage == "fit" or not runs or given & {"-h", "--help"}:
         return arguments
-    run = RunFolder(runs[-1])
+    # As the parser resolves it, which happens after the configuration is known: from variables such as ${oc.env:HOME}.
+    run = RunFolder(OmegaConf.create([runs[-1]])[0])
+    if not run.fit_config.is_file() and (given & {*_CONFIG} or given >= {"--model", "--data"}):
+        return arguments
     config = run.require_fit_config()
     _require_settings(config, str(config))
     # Also in place of the --ckpt_path of a training that began with another run's checkpoint.
     return ["--config", str(config), "--ckpt_path", "best", *arguments]
+
+
+def _interpolated_in(stage: str, arguments: list[str]) -> list[str]:
+    """Make interpolations of arguments, and of the files read from now on, those of a stage's configuration.
+
+    To the parser, the keys of all stages begin with the stage's name.
+    """
+
+    def of_stage(text: str) -> str:
+        return _ABSOLUTE_KEY.sub(f"${{[{stage}].", text)
+
+    load_yaml = get_loader("yaml")
+    set_loader(PARSER_MODE, lambda text: load_yaml(of_stage(text)), (YAMLError,))
+    return [of_stage(argument) for argument in arguments]
+
+
+def _with_config_files(arguments: list[str]) -> list[str]:
+    """Replace each name that is given as `--config` by the file that comes with the package, and check the files."""
+    completed = []
+    words = iter(arguments)
+    for word in words:
+        completed.append(word)
+        option, separator, value = word.partition("=")
+        if option in _CONFIG and (separator or (value := next(words, ""))):
+            path = config_file(value, "fit", "--config")
+            if path.is_file():  # the parser reports others, and takes YAML itself
+                _require_settings(path, f"--config {value}")
+                value = str(path)
+            completed[-1:] = [f"{option}={value}"]
+    return completed
 
 
 def _class_before_arguments(arguments: list[str]) -> list[str]:
@@ -205,8 +246,13 @@ def one_line_errors() -> Iterator[None]:
     """Make a ConfigurationError of the errors of Lightning and OmegaConf about a configuration."""
     try:
         yield
+    except ConfigurationError as error:
+        written = re.sub(r"\$\{\[\w+\]\.", "${", str(error))  # as `_interpolated_in` found it
+        if written == str(error):
+            raise
+        raise ConfigurationError(written) from error
     except OmegaConfBaseException as error:
-        reason = first_line(error)
+        reason = re.sub(r"(?<=Interpolation key ')\[\w+\]\.", "", first_line(error))  # without the stage
         raise ConfigurationError(f"an interpolation in the configuration can't be resolved: {reason}") from error
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not str(error).startswith("Early stopping conditioned on metric"):

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import wandb
-from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
@@ -22,6 +21,7 @@ from datamodules.provenance import write_provenance
 from experiments.cli.commands import PROGRAM
 from experiments.cli.errors import Stopped, configuration_errors, scheduler_errors
 from experiments.cli.options import (
+    PARSER_MODE,
     ExperimentParser,
     check_callbacks,
     check_limits,
@@ -98,8 +98,6 @@ class ExperimentCLI(LightningCLI):
     """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics."""
 
     def __init__(self, arguments: list[str]) -> None:
-        # Interpolations in a YAML file count from that file's top, as its author reads them.
-        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
             model_class=AnomalyDetector,
             subclass_mode_model=True,
@@ -107,7 +105,7 @@ class ExperimentCLI(LightningCLI):
             subclass_mode_data=True,
             args=arguments,
             parser_class=ExperimentParser,
-            parser_kwargs={"parser_mode": "omegaconf+", "prog": PROGRAM},
+            parser_kwargs={"parser_mode": PARSER_MODE, "prog": PROGRAM},
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,

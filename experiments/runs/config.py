@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import Mark, MarkedYAMLError
 
@@ -23,12 +24,13 @@ OBJECTIVES = {"Autoencoder": "AE", "MaskedAutoencoder": "MAE", **BASELINES}
 """What each LightningModule's objective is called in tables and figures."""
 
 
-def read_yaml(path: Path, *, resolve: bool = True) -> Any:
+def read_yaml(path: Path, *, resolve: bool = True, except_in: Collection[str] = ()) -> Any:
     """Read a YAML file.
 
     Args:
         path: The file.
-        resolve: Whether interpolations such as ``${data.root}`` are replaced by their values.
+        resolve: Whether interpolations such as ``${seed_everything}`` are replaced by their values.
+        except_in: Keys, at any depth, whose values keep their interpolations.
 
     Raises:
         ConfigurationError: If it is not valid YAML, or has a duplicate key or an interpolation of a missing key; the
@@ -36,11 +38,19 @@ def read_yaml(path: Path, *, resolve: bool = True) -> Any:
         OSError: If the system does not let the file be read.
     """
     try:
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+        contents = OmegaConf.load(path)
+        return _resolved(contents, except_in) if resolve else OmegaConf.to_container(contents)
     except OSError:
         raise  # the machine can't read it now, whatever it contains
     except Exception as error:  # OmegaConf and the YAML parser have no common exception
         raise ConfigurationError(f"{path} is not a readable YAML mapping: {_mistake(error)}") from error
+
+
+def _resolved(node: Any, except_in: Collection[str]) -> Any:
+    if isinstance(node, DictConfig) and except_in:
+        raw: Any = OmegaConf.to_container(node)
+        return {key: raw[key] if key in except_in else _resolved(node[key], except_in) for key in node}
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _mistake(error: Exception) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from experiments.configs import config_file
 from experiments.runs.folder import RunFolder
 from experiments.study.definition import copy_definition, read_definition
 from experiments.study.local import StudyProgress, run_jobs
@@ -30,7 +31,7 @@ def study(
     from their last checkpoint, so the same command finishes a study that was stopped.
 
     Args:
-        definition: The study's YAML.
+        definition: The study's YAML, or the name of one of the package's.
         output: The study's folder, whose name is the study's; `runs/NAME` of the YAML by default.
         launcher: Where the runs are trained and tested: on this machine, or as jobs of a Slurm cluster.
         jobs: Number of runs at the same time on this machine; they take turns on its GPUs.
@@ -44,7 +45,7 @@ def study(
     """
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
-    path = Path(definition)
+    path = config_file(definition, "study", "the study")
     folder = RunFolder(output or Path("runs") / path.stem).path
     plans = plan_runs(read_definition(path), folder, overrides or [])
     require_idle(folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.configs import shipped_file
 from experiments.runs.config import read_yaml
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
@@ -17,7 +18,9 @@ Options = dict[str, Any]
 Grid = dict[str, list[tuple[Any, Any]]]
 """The values of each option that is varied, as pairs of label and value."""
 
-_SETTINGS = ("seeds", "grid", "test_grid", "fit", "test")
+# Options of the runs, whose interpolations are those of a run's configuration.
+_OPTIONS = ("fit", "test", "grid", "test_grid")
+_SETTINGS = ("seeds", *_OPTIONS)
 # Options that the study gives every run.
 _OWN_OPTIONS = ("config", "run", "seed_everything")
 _COPY = "study.yaml"
@@ -50,15 +53,17 @@ def read_definition(path: Path) -> list[Variant]:
     """Read what a study compares.
 
     Options at the top of the file apply to every variant. A variant's own `fit` and `test` are added to them and win;
-    its own `seeds`, `grid` and `test_grid` replace them. Paths of configurations are relative to the YAML's folder or,
-    for the copy in a study's folder, to that of the copied file.
+    its own `seeds`, `grid` and `test_grid` replace them. Configurations are names of the package's, or paths
+    relative to the YAML's folder or, for the copy in a study's folder, to that of the copied file.
+
+    Interpolations in options name keys of a run's configuration, as on its command line; others keys of the file.
 
     Raises:
         ConfigurationError: If the file is missing or not a study; the message names the key.
     """
     if not path.is_file():
         raise ConfigurationError(f"{path} is not a file; name the YAML of a study")
-    top = _Section(path, "", read_yaml(path))
+    top = _Section(path, "", read_yaml(path, except_in=_OPTIONS))
     top.check_keys("variants", *_SETTINGS)
     variants = top.mapping("variants")
     if not variants:
@@ -87,11 +92,15 @@ def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
     config = own.contents.get("config")
     if config is None:
         raise ConfigurationError(
-            f"{own.path}: variants.{name}.config is missing; name a YAML of `fit` next to the study"
+            f"{own.path}: variants.{name}.config is missing; name a YAML of `fit` next to the study, or "
+            "one that `faithful-aad configs` lists"
         )
     file = folder / str(config)
-    if not file.is_file():
-        raise ConfigurationError(f"{own.path}: variants.{name}.config {config} is not a file ({file})")
+    # A name stays a name in the command lines, which do not depend on where the package is installed.
+    given = str(file) if file.is_file() else str(config)
+    what = f"{own.path}: variants.{name}.config"
+    if not file.is_file() and shipped_file(given, "fit", what) is None:
+        raise ConfigurationError(f"{what} {config} is not a file ({file})")
 
     def section(key: str) -> _Section:
         return own if key in own.contents else top
@@ -99,7 +108,7 @@ def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
     return Variant(
         name=name,
         seeds=section("seeds").seeds(),
-        fit={"config": str(file)} | top.options("fit") | own.options("fit"),
+        fit={"config": given} | top.options("fit") | own.options("fit"),
         test=top.options("test") | own.options("test"),
         grid=section("grid").grid("grid"),
         test_grid=section("test_grid").grid("test_grid"),

@@ -18,7 +18,7 @@ from experiments.cli.main import main
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "docs").rglob("*.md"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES]
-CONFIG = "experiments/configs/audio_folder.yaml"
+CONFIG = "audio_folder"
 STAGES = ("fit", "validate", "test", "predict")
 WITH_ACTIONS = ("annotations", "data", "download")
 
