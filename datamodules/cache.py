@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from datamodules.audio import Channel, SoundInfo
 from datamodules.errors import DataError
+from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.progress import track_clips
-from datamodules.spectrograms import TENSOR_SUFFIX, load_spectrogram
+from datamodules.spectrograms import load_spectrogram
 from lightning_modules.files import write_atomically
 
 _FORMAT = 2  # Part of every entry's name: increase it when the same file and settings give other values

@@ -17,6 +17,31 @@ from numpy.typing import NDArray
 from datamodules.errors import DataError
 from lightning_modules.wording import counted
 
+# Without formats that do not state a sample rate (RAW) or mostly hold something else (MAT).
+_SUFFIXES = {
+    "WAV": (".wav", ".wave", ".bwf"),
+    "RF64": (".rf64",),
+    "W64": (".w64",),
+    "FLAC": (".flac",),
+    "OGG": (".ogg", ".oga", ".opus"),
+    "MP3": (".mp3",),
+    "AIFF": (".aiff", ".aif", ".aifc"),
+    "AU": (".au", ".snd"),
+    "CAF": (".caf",),
+    "VOC": (".voc",),
+    "NIST": (".sph", ".nist"),
+    "SVX": (".8svx", ".iff"),
+    "IRCAM": (".sf",),
+    "AVR": (".avr",),
+    "PAF": (".paf",),
+    "PVF": (".pvf",),
+    "WVE": (".wve",),
+}
+AUDIO_SUFFIXES = tuple(suffix for name in soundfile.available_formats() for suffix in _SUFFIXES.get(name, ()))
+"""Suffixes of the recordings that this libsndfile reads."""
+
+TENSOR_SUFFIX = ".pt"
+
 _UNRELATED_SUFFIXES = (
     ".bib", ".bmp", ".cfg", ".conf", ".css", ".csv", ".db", ".doc", ".docx", ".gif", ".htm", ".html", ".ini", ".ipynb",
     ".jpeg", ".jpg", ".js", ".json", ".jsonl", ".lnk", ".lock", ".log", ".m", ".md", ".md5", ".ods", ".odt", ".pdf",

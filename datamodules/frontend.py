@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from types import ModuleType
 
+import scipy  # imports its parts when they are first used
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor, nn
 
 from datamodules.errors import DataError, require
 
 
-def _import_torchaudio() -> ModuleType:
+@cache
+def _torchaudio() -> ModuleType:
     """Import torchaudio, with a stub for its compiled part if that cannot be loaded.
 
     The wheels of its last series link CUDA, so a plain import fails with a CPU build of torch. Transforms and
@@ -36,8 +38,6 @@ def _import_torchaudio() -> ModuleType:
         sys.modules["torchaudio._extension"] = stub
         return importlib.import_module("torchaudio")
 
-
-torchaudio = _import_torchaudio()
 
 _MAX_RESAMPLING_TAPS = 20_000_000
 """Most filter taps of torchaudio's resampling (80 MB); only nearly coprime rates need more."""
@@ -137,7 +137,7 @@ class LogMelFrontEnd(nn.Module):
         self.settings = settings
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchaudio warns about empty bands, which raise below
-            self.mel = torchaudio.transforms.MelSpectrogram(
+            self.mel = _torchaudio().transforms.MelSpectrogram(
                 sample_rate=settings.sample_rate,
                 n_fft=settings.window_length,
                 hop_length=settings.hop_length,
@@ -151,7 +151,7 @@ class LogMelFrontEnd(nn.Module):
                 f"frontend.n_mels={settings.n_mels} leaves {empty_bands} bands without a frequency of the Fourier "
                 "transform: reduce it or increase frontend.window"
             )
-        self.to_decibel = torchaudio.transforms.AmplitudeToDB("power")
+        self.to_decibel = _torchaudio().transforms.AmplitudeToDB("power")
 
     def forward(self, waveform: Tensor, sample_rate: int) -> Tensor:
         """Compute the spectrogram of one or more waveforms.
@@ -177,9 +177,9 @@ class LogMelFrontEnd(nn.Module):
         ratio = Fraction(target, sample_rate)
         # torchaudio builds a filter for each phase of the target, at least as long as the source's period.
         if ratio.numerator * ratio.denominator <= _MAX_RESAMPLING_TAPS:
-            return torchaudio.functional.resample(waveform, sample_rate, target)
+            return _torchaudio().functional.resample(waveform, sample_rate, target)
         ratio = ratio.limit_denominator(_LARGEST_RATIO_TERM)
-        resampled = resample_poly(waveform.numpy(), ratio.numerator, ratio.denominator, axis=-1)
+        resampled = scipy.signal.resample_poly(waveform.numpy(), ratio.numerator, ratio.denominator, axis=-1)
         return torch.from_numpy(resampled).to(waveform.dtype)
 
     def empty_bands(self, sample_rate: int) -> int:

@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 
 from datamodules.errors import DataError
-from datamodules.files import find_files, left_out_text, walk
-from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
+from datamodules.files import AUDIO_SUFFIXES, TENSOR_SUFFIX, find_files, left_out_text, walk
 
 CLIP_SUFFIXES = (TENSOR_SUFFIX, *AUDIO_SUFFIXES)
 

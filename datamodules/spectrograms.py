@@ -6,42 +6,17 @@ import warnings
 from pathlib import Path
 from typing import TypeGuard
 
-import soundfile
 import torch
 from torch import Tensor
 
 from datamodules.audio import Channel, SoundInfo, read_sound
 from datamodules.errors import DataError
+from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import LogMelFrontEnd
 
 # torch's warnings about odd files would precede the one-line error. The filters stay, since threads share them.
 for _message in ("Detected pickle protocol", "TypedStorage is deprecated"):
     warnings.filterwarnings("ignore", message=_message, category=UserWarning)
-
-# Without formats that do not state a sample rate (RAW) or mostly hold something else (MAT).
-_SUFFIXES = {
-    "WAV": (".wav", ".wave", ".bwf"),
-    "RF64": (".rf64",),
-    "W64": (".w64",),
-    "FLAC": (".flac",),
-    "OGG": (".ogg", ".oga", ".opus"),
-    "MP3": (".mp3",),
-    "AIFF": (".aiff", ".aif", ".aifc"),
-    "AU": (".au", ".snd"),
-    "CAF": (".caf",),
-    "VOC": (".voc",),
-    "NIST": (".sph", ".nist"),
-    "SVX": (".8svx", ".iff"),
-    "IRCAM": (".sf",),
-    "AVR": (".avr",),
-    "PAF": (".paf",),
-    "PVF": (".pvf",),
-    "WVE": (".wve",),
-}
-AUDIO_SUFFIXES = tuple(suffix for name in soundfile.available_formats() for suffix in _SUFFIXES.get(name, ()))
-"""Suffixes of the recordings that this libsndfile reads."""
-
-TENSOR_SUFFIX = ".pt"
 
 
 def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "mix") -> tuple[Tensor, SoundInfo | None]:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.base import squared_error
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.modes import frozen_eval
+from lightning_modules.scores import squared_error
 
 MEBIBYTE = 2**20
 

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+import lazy_loader
 import torch
-from captum.attr import GradientShap, IntegratedGradients, LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
 from explainers.base import Explainer, map_clips, reproducible, require_positive
 from lightning_modules.errors import ConfigurationError
+
+captum = lazy_loader.load("captum")
 
 
 class SaliencyMap(Explainer):
@@ -17,7 +19,7 @@ class SaliencyMap(Explainer):
     unit = "dB"
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        saliency = Saliency(self.score)
+        saliency = captum.attr.Saliency(self.score)
         return torch.cat([saliency.attribute(rows.requires_grad_()) for rows in x.split(self.rows_per_pass(x))])
 
 
@@ -47,7 +49,7 @@ class SmoothGrad(Explainer):
         require_positive(n_samples=self.n_samples)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        tunnel = NoiseTunnel(Saliency(self.score))
+        tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(self.score))
         rows = min(self.n_samples, self.rows_per_pass(x))
         maps = []
         for clip in x.split(1):
@@ -98,7 +100,7 @@ class IntegratedGradientsMap(Explainer):
         require_positive(n_steps=self.n_steps, steps_per_pass=self.steps_per_pass)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        integrated_gradients = IntegratedGradients(self.score)
+        integrated_gradients = captum.attr.IntegratedGradients(self.score)
         most, rows = self.rows_per_pass(x), self.steps_per_pass
         while rows > most:
             rows //= 2
@@ -150,7 +152,7 @@ class GradientSHAPMap(Explainer):
 
     def _attribute_clip(self, clip: Tensor, rows: int) -> Tensor:
         """Average over samples in chunks: Captum's GradientShap has no batching of its own."""
-        gradient_shap = GradientShap(self.score)
+        gradient_shap = captum.attr.GradientShap(self.score)
         baselines = torch.full_like(clip, self.baseline)
         total = torch.zeros_like(clip)
         with reproducible(clip, self.seed):
@@ -183,12 +185,12 @@ class GradCAM(Explainer):
         self._layer = _find_layer(self.module, self.layer)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        grad_cam = LayerGradCam(self.score, self._layer)
+        grad_cam = captum.attr.LayerGradCam(self.score, self._layer)
         maps = [
             grad_cam.attribute(rows.requires_grad_(), relu_attributions=False)
             for rows in x.split(self.rows_per_pass(x))
         ]
-        return LayerAttribution.interpolate(torch.cat(maps), tuple(x.shape[1:]), "bilinear").squeeze(1)
+        return captum.attr.LayerAttribution.interpolate(torch.cat(maps), tuple(x.shape[1:]), "bilinear").squeeze(1)
 
 
 def _find_layer(module: nn.Module, name: str | None) -> nn.Module:

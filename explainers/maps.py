@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from explainers.base import Explainer, reproducible
-from lightning_modules.base import squared_error
 from lightning_modules.masking import complementary_masks, masked_prediction, patch_size_of
+from lightning_modules.scores import squared_error
 
 
 class ErrorMap(Explainer):

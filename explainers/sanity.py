@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import lazy_loader
 import numpy as np
+import scipy  # imports its parts when they are first used
 import torch
-from captum.metrics import infidelity as captum_infidelity
-from captum.metrics import sensitivity_max
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from explainers.base import Explainer, reproducible
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.modes import frozen_eval
+
+captum = lazy_loader.load("captum")
 
 CHECKS = {
     "randomisation": "Parameter randomisation",
@@ -150,7 +151,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
         >>> rank_correlation(torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([[[1.0, 30.0, 20.0]]]))
         tensor([0.5000], dtype=torch.float64)
     """
-    ranks = [rankdata(maps.flatten(1).float().cpu().numpy(), axis=1) for maps in (first, second)]
+    ranks = [scipy.stats.rankdata(maps.flatten(1).float().cpu().numpy(), axis=1) for maps in (first, second)]
     a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     with np.errstate(invalid="ignore"):
         correlation = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
@@ -195,7 +196,7 @@ def infidelity(
     def measure(clip: Tensor, attribution: Tensor, normalize: bool) -> Tensor:
         def in_passes() -> Tensor:
             with reproducible(clip, seed):
-                return captum_infidelity(
+                return captum.metrics.infidelity(
                     explainer.score,
                     perturb,
                     clip,
@@ -239,5 +240,8 @@ def max_sensitivity(explainer: Explainer, x: Tensor, radius: float = 0.1, n_samp
     values = []
     for clip in x.split(1):
         with reproducible(clip, seed):
-            values.append(sensitivity_max(explain, clip, perturb_radius=radius, n_perturb_samples=n_samples))
+            sensitivity = captum.metrics.sensitivity_max(
+                explain, clip, perturb_radius=radius, n_perturb_samples=n_samples
+            )
+            values.append(sensitivity)
     return torch.cat(values)

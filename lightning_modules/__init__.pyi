@@ -7,7 +7,6 @@ from .backbones import DenseAutoencoder as DenseAutoencoder
 from .backbones import SkipCAE as SkipCAE
 from .backbones import SkipCAETransformer as SkipCAETransformer
 from .base import AnomalyDetector as AnomalyDetector
-from .base import squared_error as squared_error
 from .detectors import BaselineDetector as BaselineDetector
 from .detectors import IsolationForest as IsolationForest
 from .detectors import NearestNeighbours as NearestNeighbours
@@ -16,3 +15,4 @@ from .errors import ConfigurationError as ConfigurationError
 from .masking import PatchMasker as PatchMasker
 from .masking import complementary_masks as complementary_masks
 from .masking import masked_prediction as masked_prediction
+from .scores import squared_error as squared_error

@@ -15,10 +15,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from lightning_modules.backbones import DEFAULT_BACKBONE, build_backbone
-from lightning_modules.base import AnomalyDetector, StepOutputs, is_finite, require_number, squared_error
+from lightning_modules.base import AnomalyDetector, StepOutputs, is_finite, require_number
 from lightning_modules.distributed import mean_over_clips
 from lightning_modules.errors import TrainingError
 from lightning_modules.masking import PatchMasker, complementary_masks, masked_prediction, patch_size_of
+from lightning_modules.scores import squared_error
 
 
 class ReconstructionModule(AnomalyDetector):

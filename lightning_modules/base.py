@@ -40,11 +40,6 @@ class StepOutputs(TypedDict, total=False):
     explained: Tensor
 
 
-def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """The error map (B, F, T) in dB²; its mean over a clip is its anomaly score (paper section 3.2)."""
-    return (reconstruction - x).square()
-
-
 def require_number(
     option: str, value: Any, holds: Callable[[float], bool], expected: str, *, whole: bool = False
 ) -> None:

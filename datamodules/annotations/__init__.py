@@ -4,20 +4,7 @@ The formats are the planer authors' CSV (:mod:`~datamodules.annotations.authors`
 (:mod:`~datamodules.annotations.reading`) and Audacity's label tracks (:mod:`~datamodules.annotations.audacity`).
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from datamodules.annotations.convert import convert_annotations
-from datamodules.annotations.joining import annotate, check_annotations, frame_mask
-from datamodules.annotations.reading import ANNOTATION_FILE, annotation_format, read_annotations
-from datamodules.annotations.rows import AnnotationRow
-
-__all__ = [
-    "ANNOTATION_FILE",
-    "AnnotationRow",
-    "annotate",
-    "annotation_format",
-    "check_annotations",
-    "convert_annotations",
-    "frame_mask",
-    "read_annotations",
-]
+# Names are imported when they are first used: reading does without PyTorch, which takes seconds.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ import numpy as np
 from datamodules.annotations.rows import NUMBER, AnnotationRow, Interval, bare_name, by_clip, decimal
 from datamodules.annotations.table import Table
 from datamodules.errors import DataError, quoted
-from datamodules.spectrograms import TENSOR_SUFFIX
+from datamodules.files import TENSOR_SUFFIX
 
 HEADER = (
     "Recording wav File",

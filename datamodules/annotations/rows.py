@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from datamodules.spectrograms import AUDIO_SUFFIXES, TENSOR_SUFFIX
+from datamodules.files import AUDIO_SUFFIXES, TENSOR_SUFFIX
 
 NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 """Pattern of a time; Python's ``float`` also accepts ``nan``, ``1_000`` and digits of other scripts."""

@@ -22,8 +22,9 @@ from datamodules.audio import (
     open_audio,
     require_channel,
 )
+from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import FrontEndSettings
-from datamodules.spectrograms import TENSOR_SUFFIX, read_tensor
+from datamodules.spectrograms import read_tensor
 
 Floats = NDArray[np.float32]
 

@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from datamodules.audio import Channel, count_samples, empty, open_audio, require_channel
 from datamodules.errors import DataError
-from datamodules.files import find_files, left_out_text
-from datamodules.spectrograms import AUDIO_SUFFIXES
+from datamodules.files import AUDIO_SUFFIXES, find_files, left_out_text
 
 PLANER_PREFIX = "MPD"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports its parts when they are first used
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from datamodules.audio import cancelled, read_sound
 from datamodules.errors import DataError
@@ -85,7 +85,7 @@ def pair(distance: Array, usable: NDArray[np.bool_]) -> list[int] | None:
         [1, 0]
     """
     try:
-        _, donors = linear_sum_assignment(np.where(usable, distance, np.inf))
+        _, donors = scipy.optimize.linear_sum_assignment(np.where(usable, distance, np.inf))
     except ValueError:  # raised by SciPy if no assignment is finite
         return None
     return donors.tolist() if len(donors) == len(distance) else None

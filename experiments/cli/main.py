@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from datamodules.errors import DataError
 from experiments.cli.commands import COMMANDS, PROGRAM, STAGE, find_command, overview
 from experiments.cli.errors import SCHEDULER_NUMBERS, Stopped, machine_mistake, shorten_warnings, stopped_by_signals
 from lightning_modules.errors import ConfigurationError, TrainingError
@@ -52,8 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    from datamodules.errors import DataError  # noqa: PLC0415  takes seconds
-
     shorten_warnings()
     with stopped_by_signals() as received:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import wandb
+import lazy_loader
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
@@ -40,9 +40,9 @@ from experiments.runs.checkpoints import (
     run_checkpoints,
     unfinished_training,
 )
+from experiments.runs.csv_logger import CheckpointedScalars
 from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder
 from experiments.runs.predictions import Predictions
-from experiments.runs.scalars import CheckpointedScalars
 from experiments.tracking.loggers import WandbSettings, build_loggers
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps, SanityChecks
@@ -52,6 +52,8 @@ from lightning_modules.errors import TrainingError, first_line
 from lightning_modules.files import write_atomically
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
+
+wandb = lazy_loader.load("wandb")
 
 # Such a SLURM_STEP_ID means that no srun started the process, as in the shell of an interactive job.
 _NO_STEP = 2**32 - 10
@@ -75,7 +77,8 @@ def run_stage(name: str, arguments: list[str]) -> None:
         with one_line_errors():
             ExperimentCLI([name, *complete(name, arguments)])
     finally:
-        wandb.finish()
+        if "wandb.sdk" in sys.modules:  # or nothing was tracked, and importing it would take half a second
+            wandb.finish()
 
 
 class SaveRunConfig(SaveConfigCallback):

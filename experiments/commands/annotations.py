@@ -16,8 +16,8 @@ from datamodules.annotations import AnnotationRow, annotation_format, check_anno
 from datamodules.annotations.rows import by_clip
 from datamodules.audio import sound_seconds
 from datamodules.errors import DataError
+from datamodules.files import AUDIO_SUFFIXES
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
-from datamodules.spectrograms import AUDIO_SUFFIXES
 from experiments.report import published
 from experiments.report.clips_table import counts_table
 from experiments.report.table import Table, print_table

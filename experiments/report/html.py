@@ -10,13 +10,17 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
+import lazy_loader
 
 from experiments.report.figures.output import Format, render
 from experiments.report.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+jinja2 = lazy_loader.load("jinja2")
 
 _MEDIA_TYPES: dict[Format, str] = {"svg": "image/svg+xml", "webp": "image/webp"}
 
@@ -112,10 +116,10 @@ def render_page(
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
-    environment = Environment(
-        loader=PackageLoader("experiments.report"),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("experiments.report"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

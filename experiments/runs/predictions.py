@@ -7,10 +7,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lightning_modules.base import StepOutputs, squared_error
+from lightning_modules.base import StepOutputs
 from lightning_modules.callbacks import EvaluationHooks, run_folder
 from lightning_modules.distributed import gather_objects
 from lightning_modules.files import write_table
+from lightning_modules.scores import squared_error
 from metrics.clip_metric import check_percentiles
 from metrics.functional import frame_curve, select_peaks
 from metrics.functional.segments import hit_segments

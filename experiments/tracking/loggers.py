@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import wandb
+import lazy_loader
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments.runs.scalars import RunCSVLogger
+from experiments.runs.csv_logger import RunCSVLogger
 from experiments.tracking.metrics import PERCENTILE_AXIS, curves, define
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
+
+wandb = lazy_loader.load("wandb")
 
 _ID_FILE = "wandb-id"
 _STAGING = "WANDB_DATA_DIR"

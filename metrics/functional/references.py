@@ -7,9 +7,9 @@ from functools import lru_cache
 from itertools import accumulate, compress, pairwise
 
 import numpy as np
+import scipy  # imports its parts when they are first used
 import torch
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 from torch import Tensor
 
 from metrics.functional.peaks import n_peaks, select_peaks
@@ -194,13 +194,13 @@ def _expected_f1(
 
     def expected(count: int) -> float:
         inside = np.arange(count + 1)
-        share = hypergeom.pmf(inside, in_segments, in_positive, count)
+        share = scipy.stats.hypergeom.pmf(inside, in_segments, in_positive, count)
         return float(np.einsum("j,jx,jy,xy", share, hits[inside], false_hits[count - inside], f1))
 
     values = []
     for count in counts:
         counted = np.arange(max(0, count - uncounted), min(count, in_segments) + 1)
-        share = hypergeom.pmf(counted, in_segments + uncounted, in_segments, count)
+        share = scipy.stats.hypergeom.pmf(counted, in_segments + uncounted, in_segments, count)
         values.append(float(share @ [expected(number) for number in counted.tolist()]))
     return tuple(values)
 
@@ -217,7 +217,7 @@ def _hit_probabilities(lengths: Sequence[int], most: int) -> NDArray[np.float64]
     for length in lengths:
         total += length
         drawn, new = np.ix_(np.arange(most + 1), np.arange(min(length, most) + 1))
-        share = hypergeom.pmf(new, total, length, np.minimum(drawn, total))
+        share = scipy.stats.hypergeom.pmf(new, total, length, np.minimum(drawn, total))
         before = table[np.maximum(drawn - new, 0)]
         missed = np.pad(share[:, :1] * table, ((0, 0), (0, 1)))
         hit = np.pad(np.einsum("ji,jix->jx", share[:, 1:], before[:, 1:]), ((0, 0), (1, 0)))

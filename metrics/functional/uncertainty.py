@@ -17,9 +17,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports its parts when they are first used
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -175,9 +174,9 @@ def signed_rank_p_value(differences: ArrayLike) -> float:
     if len(rounded) == 0:
         return 1.0
     if len(rounded) > _MOST_EXACT:
-        return float(stats.wilcoxon(rounded).pvalue)
+        return float(scipy.stats.wilcoxon(rounded).pvalue)
     # Mean ranks of ties end in .5, so doubled ones are whole.
-    ranks = np.round(2 * stats.rankdata(np.abs(rounded))).astype(int)
+    ranks = np.round(2 * scipy.stats.rankdata(np.abs(rounded))).astype(int)
     # Probability of each sum of positive ranks when every sign is a fair coin.
     probability = np.zeros(ranks.sum() + 1)
     probability[0] = 1.0
@@ -229,10 +228,10 @@ def resampling_blocks(n_clips: int, draws: int, seed: int | tuple[int, int], at_
 def _bca_levels(resampled: Floats, deviations: Floats, mean: float, confidence: float) -> Floats:
     """Levels (2,) at which the bootstrap distribution of one mean is cut."""
     below, above = (resampled < mean - 1e-12).mean(), (resampled <= mean + 1e-12).mean()
-    bias = ndtri((below + above) / 2)
+    bias = scipy.special.ndtri((below + above) / 2)
     # For a mean the jackknife's differences are the clips' own, up to a factor that cancels.
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
-    tail = ndtri((1 - confidence) / 2)
+    tail = scipy.special.ndtri((1 - confidence) / 2)
     z = bias + np.array([tail, -tail])
-    levels: Floats = ndtr(bias + z / (1 - acceleration * z))
+    levels: Floats = scipy.special.ndtr(bias + z / (1 - acceleration * z))
     return levels

@@ -10,7 +10,7 @@ import torch
 from wav_headers import lose_length, with_sizes
 
 from datamodules.audio import cancelled, read_audio, read_sound, sound_seconds
-from datamodules.spectrograms import AUDIO_SUFFIXES
+from datamodules.files import AUDIO_SUFFIXES
 
 WRITTEN_AS = {"wave": "WAV", "bwf": "WAV", "oga": "OGG", "aif": "AIFF", "aifc": "AIFF", "snd": "AU", "sph": "NIST"}
 WRITTEN_AS |= {"opus": "OGG", "8svx": "SVX", "iff": "SVX", "sf": "IRCAM"}

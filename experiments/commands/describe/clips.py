@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import lazy_loader
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from datamodules.description import Measured, Survey, SurveyedClip
 from datamodules.description.findings import is_silent
 from datamodules.description.survey import NORMAL, TRAINING
 from experiments.report.figures.style import readable
+
+pd = lazy_loader.load("pandas")
 
 Array = NDArray[np.float64]
 
@@ -83,7 +85,8 @@ def format_of(measured: Measured) -> str:
 
     Example:
         >>> from datamodules.description import Measured
-        >>> import numpy as np
+        >>> import lazy_loader
+    import numpy as np
         >>> format_of(Measured("WAV PCM_16", 10.0, 16_000, 1, -30.0, -3.0, 0, 0.0, "", np.empty(0)))
         'WAV 16 bit, 16 kHz, mono'
     """

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from datamodules.description import Findings, LayoutName, Survey, find, survey
 from datamodules.errors import DataError
+from experiments.commands import describe as page
 from experiments.commands.describe.clips import SOUND, clips_csv, media_of, medium_of
-from experiments.commands.describe.figures import annotation_figure, duration_figure, level_figure, spectrum_figure
 from experiments.commands.describe.findings import Finding, list_findings
 from experiments.commands.describe.tables import (
     annotations_table,
@@ -107,7 +106,7 @@ def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
         {
             "Clips": [
                 Untitled(clips_table(survey)),
-                *_images(duration_figure(survey), "Clips by duration; the count is logarithmic."),
+                *_images(page.figures.duration_figure(survey), "Clips by duration; the count is logarithmic."),
                 formats_table(survey),
                 Folded("Clips by folder", folders_table(survey)),
             ],
@@ -115,7 +114,7 @@ def _page(survey: Survey, found: Findings, findings: Sequence[Finding]) -> str:
             "Levels": _levels(survey, found),
             "Spectra": _spectra(survey),
             "Annotations": [
-                *_images(annotation_figure(survey), "Annotated intervals; each line is a clip."),
+                *_images(page.figures.annotation_figure(survey), "Annotated intervals; each line is a clip."),
                 *([Untitled(annotations)] if annotations else []),
             ],
         },
@@ -126,7 +125,7 @@ def _levels(survey: Survey, found: Findings) -> list[Any]:
     parts: list[Any] = []
     for medium, table in zip(media_of(survey), level_tables(survey, found), strict=True):
         caption = "Dots: clips, without silent ones. Bars: median of the clips of each type."
-        parts += [*_images(level_figure(survey, medium), caption), table]
+        parts += [*_images(page.figures.level_figure(survey, medium), caption), table]
     channels = channels_table(survey)
     return [*parts, channels] if channels else parts
 
@@ -138,9 +137,9 @@ def _spectra(survey: Survey) -> list[Any]:
     for medium, bands in sorted({(medium_of(one), len(one.spectrum)) for one in measured}):
         what = "Level in third octaves" if medium == SOUND else f"Mean over frames of {bands} bands"
         caption = f"{what}: median over the clips of a kind, and the range of the middle 80 % of them."
-        parts += _images(spectrum_figure(survey, medium, bands), caption)
+        parts += _images(page.figures.spectrum_figure(survey, medium, bands), caption)
     return parts
 
 
-def _images(figure: Figure | None, caption: str) -> list[Any]:
+def _images(figure: Any, caption: str) -> list[Any]:
     return [] if figure is None else [image(figure, caption)]

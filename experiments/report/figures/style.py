@@ -7,7 +7,9 @@ from functools import wraps
 from itertools import cycle
 from typing import NamedTuple, ParamSpec, TypeVar
 
-import matplotlib
+import lazy_loader
+
+matplotlib = lazy_loader.load("matplotlib")
 
 P = ParamSpec("P")
 R = TypeVar("R")
