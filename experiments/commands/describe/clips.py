@@ -85,8 +85,7 @@ def format_of(measured: Measured) -> str:
 
     Example:
         >>> from datamodules.description import Measured
-        >>> import lazy_loader
-    import numpy as np
+        >>> import numpy as np
         >>> format_of(Measured("WAV PCM_16", 10.0, 16_000, 1, -30.0, -3.0, 0, 0.0, "", np.empty(0)))
         'WAV 16 bit, 16 kHz, mono'
     """
