@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import lazy_loader
+import wandb
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
@@ -53,8 +53,6 @@ from lightning_modules.files import write_atomically
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
 
-wandb = lazy_loader.load("wandb")
-
 # Such a SLURM_STEP_ID means that no srun started the process, as in the shell of an interactive job.
 _NO_STEP = 2**32 - 10
 
@@ -77,8 +75,7 @@ def run_stage(name: str, arguments: list[str]) -> None:
         with one_line_errors():
             ExperimentCLI([name, *complete(name, arguments)])
     finally:
-        if "wandb.sdk" in sys.modules:  # or nothing was tracked, and importing it would take half a second
-            wandb.finish()
+        wandb.finish()
 
 
 class SaveRunConfig(SaveConfigCallback):

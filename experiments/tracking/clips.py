@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lazy_loader
 import matplotlib
 import numpy as np
 import pandas as pd
+import wandb
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
@@ -17,8 +17,6 @@ from datamodules.audio import Channel, read_audio, sound_seconds
 from datamodules.errors import DataError
 from datamodules.files import AUDIO_SUFFIXES
 from explainers.examples import Example
-
-wandb = lazy_loader.load("wandb")
 
 MAX_CLIPS = 8
 MAX_SECONDS = 30
@@ -111,7 +109,7 @@ def _row(example: Example, clip: Mapping[str, Any], recording: Path | None, chan
     }
 
 
-def _audio(path: Path, channel: Channel) -> Any:
+def _audio(path: Path, channel: Channel) -> wandb.Audio | None:
     """One channel of a short recording as WAV; None for a stored spectrogram or a file that can't be read any more."""
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         return None

@@ -1,11 +1,14 @@
 """The comparison of AE and MAE as a Weights & Biases workspace, laid out by code."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import lazy_loader
+import wandb
 
+from experiments.tracking.loggers import has_account
 from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name, direction
 from explainers import EXPLAINERS
 from explainers.registry import explainer_label
@@ -14,17 +17,11 @@ from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Measure, measures_of
 
-# jsonargparse would import them to evaluate annotations that are postponed, so the few that name them are quoted.
-wandb = lazy_loader.load("wandb")
-if TYPE_CHECKING:
+try:
     from wandb_workspaces import workspaces as ws
     from wandb_workspaces.reports import v2 as wr
-else:
-    try:
-        ws = lazy_loader.load("wandb_workspaces.workspaces", suppress_warning=True)
-        wr = lazy_loader.load("wandb_workspaces.reports.v2", suppress_warning=True)
-    except ImportError:
-        ws = None  # optional; without it the command shows at least its help
+except ImportError:
+    ws = None  # optional; without it the command shows at least its help
 
 _PER_JOB_TYPE: dict[str, Any] = {"groupby": "JobType", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 _FULL_WIDTH, _TALL = 24, 16  # units of W&B's grid
@@ -61,8 +58,6 @@ def dashboard(
         write_atomically(Path(output), view.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode())
         print(output)
         return
-    from experiments.tracking.loggers import has_account  # noqa: PLC0415  imports Lightning, which takes seconds
-
     if not has_account():
         raise ConfigurationError(
             "dashboard needs an account: call `wandb login` first, or write the workspace to a file with --output"
@@ -78,7 +73,7 @@ def dashboard(
         ) from error
 
 
-def _build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> "ws.Workspace":
+def _build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> ws.Workspace:
     """Build the workspace, without the network.
 
     Runs are grouped by job type: each chart has one line (mean ± standard deviation over seeds) or one bar for each
@@ -109,7 +104,7 @@ def _build_workspace(project: str, entity: str, group: str | None, explainers: S
     )
 
 
-def _detection() -> "ws.Section":
+def _detection() -> ws.Section:
     panels = [
         _bars(", ".join(filter(None, [label, score.label])), [f"test/{area}{score.suffix}"])
         for score in SCORES.values()
@@ -119,14 +114,14 @@ def _detection() -> "ws.Section":
     return ws.Section(name="Detection", panels=panels, is_open=True)
 
 
-def _curves(measure: Measure, explainers: Sequence[str]) -> "ws.Section":
+def _curves(measure: Measure, explainers: Sequence[str]) -> ws.Section:
     """A measure over percentiles, with its chance level in the same chart."""
     kinds = [measure.key, f"{measure.key}_chance"] if measure.has_chance else [measure.key]
     panels = [_line(explainer_label(name), [curve_name("test", kind, name) for kind in kinds]) for name in explainers]
     return ws.Section(name=f"{measure.label} over percentiles", panels=panels, is_open=True)
 
 
-def _chance(explainers: Sequence[str]) -> "ws.Section":
+def _chance(explainers: Sequence[str]) -> ws.Section:
     """How far measures exceed chance, and how significantly."""
     panels: list[wr.interface.Panel] = []
     for measure in filter(lambda measure: measure.has_chance, MEASURES.values()):
@@ -140,31 +135,31 @@ def _chance(explainers: Sequence[str]) -> "ws.Section":
     return ws.Section(name="Chance levels", panels=panels)
 
 
-def _sanity(explainers: Sequence[str]) -> "ws.Section":
+def _sanity(explainers: Sequence[str]) -> ws.Section:
     bars = {f"sanity/{check}": title for check, title in CHECKS.items()}
     bars |= {measure.key: f"{measure.label}, area under the curve" for measure in measures_of("deletion")}
     panels = [_bars(title, [f"test/{kind}/{name}" for name in explainers]) for kind, title in bars.items()]
     return ws.Section(name="Sanity checks, deletion and insertion", panels=panels)
 
 
-def _clips() -> "ws.Section":
+def _clips() -> ws.Section:
     table = wr.WeavePanelSummaryTable(table_name="test/clips", layout=wr.Layout(w=_FULL_WIDTH, h=_TALL))
     figures = wr.MediaBrowser(title="Attribution maps", media_keys=["test/attributions", "test/replacement"])
     return ws.Section(name="Clips", panels=[table, figures])
 
 
-def _training() -> "ws.Section":
+def _training() -> ws.Section:
     losses = {"train/loss": "Training loss", "val/loss": "Validation loss"}
     panels = [wr.LinePlot(title=title, x="trainer/global_step", y=[name]) for name, title in losses.items()]
     return ws.Section(name="Training", panels=panels)
 
 
-def _line(title: str, metrics: list[str]) -> "wr.interface.Panel":
+def _line(title: str, metrics: list[str]) -> wr.interface.Panel:
     """Curves over percentiles, one line per job type."""
     return wr.LinePlot(title=title, x=PERCENTILE_AXIS, y=metrics, max_runs_to_show=100, **_PER_JOB_TYPE)
 
 
-def _bars(title: str, metrics: list[str]) -> "wr.interface.Panel":
+def _bars(title: str, metrics: list[str]) -> wr.interface.Panel:
     """One bar per job type."""
     return wr.BarPlot(title=title, metrics=[_summary(name) for name in metrics], **_PER_JOB_TYPE)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import lazy_loader
+import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -17,8 +17,6 @@ from experiments.runs.csv_logger import RunCSVLogger
 from experiments.tracking.metrics import PERCENTILE_AXIS, curves, define
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
-
-wandb = lazy_loader.load("wandb")
 
 _ID_FILE = "wandb-id"
 _STAGING = "WANDB_DATA_DIR"

@@ -29,12 +29,13 @@ OVERVIEWS = """
 for arguments in ([], ["--help"], ["configs"], ["configs", "show", "demo"], ["simulate", "--help"], ["no_such"]):
     unneeded(arguments, "torch", *HEAVY)
 for name, command in COMMANDS.items():
-    if command.target != STAGE:
+    if command.target != STAGE and name != "dashboard":
         unneeded([*name.split(), "--help"], *HEAVY)
         unneeded([*name.split(), "--no_such"], *HEAVY)
+unneeded(["dashboard", "--help"], "lightning.pytorch")
 """
 STAGES = """
-unneeded(["fit", "--no_such"], "captum.attr", "sklearn.svm", "wandb.sdk", "altair.vegalite", "submitit")
+unneeded(["fit", "--no_such"], "captum.attr", "sklearn.svm", "altair.vegalite", "submitit")
 """
 
 

@@ -205,8 +205,9 @@ def test_interpolations_have_the_same_values_in_every_reader(interpolated, capsy
 
 
 def test_interpolations_follow_options_that_win(interpolated, capsys):
-    config = printed_config(capsys, "fit", "--config", interpolated, "--run", "r", "--data.root=other")
-    assert config["wandb"]["group"] == "other"
+    options = ["--wandb.name", "of ${data.init_args.root}", "--data.root=other"]
+    config = printed_config(capsys, "fit", "--config", interpolated, "--run", "r", *options)
+    assert (config["wandb"]["group"], config["wandb"]["name"]) == ("other", "of other")
 
 
 @pytest.mark.parametrize(
