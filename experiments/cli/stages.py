@@ -296,7 +296,7 @@ class ExperimentCLI(LightningCLI):
             if self._resume.checkpoint is None and self.trainer.global_step == 0:
                 raise ConfigurationError("the training made no step; look at the limits given with --trainer")
             if not self._is_trial:
-                rank_zero_only(complete_best)(self._run, self.model.monitor)
+                rank_zero_only(complete_best)(self._run, self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results are in the run's folder."""

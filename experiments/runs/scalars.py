@@ -13,19 +13,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from experiments.runs.folder import DAMAGED
+from experiments.runs.folder import DAMAGED, read_scalars
 from lightning_modules.files import write_rows
 from lightning_modules.wording import counted
 
 _PENDING = "scalars_due"
-
-
-def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a ``metrics.csv`` as text; none where there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 class RunCSVLogger(CSVLogger):

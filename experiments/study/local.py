@@ -23,9 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.runs.config import read_config
-from experiments.runs.folder import CONFIG_FILE
-from experiments.runs.scalars import read_scalars
+from experiments.runs.folder import RunFolder
 from experiments.study.process import Step
 
 _REFRESH_S = 2.0
@@ -149,15 +147,5 @@ class StudyProgress(Progress):
         """Read how many epochs the trainings have finished."""
         for step, bar in list(self._running.items()):
             if step.command[0] == "fit":
-                done, total = _epochs(step.mark.parent)
+                done, total = RunFolder(step.mark.parents[1]).epochs()
                 self.update(bar, completed=done, total=total)
-
-
-def _epochs(folder: Path) -> tuple[int, int | None]:
-    """Finished epochs of a training, and their maximum once that is known."""
-    config = folder / CONFIG_FILE
-    if not config.is_file():
-        return 0, None
-    rows = read_scalars(folder / "metrics.csv")
-    done = int(rows[-1]["epoch"]) + 1 if rows else 0
-    return done, (read_config(config).get("trainer") or {}).get("max_epochs")

@@ -285,7 +285,7 @@ def test_invalid_options_of_later_stages(rejects, fitted_run, simulated, command
 
 def test_a_second_training_in_one_folder(rejects, fitted_run, simulated):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated]
-    rejects(["fit", "--run", fitted_run, *options], "already contains a training; give another --run")
+    rejects(["fit", "--run", fitted_run, *options], "already contains a training with .*; give another --run")
 
 
 def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):

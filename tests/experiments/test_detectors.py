@@ -153,7 +153,7 @@ def test_rejects_wrong_options_of_detectors(rejected, detector_run, data, tmp_pa
         "LOF does not exist; choose one of Autoencoder, MaskedAutoencoder, OneClassSVM, IsolationForest, Nearest",
     )
     run = detector_run("OneClassSVM")
-    rejected([*knn[:2], run, *knn[3:]], "already contains a training; give another --run")
+    rejected([*knn[:2], run, *knn[3:]], "already contains a training with .*; give another --run")
     rejected(["test", "--run", run, "--model.nu", "0.1"], r"trained with nu=0\.5, but the configuration says nu=0\.1")
 
 

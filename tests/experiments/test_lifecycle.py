@@ -16,6 +16,7 @@ from experiments.cli.commands import Command
 from experiments.cli.errors import stopped_by_signals
 from experiments.cli.main import main
 from experiments.runs.checkpoints import read_checkpoint
+from experiments.runs.config import read_config
 from experiments.runs.folder import RunFolder
 from experiments.study.local import run_jobs
 from lightning_modules import Autoencoder, ConfigurationError
@@ -441,3 +442,54 @@ def test_one_process_runs_a_stage(train, tmp_path, capsys):
 def test_rejects_a_checkpoint_as_run(finished, capsys):
     assert main(["test", "--run", str(finished.last_checkpoint)]) == 2
     assert "is a checkpoint; name the folder of its run" in capsys.readouterr().err
+
+
+def weights(run):
+    """Weights, optimiser and schedule at the end of a training, and its best weights."""
+    last, best = (torch.load(run.checkpoint(name), weights_only=True) for name in ("last", "best"))
+    return [last["state_dict"], last["optimizer_states"], last["lr_schedulers"], best["state_dict"]]
+
+
+@pytest.mark.parametrize("options", [[], ["--trainer.limit_val_batches", "0"]], ids=["validated", "not validated"])
+def test_finished_training_goes_on_to_a_higher_bound(train, options, capsys):
+    _, straight = train(*options, "--trainer.max_epochs", "4", name="straight")
+    status, run = train(*options, "--trainer.max_epochs", "2")
+    validated = ["validate", "--run", str(run.path), *UNEXPLAINED, "--trainer.limit_val_batches", "1.0"]
+    assert main(validated) == status == 0
+    capsys.readouterr()
+    assert train(*options, "--trainer.max_epochs", "4")[0] == 0
+    assert f"{run.path} goes on after epoch 2" in capsys.readouterr().err
+    assert run.is_finished("fit")
+    assert run.epochs() == (4, 4)
+    assert (run.path / "fit/metrics.csv").read_bytes() == (straight.path / "fit/metrics.csv").read_bytes()
+    torch.testing.assert_close(weights(run), weights(straight), rtol=0, atol=0)
+    caution = (run.path / "validate" / "caution.txt").read_text()
+    assert caution == "made after epoch 2 of a training that went on\n"
+
+
+def test_training_that_goes_on_can_be_interrupted(train, finished, at_step):
+    _, run = train("--trainer.max_epochs", "1")
+    at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
+    assert train()[0] == 143
+    assert not run.is_finished("fit")
+    assert train()[0] == 0
+    assert (run.path / "fit/metrics.csv").read_bytes() == (finished.path / "fit/metrics.csv").read_bytes()
+
+
+def test_finished_training_rejects_other_changes(train, finished, capsys):
+    def rejected(run, *options):
+        before = contents(run.path)
+        command = ["fit", "--run", str(run.path), *COMMON, "--data.root", root, *options]
+        assert main(command) == 2
+        assert contents(run.path) == before
+        return capsys.readouterr().err
+
+    _, stopped = train("--model.patience", "1", "--model.min_delta", "1e9", "--trainer.max_epochs", "9")
+    root = read_config(finished.fit_config)["data"]["init_args"]["root"]
+    assert "already contains a training; give another --run" in rejected(finished)
+    more = ["--trainer.max_epochs", "20"]
+    changed = rejected(finished, *more, "--model.learning_rate", "0.1")
+    assert "with model.init_args.learning_rate=0.001, now it is 0.1;" in changed
+    assert "with trainer.max_epochs=3, now it is 2; give another" in rejected(finished, "--trainer.max_epochs", "2")
+    early = rejected(stopped, *more, "--model.patience", "1", "--model.min_delta", "1e9")
+    assert "which ended after 2 of 9 epochs; a higher max_epochs does not change that" in early
