@@ -76,7 +76,7 @@ def _run(name: str, arguments: list[str]) -> int:
                     raise
                 return _fail(mistake, name)
             number = received[0] if received else signal.SIGINT
-            reached = str(error) if isinstance(error, Stopped) else ""
+            reached = str(error) if isinstance(error, KeyboardInterrupt) else ""
             _report(f"stopped by {number.name}{reached or ' before the end; give the same command again'}", name)
             return 128 + number
     return 0

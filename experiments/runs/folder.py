@@ -200,6 +200,20 @@ class RunFolder:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
+    def is_running(self, stage: str) -> bool:
+        """Whether a process has locked a stage."""
+        lock = FileLock(self.path / f".{stage}.lock")
+        if not Path(lock.lock_file).exists():
+            return False
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        except (OSError, NotImplementedError):  # a folder of others, a file system without locks
+            return False
+        lock.release()
+        return False
+
     def clear(self, stage: str) -> None:
         """Delete the results of an earlier run of a stage, so that they are not taken for new ones.
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FAILED_FILE = "failed.txt"
+"""In a run's folder, why its last step failed; absent otherwise."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Slurm signals every process of a job. The job itself answers the user's signals, and its steps run on until they are
@@ -39,9 +41,15 @@ class Step:
     mark: Path
     log: Path
 
+    @property
+    def failed(self) -> Path:
+        """The file that says why the step failed, until it is started again."""
+        return self.log.with_name(FAILED_FILE)
+
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a process that does not outlive this one, or the thread that starts it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.failed.unlink(missing_ok=True)
         with self.log.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "experiments.study.process", *self.command],
@@ -51,12 +59,20 @@ class Step:
                 env=dict(environment),
             )
 
-    def failure(self, status: int) -> str:
-        """Why the process failed, "" if it did not: the last line that it printed, or else its exit status."""
+    def end(self, status: int) -> str:
+        """Record why the process failed, and return it: the last line that it printed, or else its exit status.
+
+        Returns:
+            "" if it did not fail.
+        """
         if status == 0:
             return ""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
+        failure = next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
+        temporary = self.failed.with_suffix(".tmp")
+        temporary.write_text(failure, encoding="utf-8")
+        temporary.replace(self.failed)
+        return failure
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class ClusterJob:
         """
         for step in self.steps:
             if not step.mark.exists():
-                failure = step.failure(_start_on_node(step).wait())
+                failure = step.end(_start_on_node(step).wait())
                 if failure:
                     raise ChildProcessError(f"{step.title} failed: {failure} ({step.log})")
 

@@ -19,6 +19,7 @@ from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.config import read_config
 from experiments.runs.folder import RunFolder
 from experiments.study.local import run_jobs
+from experiments.study.process import Step
 from lightning_modules import Autoencoder, ConfigurationError
 
 COMMON = ["--model", "Autoencoder", "--model.backbone", "cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]
@@ -229,19 +230,28 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_stopped_study_ends_its_processes(monkeypatch):
+def test_stopped_study_ends_its_processes_and_says_where_it_was(monkeypatch, tmp_path, capsys):
     started = []
+    run = RunFolder(tmp_path / "run")
+    run.fit_config.parent.mkdir(parents=True)
+    run.fit_config.write_text("trainer: {max_epochs: 5}")
+    (run.path / "fit" / "metrics.csv").write_text("epoch,step\n0,1\n1,3\n")
 
-    class Sleeping:
+    class Sleeping(Step):
         def start(self, environment):
             started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
             return started[-1]
 
+    steps = [Sleeping(f"AE seed {seed}: fit", ["fit"], run.mark("fit"), run.path / "log.txt") for seed in range(3)]
     progress = MagicMock()
     progress.begin = lambda step: os.kill(os.getpid(), signal.SIGTERM)
-    monkeypatch.setattr(Command, "run", lambda *_: run_jobs([[Sleeping(), Sleeping()], [Sleeping()]], 1, progress))
+    monkeypatch.setattr(Command, "run", lambda *_: run_jobs([steps[:2], steps[2:]], 1, progress))
     assert main(["study"]) == 143
     assert [process.returncode for process in started] == [-signal.SIGTERM], "no further step has started"
+    assert capsys.readouterr().err == (
+        "faithful-aad study: stopped by SIGTERM during AE seed 0: fit (epoch 2/5 done); the same command goes on from "
+        "there\n"
+    )
 
 
 def assert_diverged(status, run, message, capsys):
