@@ -298,9 +298,20 @@ class ExperimentCLI(LightningCLI):
             if not self._is_trial:
                 rank_zero_only(complete_best)(self._run, self.trainer.callbacks)  # type: ignore[attr-defined]
 
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Run a later stage in the run's folder; where it is stopped, the message says after how many batches."""
+        with self._in_folder():
+            try:
+                yield
+            except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the first of the second
+                loop = getattr(self.trainer, f"{self._stage}_loop")
+                done = f"after {loop.batch_progress.total.completed} of {sum(loop.max_batches)} batches"
+                raise Stopped(f" {done}; the same command begins {self._stage} again") from stop
+
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results are in the run's folder."""
-        with self._in_folder():
+        with self._evaluating():
             of_loaders = self.trainer.validate(verbose=False, **kwargs)
             scalars = {name: value for of_loader in of_loaders for name, value in of_loader.items()}
             if scalars and self.trainer.is_global_zero and not self._is_trial:
@@ -308,7 +319,7 @@ class ExperimentCLI(LightningCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate the test clips and print a summary instead of Lightning's table of a thousand rows."""
-        with self._in_folder():
+        with self._evaluating():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
                 self._run.mark_finished("test")  # or the summary would warn that it is not
@@ -316,7 +327,7 @@ class ExperimentCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""
-        with self._in_folder():
+        with self._evaluating():
             self.trainer.predict(return_predictions=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
                 print("Scores of the recordings in decreasing order: predictions.csv in this folder:")

@@ -14,7 +14,7 @@ from experiments.study.definition import copy_definition, read_common_slurm, rea
 from experiments.study.local import StudyProgress, run_jobs, sharing_text
 from experiments.study.plan import RunPlan, make_jobs, open_plans, plan_runs
 from experiments.study.resources import NO_REQUEST, SlurmSettings
-from experiments.study.selection import discard, discarded_text, select
+from experiments.study.selection import deletions, discard, select
 from experiments.study.slurm import require_idle, scripts, submit
 from experiments.study.status import print_status
 from lightning_modules.errors import ConfigurationError, TrainingError
@@ -78,7 +78,10 @@ def study(
     report_on = partial(conclude, plans, folder)
     common = read_common_slurm(path, slurm)
     if dry_run:
-        _print_plan(todo, scripts(todo, folder, common, report_on) if launcher == "slurm" and todo else "")
+        for deletion in deletions(todo):
+            print(f"# {deletion}")
+        by_cluster = launcher == "slurm" and todo
+        print(scripts(todo, folder, common, report_on) if by_cluster else _commands(todo, folder))
         return
     copy_definition(path, folder)
     left_out = join(list(dict.fromkeys(plan.variant for plan in whole if plan not in plans)))
@@ -90,8 +93,8 @@ def study(
     steps = make_jobs(todo)
     n_steps = sum(map(len, steps))
     print(f"{runs}: {len(plans) - len(todo)} finished, {counted(n_steps, 'step')} to do")
-    if discarded := discarded_text(todo):
-        print(f"deleting {discarded}")
+    for deletion in deletions(todo):
+        print(deletion)
     if launcher == "slurm":
         arrays, last = submit(todo, folder, common, report_on)
         print(
@@ -107,16 +110,11 @@ def study(
     report_on()
 
 
-def _print_plan(todo: Sequence[RunPlan], of_cluster: str) -> None:
-    """Print what a study would do, as a shell script."""
-    if discarded := discarded_text(todo):
-        print("".join(f"# deletes {line}\n" for line in discarded.splitlines()), end="")
-    if of_cluster:
-        print(of_cluster)
-        return
-    for job in make_jobs(todo):
-        for step in job:
-            print(f"{PROGRAM} {shlex.join(step.command)}")
+def _commands(todo: Sequence[RunPlan], folder: Path) -> str:
+    """The steps of some runs and the report as a shell script."""
+    steps = [step.command for job in make_jobs(todo) for step in job]
+    report_on = ["report", str(folder), "--output", str(folder / "report.html")]
+    return "\n".join(shlex.join([PROGRAM, *command]) for command in (*steps, report_on))
 
 
 def _listed(names: str | list[str] | None) -> list[str]:

@@ -80,8 +80,9 @@ class RunPlan:
         begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
         if not begun or made is None or made["fit"] == self.fit or self.fitted_in in self.discarded:
             return ""
-        (before, bound), (now, new) = _without_bound(made["fit"]), _without_bound(self.fit)
-        if before == now and bound is not None and new is not None and allows_more(bound, new):
+        (before, _), (now, new) = _without_bound(made["fit"]), _without_bound(self.fit)
+        _, bound = RunFolder(self.fitted_in).epochs()  # the options may leave it to the configuration
+        if before == now and new is not None and (new == bound or allows_more(bound, new)):
             return ""
         return _first_change(made["fit"], self.fit)
 

@@ -9,8 +9,8 @@ from lightning_modules.errors import ConfigurationError
 from lightning_modules.wording import TYPE_NAMES, join
 
 _REPORT_MINUTES = 30
-# What a job without a GPU must not ask for, besides all options that name GPUs.
-_OF_A_TRAINING = ("array", "constraint", "exclusive", "gres", "nodelist", "prefer", "tres_per_task")
+# What a job without a GPU must not ask for, besides GPUs.
+_OF_A_TRAINING = ("array", "constraint", "exclusive", "nodelist", "prefer", "gres", "tres")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class SlurmSettings:
         options = {
             name: value
             for name, value in (self.options or {}).items()
-            if name.replace("-", "_") not in _OF_A_TRAINING and "gpu" not in name
+            if not name.startswith(_OF_A_TRAINING) and "gpu" not in name
         }
         return SlurmSettings(
             self.partition, self.account, self.qos, time=_REPORT_MINUTES, setup=self.setup, options=options

@@ -49,15 +49,11 @@ def discard(plans: Sequence[RunPlan], names: Sequence[str]) -> list[RunPlan]:
     return [replace(plan, discarded=frozenset(folders)) for plan in plans]
 
 
-def discarded_text(plans: Sequence[RunPlan]) -> str:
-    """What is deleted for runs that are made again, a line per folder; "" where nothing is there to delete."""
+def deletions(plans: Sequence[RunPlan]) -> list[str]:
+    """What is deleted of runs that are made again: a line per folder that has something."""
     folders = sorted({folder for plan in plans for folder in plan.discarded})
-    lines = []
-    for folder in folders:
-        stages = [stage for stage in STAGES if (folder / stage).exists()]
-        if stages:
-            lines.append(f"{folder}: {join(stages)}")
-    return "\n".join(lines)
+    stages = {folder: [stage for stage in STAGES if (folder / stage).exists()] for folder in folders}
+    return [f"deletes {join(found)} of {folder}" for folder, found in stages.items() if found]
 
 
 def _places(plan: RunPlan) -> set[Path]:

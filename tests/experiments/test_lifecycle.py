@@ -1,5 +1,6 @@
 """Trainings that are stopped, diverge, make no step or begin with other weights, and the stages after them."""
 
+import itertools
 import math
 import os
 import re
@@ -12,6 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
+from datamodules.files import write_recording
 from experiments.cli.commands import Command
 from experiments.cli.errors import stopped_by_signals
 from experiments.cli.main import main
@@ -214,9 +216,57 @@ def test_signals_stop_every_command(monkeypatch, finished, capsys):
     monkeypatch.setattr(Command, "run", lambda *_: KilledByItsEnd())
     assert main(["chance"]) == 143, "also where the interpreter drops what the handler raises"
     monkeypatch.undo()
-    monkeypatch.setattr(Autoencoder, "test_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    assert main(["test", "--run", str(finished.path), *UNEXPLAINED]) == 130
-    assert not finished.is_finished("test")
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_stopped_stage_says_after_how_many_batches(finished, simulated, monkeypatch, capsys, stage):
+    def stop_in_second_batch(self, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    step = "validation_step" if stage == "validate" else f"{stage}_step"
+    original = getattr(Autoencoder, step)
+    monkeypatch.setattr(Autoencoder, step, stop_in_second_batch)
+    batches = ["--data.batch_size", "1", "--data.val_fraction", "0.25"]
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    assert main([stage, "--run", str(finished.path), *UNEXPLAINED, *batches, *recordings]) == 130
+    *_, line = capsys.readouterr().err.splitlines()
+    n_batches = {"validate": 3, "test": 14, "predict": 6}[stage]
+    assert line == (
+        f"faithful-aad {stage}: stopped by SIGINT after 1 of {n_batches} batches; the same command begins {stage} again"
+    )
+    assert not finished.is_finished(stage)
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "message"),
+    [
+        (
+            "simulate {out} --train 12 --normal 2 --anomalies 8 --workers 1",
+            "simulator.dataset",
+            r"after \d+ files?, which are deleted; the same command begins {out} again",
+        ),
+        (
+            "data slice {slider}/slider/train --output {out} --seconds 2",
+            "recordings.slicing",
+            r"in .*normal_id_00_00000001.wav, after 1 of 6 recordings; the same command goes on with it",
+        ),
+    ],
+    ids=["simulate", "slice"],
+)
+def test_stopped_command_says_what_goes_on(monkeypatch, slider, tmp_path, capsys, command, module, message):
+    n_written = itertools.count()
+
+    def stop_before_the_second(*arguments):
+        if next(n_written) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        write_recording(*arguments)
+
+    monkeypatch.setattr(f"datamodules.{module}.write_recording", stop_before_the_second)
+    assert main(command.format(slider=slider, out=tmp_path / "out").split()) == 130
+    *_, line = capsys.readouterr().err.splitlines()
+    assert re.search(f": stopped by SIGINT {message.format(out=tmp_path / 'out')}$", line), line
 
 
 def test_ignored_signals_stay_ignored():

@@ -209,7 +209,9 @@ def test_a_cluster_that_does_not_answer_is_an_error(cluster, tmp_path, monkeypat
     submitted = tmp_path / "slurm" / "jobs.json"
     submitted.parent.mkdir()
     submitted.write_text('{"7_0": ["runs/AE/seed_0"], "8": []}')
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "nowhere.conf"))
+    configuration = (cluster.folder / "slurm.conf").read_text() + "MessageTimeout=2\n"
+    (tmp_path / "slurm.conf").write_text(re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=1", configuration))
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     with pytest.raises(ConfigurationError, match="squeue does not list the jobs 7,8: "):
         require_idle(tmp_path)
 

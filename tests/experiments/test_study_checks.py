@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -117,3 +118,20 @@ def test_variant_name_outside_the_locale(tmp_path):
     assert "can't be written in ascii" in line
     assert "PYTHONUTF8=1" in line
     assert "delete" not in line, "nothing is wrong with the folder"
+
+
+def test_dry_run_prints_the_commands_in_order(tmp_path, capsys):
+    (tmp_path / "base.yaml").write_text(BASE.replace("root: .", f"root: {tmp_path}"))
+    path, folder = tmp_path / "study.yaml", tmp_path / "my study"
+    path.write_text("seeds: [0, 1]\nvariants: {MAE: {config: base.yaml}}\n")
+    (first, second) = plan_runs(read_definition(path), folder)
+    (folder / "runs" / "MAE" / "seed_1" / "test").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["study", str(path), "--output", str(folder), "--dry_run", "--redo", "MAE seed 1"]) == 0
+    comment, *lines = capsys.readouterr().out.splitlines()
+    assert comment == f"# deletes test of {second.folder}"
+    assert [shlex.split(line) for line in lines] == [
+        *(["faithful-aad", *command] for command in (first.fit, first.test, second.fit, second.test)),
+        ["faithful-aad", "report", str(folder), "--output", str(folder / "report.html")],
+    ]
+    assert sorted(tmp_path.rglob("*")) == before

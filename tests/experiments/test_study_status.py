@@ -1,6 +1,7 @@
 """The states of a study's runs, and which of them are made again."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -133,6 +134,13 @@ def test_trainings_that_ended_at_their_bound_go_on_to_a_higher_one(plans):
     again.record()
     assert not (again.folder / "test").exists(), "results of fewer epochs are not taken for those of more"
     assert (again.folder / "fit").is_dir()
+
+    implied, *_ = plans(STUDY.replace("trainer.max_epochs: 5", "data.hop: 1"))
+    shutil.rmtree(again.folder)
+    train(implied, 5, finished=True)
+    for bound, label in ((5, []), (8, ["AE seed 0"])):
+        now, *_ = plans(STUDY.replace("trainer.max_epochs: 5", f"data.hop: 1, trainer.max_epochs: {bound}"))
+        assert [plan.label for plan in open_plans([now]) if not plan.is_fitted()] == label, "5 is of the configuration"
 
     train(lower, 5, finished=True)
     fewer = plans(STUDY.replace("max_epochs: 5", "max_epochs: 2"))[2]
