@@ -60,15 +60,17 @@ class Step:
             )
 
     def end(self, status: int) -> str:
-        """Record why the process failed, and return it: the last line that it printed, or else its exit status.
+        """Record why the process failed: the signal that killed it, the last line that it printed, or its exit status.
 
         Returns:
-            "" if it did not fail.
+            What was recorded; "" if it did not fail.
         """
         if status == 0:
             return ""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
         failure = next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
+        if status < 0:
+            failure = f"killed by {signal.Signals(-status).name}"
         temporary = self.failed.with_suffix(".tmp")
         temporary.write_text(failure, encoding="utf-8")
         temporary.replace(self.failed)

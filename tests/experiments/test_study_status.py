@@ -91,8 +91,11 @@ def test_a_failed_step_is_remembered_until_it_starts_again(plans):
     failure = step.end(step.start({}).wait())
     assert "'no-such-command' does not exist" in failure
     assert run_state(plan) == ("failed", f": {failure}")
-    step.start({}).kill()
+    process = step.start({})
     assert run_state(plan) == ("waiting", "")
+    process.kill()
+    assert step.end(process.wait()) == "killed by SIGKILL", "whatever it printed last"
+    assert run_state(plan) == ("failed", ": killed by SIGKILL")
 
 
 def test_status_starts_nothing_and_imports_no_lightning(plans, tmp_path):
