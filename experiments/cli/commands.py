@@ -71,7 +71,7 @@ def _with_values(arguments: list[str], function: Any) -> list[str]:
     switches = {f"--{name}" for name, parameter in parameters if isinstance(parameter.default, bool)}
     return [
         f"{word}=true" if word in switches and following not in ("true", "false") else word
-        for word, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
     ]
 
 
