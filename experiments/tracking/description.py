@@ -24,13 +24,13 @@ _MAX_TAG = 64
 
 
 def stage_id(run: Path, stage: str) -> str:
-    """The id of a stage of a run on Weights & Biases.
+    """The id of a stage of a run on Weights & Biases, where every stage is a run of its own.
 
-    Every stage is a run of its own there, since an upload replaces the summary of what has the same id. That of `fit`
-    is the id that a sweep's agent sets, which the sweep reads its results from.
+    What W&B uploads under the id of another run replaces its summary. `fit` keeps one id, since a training that is
+    interrupted continues and a sweep reads its results by the id that its agent sets; the other stages begin anew.
     """
     shared = shared_id(run)
-    return shared if stage == "fit" else f"{shared}-{stage}"
+    return shared if stage == "fit" else f"{shared}-{stage}-{secrets.token_hex(2)}"
 
 
 def shared_id(run: Path) -> str:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.folder import CONFIG_FILE, RunFolder
 from experiments.runs.scalars import RunCSVLogger, read_scalars
-from experiments.tracking.description import describe, model_artifact
+from experiments.tracking.description import describe, model_artifact, shared_id
 from experiments.tracking.metrics import (
     DETECTION_COLUMNS,
     EXPLANATION_COLUMNS,
@@ -84,13 +84,16 @@ class RunWandbLogger(WandbLogger):
     with plots that a run draws itself.
 
     Args:
+        run: The run's folder.
         stage: `fit`, `validate`, `test` or `predict`.
         options: Those of Lightning's logger.
     """
 
-    def __init__(self, stage: str, **options: Any) -> None:
-        super().__init__(**options)
-        self._stage = stage
+    def __init__(self, run: Path, stage: str, **options: Any) -> None:
+        self._run, self._stage = RunFolder(run), stage
+        self._continues = stage == "fit" and _is_uploaded(run, options["id"])
+        # Lightning's default would append all epochs to those that have the same id.
+        super().__init__(save_dir=run, resume="allow" if self._continues else None, **options)
         self._defined: set[str] = set()
 
     @rank_zero_only
@@ -126,36 +129,40 @@ class RunWandbLogger(WandbLogger):
             super().log_table(key, *args, **kwargs)
 
     @rank_zero_only
-    def replace_earlier(self, scalars: Iterable[Mapping[str, str]]) -> None:
+    def replace_earlier(self, scalars: Sequence[Mapping[str, str]]) -> None:
         """Begin in place of earlier attempts at this stage: log what they logged, and delete their offline folders.
 
-        W&B appends what it uploads of a run that resumes, so that epochs which are trained again would be there twice,
-        and forgets the smallest loss so far. An upload that begins anew replaces what has the same id.
+        A training of which something was uploaded is continued on W&B instead, and keeps its folders.
 
         Args:
             scalars: Rows of ``metrics.csv`` that this attempt continues, as text.
         """
-        earlier = list(Path(str(self.save_dir)).glob(f"wandb/offline-run-*-{self.version}"))
+        if self._continues:
+            return
+        attempts = f"{self.version}" if self._stage == "fit" else f"{shared_id(self._run.path)}-{self._stage}-*"
+        earlier = list(self._run.path.glob(f"wandb/offline-run-*-{attempts}"))
         for row in scalars:
-            values = {name: float(value) for name, value in row.items() if value and name != "step"}
-            self.log_metrics(values, int(row["step"]))
+            self.log_metrics(_numbers(row), int(row["step"]))
         for folder in earlier:
             shutil.rmtree(folder, ignore_errors=True)
 
     @rank_zero_only
     def log_files(self, settings: WandbSettings) -> None:
         """Add the stage's configuration as a file and, after `fit`, its best checkpoint as an artifact."""
-        run = RunFolder(str(self.save_dir))
-        config, best = run.path / self._stage / CONFIG_FILE, run.checkpoint("best")
+        config, best = self._run.path / self._stage / CONFIG_FILE, self._run.checkpoint("best")
         if settings.log_config and config.is_file():
             uploaded = Path(self.experiment.dir) / self._stage / CONFIG_FILE
             uploaded.parent.mkdir(exist_ok=True)
             shutil.copyfile(config, uploaded)  # or W&B would link it, and warn that it does
             self.experiment.save(str(uploaded), base_path=self.experiment.dir, policy="now")
         if settings.log_model and self._stage == "fit" and best.is_file():
-            artifact = wandb.Artifact(model_artifact(run.path), "model", metadata=_checkpoint_metrics(run, best))
+            artifact = wandb.Artifact(
+                model_artifact(self._run.path), "model", metadata=_checkpoint_metrics(self._run, best)
+            )
             artifact.add_file(str(best.absolute()), policy="immutable")  # which does not copy it
             self.experiment.log_artifact(artifact, aliases=["best"])
+        if self._continues:  # W&B has summarised this attempt only
+            self.experiment.summary.update(_best(read_scalars(self._run.path / "fit" / "metrics.csv")))
 
     def _define(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         """Define metrics by their full names, since W&B takes any of the patterns that match a name."""
@@ -209,15 +216,13 @@ def build_loggers(
         raise ConfigurationError("--wandb.mode online needs an account: call `wandb login` first, or use offline")
     own = {key: getattr(settings, key) for key in ("name", "group", "job_type", "tags")}
     # On the only process that has a run there.
-    described = rank_zero_only(describe)(run, stage, config, n_train=n_train, **own) or {}
+    described = rank_zero_only(describe)(run, stage, config, n_train=n_train, **own) or {"id": None}
     logger = RunWandbLogger(
+        run,
         stage,
         project=settings.project,
-        save_dir=run,
         # Not Lightning's `offline`, which sets WANDB_MODE for everything that this process does next.
         mode=settings.mode,
-        # Lightning's default would append to what has the same id; see `replace_earlier`.
-        resume=None,
         # Wraps the standard streams, which leaves progress bars as they are.
         settings=wandb.Settings(silent=True, console="wrap"),
         **described,
@@ -228,13 +233,37 @@ def build_loggers(
     return loggers
 
 
+def _is_uploaded(run: Path, identity: str | None) -> bool:
+    """Whether something of a run is on W&B: it was online, or an offline folder of it was uploaded."""
+    return any(
+        any(run.glob(f"wandb/{folder}"))
+        for folder in (f"run-*-{identity}", f"offline-run-*-{identity}/run-{identity}.wandb.synced")
+    )
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The scalars of a row of ``metrics.csv``."""
+    return {name: float(value) for name, value in row.items() if value and name != "step"}
+
+
+def _best(rows: Iterable[Mapping[str, str]]) -> dict[str, dict[str, float]]:
+    """The best value of each scalar that has one, as W&B's summary keeps it."""
+    best: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for name, value in compared(_numbers(row)).items():
+            if good := direction(name):
+                choose = min if good == "min" else max
+                best[name] = {good: choose(value, *best.get(name, {}).values())}
+    return best
+
+
 def _checkpoint_metrics(run: RunFolder, path: Path) -> dict[str, Any]:
     """Epoch, step and scalars of a checkpoint."""
     checkpoint = read_checkpoint(path)
     metrics: dict[str, Any] = {"epoch": checkpoint["epoch"], "step": checkpoint["global_step"]}
     for row in read_scalars(run.path / "fit" / "metrics.csv"):
         if row.get("epoch") == str(checkpoint["epoch"]):
-            metrics |= {name: float(value) for name, value in compared(row).items() if value and "/" in name}
+            metrics |= compared(_numbers(row))
     return metrics
 
 

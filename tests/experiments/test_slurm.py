@@ -114,7 +114,9 @@ def test_job_skips_finished_steps_and_stops_at_a_failure(tmp_path):
     done, failing, after = (tmp_path / name for name in ("done", "failing", "after"))
     done.touch()
     steps = [Step(f"{mark.name} step", [mark.name], mark, mark.with_suffix(".txt")) for mark in (done, failing, after)]
-    with pytest.raises(ChildProcessError, match=r"failing step failed: .*the command 'failing' does not exist.*failing.txt"):
+    with pytest.raises(
+        ChildProcessError, match=r"failing step failed: .*the command 'failing' does not exist.*failing.txt"
+    ):
         ClusterJob(steps)()
     assert not done.with_suffix(".txt").exists()
     assert not after.with_suffix(".txt").exists()
