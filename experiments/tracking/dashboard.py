@@ -9,7 +9,7 @@ from typing import Any
 import wandb
 
 from experiments.tracking.loggers import has_account
-from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name, direction
+from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name
 from explainers import EXPLAINERS
 from explainers.registry import explainer_label
 from explainers.sanity import CHECKS
@@ -23,7 +23,12 @@ try:
 except ImportError:
     ws = None  # optional; without it the command shows at least its help
 
-_PER_JOB_TYPE: dict[str, Any] = {"groupby": "JobType", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+_VARIANT = "variant"  # a key of each run's configuration
+_PER_VARIANT: dict[str, Any] = {
+    "groupby": f"config.{_VARIANT}",
+    "groupby_aggfunc": "mean",
+    "groupby_rangefunc": "stddev",
+}
 _FULL_WIDTH, _TALL = 24, 16  # units of W&B's grid
 
 
@@ -76,8 +81,9 @@ def dashboard(
 def _build_workspace(project: str, entity: str, group: str | None, explainers: Sequence[str]) -> ws.Workspace:
     """Build the workspace, without the network.
 
-    Runs are grouped by job type: each chart has one line (mean ± standard deviation over seeds) or one bar for each
-    of them, such as AE and MAE.
+    Runs are grouped by variant: each chart has one line (mean ± standard deviation over seeds) or one bar for each
+    of them, such as AE, MAE and the baseline detectors. A variant's runs are its trainings and its tests, of which a
+    chart has those that logged its metric.
     """
     return ws.Workspace(
         project=project,
@@ -86,18 +92,16 @@ def _build_workspace(project: str, entity: str, group: str | None, explainers: S
         sections=[
             _detection(),
             *(_curves(measure, explainers) for measure in MEASURES.values() if measure.headline),
-            _chance(explainers),
+            _headlines(explainers),
             _sanity(explainers),
-            _clips(),
+            _tables(),
             _training(),
         ],
         runset_settings=ws.RunsetSettings(
             # As text, quoted here: the package does not escape quotes in the values of its own expressions.
             filters=f"Metric('Group') == {group!r}" if group else "",
-            groupby=[ws.Metric(_PER_JOB_TYPE["groupby"])],
-            pinned_columns=[
-                f"summary:{_summary(name)}" for name in ("test/auc", *_headlines(next(iter(MEASURES)), explainers))
-            ],
+            groupby=[ws.Config(_VARIANT)],
+            pinned_columns=[f"summary:{name}" for name in ("test/auc", *_at_headline(next(iter(MEASURES)), explainers))],
         ),
         settings=ws.WorkspaceSettings(max_runs=100),
         auto_generate_panels=False,
@@ -121,18 +125,13 @@ def _curves(measure: Measure, explainers: Sequence[str]) -> ws.Section:
     return ws.Section(name=f"{measure.label} over percentiles", panels=panels, is_open=True)
 
 
-def _chance(explainers: Sequence[str]) -> ws.Section:
-    """How far measures exceed chance, and how significantly."""
+def _headlines(explainers: Sequence[str]) -> ws.Section:
+    """Headline measures at their percentile, and how far they exceed chance."""
     panels: list[wr.interface.Panel] = []
-    for measure in filter(lambda measure: measure.has_chance, MEASURES.values()):
-        corrected, p_values = (
-            [curve_name("test", f"{measure.key}_{what}", name) for name in explainers]
-            for what in ("corrected", "pvalue")
-        )
-        panels += [_line(f"{measure.label}, chance-corrected", corrected), _line(f"{measure.label}, p-value", p_values)]
-        headlines = _headlines(measure.key, explainers)
-        panels.append(_bars(f"{measure.label} at percentile {HEADLINE_PERCENTILE}", headlines))
-    return ws.Section(name="Chance levels", panels=panels)
+    for measure in filter(lambda measure: measure.headline, MEASURES.values()):
+        kinds = {measure.key: measure.label, f"{measure.key}_corrected": f"{measure.label}, chance-corrected"}
+        panels += [_bars(title, _at_headline(kind, explainers)) for kind, title in kinds.items()]
+    return ws.Section(name=f"Explanations at percentile {HEADLINE_PERCENTILE}", panels=panels)
 
 
 def _sanity(explainers: Sequence[str]) -> ws.Section:
@@ -142,33 +141,36 @@ def _sanity(explainers: Sequence[str]) -> ws.Section:
     return ws.Section(name="Sanity checks, deletion and insertion", panels=panels)
 
 
-def _clips() -> ws.Section:
-    table = wr.WeavePanelSummaryTable(table_name="test/clips", layout=wr.Layout(w=_FULL_WIDTH, h=_TALL))
+def _tables() -> ws.Section:
+    """The clips with their maps and sound, and every value of a test."""
+    tables = [
+        wr.WeavePanelSummaryTable(table_name=f"test/{name}", layout=wr.Layout(w=_FULL_WIDTH, h=_TALL))
+        for name in ("clips", "explanations", "detection")
+    ]
     figures = wr.MediaBrowser(title="Attribution maps", media_keys=["test/attributions", "test/replacement"])
-    return ws.Section(name="Clips", panels=[table, figures])
+    return ws.Section(name="Clips and tables", panels=[*tables, figures])
 
 
 def _training() -> ws.Section:
-    losses = {"train/loss": "Training loss", "val/loss": "Validation loss"}
-    panels = [wr.LinePlot(title=title, x="trainer/global_step", y=[name]) for name, title in losses.items()]
+    titles = {
+        "train/loss": "Training loss",
+        "val/loss": "Validation loss",
+        "train/learning_rate": "Learning rate",
+        "train/epoch_seconds": "Seconds per epoch",
+    }
+    panels = [_line(title, [name], "trainer/global_step") for name, title in titles.items()]
     return ws.Section(name="Training", panels=panels)
 
 
-def _line(title: str, metrics: list[str]) -> wr.interface.Panel:
-    """Curves over percentiles, one line per job type."""
-    return wr.LinePlot(title=title, x=PERCENTILE_AXIS, y=metrics, max_runs_to_show=100, **_PER_JOB_TYPE)
+def _line(title: str, metrics: list[str], x: str = PERCENTILE_AXIS) -> wr.interface.Panel:
+    """Curves over percentiles or another metric, one line per variant."""
+    return wr.LinePlot(title=title, x=x, y=metrics, max_runs_to_show=100, **_PER_VARIANT)
 
 
 def _bars(title: str, metrics: list[str]) -> wr.interface.Panel:
-    """One bar per job type."""
-    return wr.BarPlot(title=title, metrics=[_summary(name) for name in metrics], **_PER_JOB_TYPE)
+    """One bar per variant."""
+    return wr.BarPlot(title=title, metrics=metrics, **_PER_VARIANT)
 
 
-def _headlines(kind: str, explainers: Sequence[str]) -> list[str]:
+def _at_headline(kind: str, explainers: Sequence[str]) -> list[str]:
     return [f"test/{kind}/{name}/p{HEADLINE_PERCENTILE}" for name in explainers]
-
-
-def _summary(name: str) -> str:
-    """The key of a scalar in a run's summary, which ends in its direction."""
-    good = direction(name)
-    return name if good is None else f"{name}.{good}"

@@ -83,8 +83,9 @@ def describe(
     objective = objective_name(dict(config))
     variant = objective if member is None else member.variant
     settings = {} if member is None else member.settings
+    compared = " ".join([variant, *(f"{key}={value}" for key, value in settings.items())])
     seed = config["seed_everything"]
-    name = name or f"{variant}{''.join(f' {key}={value}' for key, value in settings.items())} seed {seed}"
+    name = name or f"{compared} seed {seed}"
     end = "" if stage == "fit" else f" {stage}"
     model = config.get("model") or {}
     backbone = (model.get("init_args") or {}).get("backbone")
@@ -95,7 +96,7 @@ def describe(
         "run": str(run),
         "run_id": shared_id(run),
         "objective": objective,
-        "variant": variant,
+        "variant": compared,  # what dashboards group by
         "study": None if member is None else member.study,
         "settings": settings or None,
         "backbone": None if backbone is None else describe_backbone(backbone).partition("(")[0],
