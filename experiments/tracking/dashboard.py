@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-
 from experiments.tracking.loggers import has_account
 from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name
 from explainers import EXPLAINERS
@@ -101,7 +100,9 @@ def _build_workspace(project: str, entity: str, group: str | None, explainers: S
             # As text, quoted here: the package does not escape quotes in the values of its own expressions.
             filters=f"Metric('Group') == {group!r}" if group else "",
             groupby=[ws.Config(_VARIANT)],
-            pinned_columns=[f"summary:{name}" for name in ("test/auc", *_at_headline(next(iter(MEASURES)), explainers))],
+            pinned_columns=[
+                f"summary:{name}" for name in ("test/auc", *_at_headline(next(iter(MEASURES)), explainers))
+            ],
         ),
         settings=ws.WorkspaceSettings(max_runs=100),
         auto_generate_panels=False,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import wandb
 from wandb.proto import wandb_internal_pb2
+
+import wandb
 
 
 @dataclass
@@ -41,6 +42,14 @@ def offline_runs(folder: Path) -> list[OfflineRun]:
     """The stages that a run's folder holds, in the order in which they ran."""
     wandb.teardown()  # W&B's service writes the last records after a run has finished; as at exit, wait for it
     return [_read(path) for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))]
+
+
+def read_table(run: OfflineRun, key: str) -> tuple[list[str], list[dict[str, Any]], dict[str, Path]]:
+    """The columns and rows of a table, and the file of each of its media."""
+    (artifact,) = [entries for entries in run.artifacts if f"{key}.table.json" in entries]
+    content = json.loads(artifact[f"{key}.table.json"].read_text())
+    rows = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    return content["columns"], rows, artifact
 
 
 def _read(path: Path) -> OfflineRun:

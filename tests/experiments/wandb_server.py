@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: WandbServer
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = self._body()
         if "file_stream" in self.path:
             self.server.stream(self.path.split("/")[-2], json.loads(body))
@@ -167,12 +167,12 @@ class _Handler(BaseHTTPRequestHandler):
         operation = operation or query.replace("{", " ").replace("(", " ").split()[1]
         self._answer({"data": self.server.answer(operation, query, sent.get("variables") or {})})
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         _, _, run, name = self.path.split("?")[0].split("/", 3)
         self.server.runs[run].files[name] = self._body()
         self._answer({})
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer({})
 
     def _body(self) -> bytes:
