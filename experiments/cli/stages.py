@@ -280,10 +280,10 @@ class ExperimentCLI(LightningCLI):
                 if self._caution:
                     write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
-            for logger in wandb_loggers(own_loggers):
-                logger.log_files(tracking)
             if is_first and stage == "fit":
                 run.mark_finished(stage)
+            for logger in wandb_loggers(own_loggers):
+                logger.log_files(tracking)
         if is_first and stage not in ("fit", "test"):  # the summary of a test names its folder
             print(run.path / stage)
 

@@ -77,6 +77,7 @@ class WandbServer(ThreadingHTTPServer):
             "CreateArtifactManifest": self._manifest,
             "UpdateArtifactManifest": self._manifest,
             "CreateArtifactFiles": self._artifact_files,
+            "ArtifactType": lambda _: {"project": None},  # the artifact is new
             "OrganizationCoreWeaveOrganizationID": lambda _: {"entity": {"organization": None}},
             "CommitArtifact": lambda sent: {"commitArtifact": {"artifact": {"id": sent["artifactID"], "digest": ""}}},
         }
