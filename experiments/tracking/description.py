@@ -42,7 +42,7 @@ def shared_id(run: Path) -> str:
     path = run / _ID_FILE
     identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
     if not identity:
-        given = os.environ.get("WANDB_RUN_ID", "").strip() if "WANDB_SWEEP_ID" in os.environ else ""
+        given = os.environ.get("WANDB_RUN_ID", "").strip() if _in_sweep() else ""
         identity = given or secrets.token_hex(4)
         write_atomically(path, identity.encode())
     if not re.fullmatch(r"[\w.-]{1,100}", identity, re.ASCII):
@@ -73,7 +73,7 @@ def describe(
         stage: The stage.
         config: Its whole configuration, as ``config.yaml`` has it, interpolations resolved.
         name: The run's name. By default its variant, settings and seed in a study, else its objective and seed, such as
-            `MAE seed 1`. The later stages are called `MAE seed 1 test`.
+            `MAE seed 1`; none in a sweep. The later stages are called `MAE seed 1 test`.
         group: Its group, by default the study.
         job_type: What it does, by default the stage.
         tags: Tags beside those of its objective, variant and seed.
@@ -85,7 +85,8 @@ def describe(
     settings = {} if member is None else member.settings
     compared = " ".join([variant, *(f"{key}={value}" for key, value in settings.items())])
     seed = config["seed_everything"]
-    name = name or f"{compared} seed {seed}"
+    if name is None and not _in_sweep():  # whose runs W&B names
+        name = f"{compared} seed {seed}"
     end = "" if stage == "fit" else f" {stage}"
     model = config.get("model") or {}
     backbone = (model.get("init_args") or {}).get("backbone")
@@ -108,12 +109,17 @@ def describe(
     sections = {key: value for key, value in config.items() if key != "wandb"}
     return {
         "id": stage_id(run, stage),
-        "name": name[: _MAX_NAME - len(end)] + end,
+        "name": None if name is None else name[: _MAX_NAME - len(end)] + end,
         "group": group or (None if member is None else member.study),
         "job_type": job_type or stage,
         "tags": list(dict.fromkeys(tag[:_MAX_TAG] for tag in (objective, variant, f"seed-{seed}", *tags))),
         "config": sections | {key: value for key, value in known.items() if value is not None},
     }
+
+
+def _in_sweep() -> bool:
+    """Whether a sweep's agent has started this process."""
+    return "WANDB_SWEEP_ID" in os.environ
 
 
 def _git_commit() -> str | None:

@@ -94,8 +94,9 @@ def test_sweep_sets_the_run_id(monkeypatch, tmp_path):
     build_loggers(tmp_path / "alone", "fit", WandbSettings(), CONFIG)
     assert (tmp_path / "alone" / "wandb-id").read_text() != "abc123", "or all runs of a shell would be one"
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
-    build_loggers(tmp_path / "swept", "fit", WandbSettings(), CONFIG)
+    swept = build_loggers(tmp_path / "swept", "fit", WandbSettings(), CONFIG)[1]
     assert (tmp_path / "swept" / "wandb-id").read_text() == "abc123"
+    assert swept._wandb_init["name"] is None, "all runs of the sweep would have the same"
 
 
 @pytest.mark.parametrize(
