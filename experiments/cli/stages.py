@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import wandb
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,7 +16,6 @@ from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
-import wandb
 from datamodules import SpectrogramDataModule
 from datamodules.frontend import frame_rate
 from datamodules.provenance import write_provenance

@@ -58,10 +58,11 @@ class TrackedStudy:
 
 
 def sync(server, *folders):
-    """Upload offline runs as a user does."""
+    """Upload offline runs as a user does, in a folder for W&B's logs."""
     variables = {"WANDB_BASE_URL": server.address, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}
     command = [str(Path(sys.executable).with_name("wandb")), "sync", *map(str, folders)]
-    subprocess.run(command, env=os.environ | variables, check=True, capture_output=True, timeout=120)
+    logs = Path(folders[0]).parent
+    subprocess.run(command, cwd=logs, env=os.environ | variables, check=True, capture_output=True, timeout=120)
 
 
 def interrupted(marker):
