@@ -117,7 +117,7 @@ def test_config_is_the_resolved_configuration(tracked, stage):
     assert run.config["model"]["init_args"]["mask_ratio"] == 0.5
     expected = {
         "objective": "MAE", "variant": "MAE mask_ratio=0.5", "study": "small", "settings": {"mask_ratio": 0.5},
-        "backbone": "SkipCAETransformer", "stage": stage,
+        "backbone": "CAE", "stage": stage,
     }  # fmt: skip
     assert {name: run.config[name] for name in expected} == expected
     assert run.config.get("training_clips") == {"fit": 11}.get(stage)

@@ -28,7 +28,7 @@ BASE = {
 STUDY = """
 seeds: [1]
 variants:
-  MAE: {config: base.yaml, fit: {model: MaskedAutoencoder}, grid: {model.mask_ratio: [0.5]}}
+  MAE: {config: base.yaml, fit: {model: MaskedAutoencoder, model.backbone: cae}, grid: {model.mask_ratio: [0.5]}}
   One-class SVM: {config: base.yaml, fit: {model: OneClassSVM}}
 """
 
