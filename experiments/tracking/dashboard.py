@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+
 from experiments.tracking.loggers import has_account
 from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name
 from explainers import EXPLAINERS

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-import wandb
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.folder import CONFIG_FILE, RunFolder
 from experiments.runs.scalars import RunCSVLogger, read_scalars

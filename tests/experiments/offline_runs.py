@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2
-
 import wandb
+from wandb.proto import wandb_internal_pb2
 
 
 @dataclass

@@ -4,9 +4,9 @@ import json
 import sys
 
 import pytest
+import wandb
 from wandb_server import wandb_server
 
-import wandb
 from experiments.cli.main import main
 from explainers import EXPLAINERS as ALL_EXPLAINERS
 from metrics.measures import MEASURES

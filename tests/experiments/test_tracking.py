@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import wandb
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from offline_runs import offline_runs, read_table
 
-import wandb
 from experiments.tracking.clips import MAX_CLIPS, MAX_SECONDS, log_clips, map_image, spectrogram_image
 from experiments.tracking.loggers import WandbSettings, build_loggers
 from experiments.tracking.metrics import compared, direction
