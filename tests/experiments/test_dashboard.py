@@ -136,7 +136,7 @@ def test_saving_needs_an_account(account, capsys):
 
 def test_missing_package_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    monkeypatch.delitem(sys.modules, "experiments.tracking.dashboard", raising=False)
+    monkeypatch.delitem(sys.modules, "experiments.tracking.workspace", raising=False)
     (line,) = error_lines(capsys, "--output", str(tmp_path / "workspace.json"))
     assert "pip install 'faithful-aad[dashboard]'" in line
     assert not list(tmp_path.iterdir())
