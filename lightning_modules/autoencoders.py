@@ -126,6 +126,11 @@ class ReconstructionModule(AnomalyDetector):
         """Note the run's seed, from which each epoch's random numbers follow."""
         self._seed = torch.initial_seed()
 
+    def on_train_epoch_start(self) -> None:
+        """Log the epoch's learning rate."""
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/learning_rate", float(rate), sync_dist=True)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Begin each epoch with random numbers of its own, which a resumed training draws again."""
         if batch_idx == 0:

@@ -76,7 +76,7 @@ class AnomalyDetector(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note what the weights belong to: the class, since the networks of several are the same, and the data."""
         checkpoint[_OBJECTIVE] = type(self).__name__
-        checkpoint[_VERSION] = _version()
+        checkpoint[_VERSION] = package_version()
         signal = self._signal_settings()
         if signal is not None:
             checkpoint[_SIGNAL] = dict(signal)
@@ -121,8 +121,8 @@ def check_checkpoint(
         rank_zero_warn(
             f"{source} doesn't say which front end and reference level it was trained with; give those of the training"
         )
-    if checkpoint.get(_VERSION, _version()) != _version():
-        rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {_version()}")
+    if checkpoint.get(_VERSION, package_version()) != package_version():
+        rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {package_version()}")
 
 
 def _architecture(hparams: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, A
         raise ConfigurationError(f"{source} was trained with {was}, but the configuration says {now}")
 
 
-def _version() -> str:
+def package_version() -> str:
     """The package's version, "unknown" of a checkout that is not installed."""
     try:
         return version("faithful-aad")

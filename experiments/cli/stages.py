@@ -42,8 +42,8 @@ from experiments.runs.checkpoints import (
 )
 from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder
 from experiments.runs.predictions import Predictions
-from experiments.runs.scalars import CheckpointedScalars
-from experiments.tracking.loggers import WandbSettings, build_loggers
+from experiments.runs.scalars import CheckpointedScalars, read_scalars
+from experiments.tracking.loggers import EpochTimer, WandbSettings, build_loggers, wandb_loggers
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps, SanityChecks
 from lightning_modules import AnomalyDetector, ConfigurationError, NearestNeighbours
@@ -264,20 +264,26 @@ class ExperimentCLI(LightningCLI):
         is_first = self.trainer.is_global_zero
         with run.alone(stage) if is_first else nullcontext():
             if stage == "fit":
-                self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), EpochTimer()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-            own_loggers = build_loggers(run.path, stage, self.config_init[stage].wandb)
+            tracking = self.config_init[stage].wandb
+            n_train = len(self.datamodule.train_clips) if stage == "fit" else None
+            own_loggers = build_loggers(run.path, stage, tracking, self._saved_config(), n_train)
             self.trainer.loggers = own_loggers + self.trainer.loggers
             if is_first:
                 if stage == "fit":
                     self._resume.prepare(run)
                 if self._resume.checkpoint is None:
                     run.clear(stage)
+                for logger in wandb_loggers(own_loggers):
+                    logger.replace_earlier(read_scalars(run.path / stage / "metrics.csv"))
                 if self._caution:
                     write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
             if is_first and stage == "fit":
                 run.mark_finished(stage)
+            for logger in wandb_loggers(own_loggers):
+                logger.log_files(tracking)
         if is_first and stage not in ("fit", "test"):  # the summary of a test names its folder
             print(run.path / stage)
 

@@ -17,7 +17,7 @@ from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
 
 # The options in which the runs of one setting differ: all of these runs are valid, or none.
-_OF_A_SEED = ("--seed_everything=", "--run=", "--wandb.tags=")
+_OF_A_SEED = ("--seed_everything=", "--run=")
 
 
 def check_plans(plans: Sequence[RunPlan], definition: Path) -> None:

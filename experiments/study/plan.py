@@ -196,8 +196,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
     root, name = folder / "runs" / variant.name, folder.resolve().name
     for seed, fitted, tested in itertools.product(variant.seeds, _points(variant.grid), _points(variant.test_grid)):
         place, trained = (root / _folder_name(point) / f"seed_{seed}" for point in (fitted | tested, fitted))
-        tags = [variant.name, f"seed-{seed}"]
-        tracking = {"wandb.group": name, "wandb.job_type": variant.name, "wandb.tags": tags}
+        tracking = {"wandb.group": name}
         fit = variant.fit | _values(fitted) | {"seed_everything": seed} | tracking | {"run": str(trained)}
         of_other = {} if place == trained else _trained(trained)
         test = of_other | variant.test | _values(tested) | {"run": str(place)}
