@@ -87,7 +87,8 @@ def submit(
         srun_args=[f"--cpus-per-task={settings.cpus}"],
         mem=None if settings.memory is None else f"{round(settings.memory * 1024)}M",
         array_parallelism=settings.array_parallelism,
-        setup=settings.setup or None,
+        # Without it, the current folder comes first, where a folder `metrics` would hide that of this package.
+        setup=["export PYTHONSAFEPATH=1", *settings.setup],
         additional_parameters={"requeue": True, **settings.options},
         stderr_to_stdout=True,
     )

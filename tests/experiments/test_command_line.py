@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 from offline_runs import offline_runs
 
 from experiments.cli.main import main
-from experiments.cli.options import ExperimentParser
+from experiments.cli.parser import ExperimentParser
 from explainers import EXPLAINERS
 from metrics.measures import REFERENCES
 

@@ -49,7 +49,7 @@ def rejects(tmp_path, capsys):
     [
         (
             "test: {attributions.explainers: [lime], sanity.clips: 0}",
-            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose from ",
+            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose one of ",
         ),
         (
             "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
@@ -76,7 +76,7 @@ def rejects(tmp_path, capsys):
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
         ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit --data.root=nope: nope is"),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
-        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model svm does not exist; choose"),
+        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model 'svm' does not exist; choose"),
     ],
 )
 def test_rejects_options_of_any_step(rejects, options, message):
