@@ -108,6 +108,9 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
         backbone = cfg_obj.get("backbone")
         if isinstance(backbone, Mapping) and backbone.keys() == {"class_path", "init_args"}:
             cfg_obj = {**vars(cfg_obj), "backbone": flat(backbone)}
+        for section in {action.dest.rpartition(".")[0] for action in self._actions}:
+            if isinstance(cfg_obj.get(section), list):  # jsonargparse only finds out when it calls the class
+                self.error(f"Parser key \"{section}\": Unable to load config '{cfg_obj[section]}'")
         return super().parse_object(cfg_obj, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -145,9 +148,7 @@ def accepted_values(kind: Any) -> str:
     origin, members = get_origin(kind), get_args(kind)
     base = origin or kind
     if origin in (Union, UnionType):
-        choices = tuple(choice for member in members if get_origin(member) is Literal for choice in get_args(member))
-        merged = (Literal[choices] if get_origin(member) is Literal else member for member in members)
-        return " or ".join(dict.fromkeys(map(accepted_values, merged)))
+        return " or ".join(_choices(members))
     if origin is Literal:
         values = list(dict.fromkeys(map(str, members)))
         return f"one of {', '.join(values)}" if values[1:] else values[0]
@@ -155,9 +156,27 @@ def accepted_values(kind: Any) -> str:
         return TYPE_NAMES.get(kind, str(kind))
     words = next((words for kinds, words in _KINDS.items() if issubclass(base, kinds)), "")
     each = f" (each {accepted_values(members[0])})" if words == TYPE_NAMES[list] and members else ""
-    return f"{words}{each}" if words else f"a class path of {base.__name__}"
+    return f"{words}{each}" if words else f"{_CLASS}{base.__name__}"
 
 
+def _choices(members: tuple[Any, ...]) -> Iterable[str]:
+    """What an option accepts that takes any of some types."""
+    literals = tuple(choice for member in members if get_origin(member) is Literal for choice in get_args(member))
+    classes = [member.__name__ for member in members if accepted_values(member).startswith(_CLASS)]
+    words = {}
+    for member in members:
+        accepted = accepted_values(member)
+        if get_origin(member) is Literal:
+            accepted = accepted_values(Literal[literals])
+        elif accepted.startswith(_CLASS):
+            accepted = f"{_CLASS}{', '.join(classes)}"
+        elif classes and f"(each {_CLASS}" in accepted:
+            accepted = "a list of them"
+        words[accepted] = None
+    return sorted(words, key=lambda accepted: not accepted.startswith(_CLASS))  # what "them" means comes first
+
+
+_CLASS = "a class path of "
 _KINDS: dict[tuple[type, ...], str] = {
     (str, os.PathLike): TYPE_NAMES[str],
     (Mapping,): TYPE_NAMES[dict],

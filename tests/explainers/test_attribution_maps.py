@@ -228,5 +228,5 @@ def test_rejects_wrong_classes(settings, message):
 
 def test_settings_of_a_wrong_type_name_the_explainer(module):
     maps = AttributionMaps([LEVEL], {LEVEL: {"factor": "two"}})
-    with pytest.raises(ConfigurationError, match="explainer 'level': can.t multiply sequence"):
+    with pytest.raises(ConfigurationError, match="explainer 'level': can't multiply sequence"):
         maps.obstacles(module, "test")

@@ -103,8 +103,8 @@ def test_names_a_folder_that_hides_a_package_of_ours(tmp_path):
     done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        f"faithful-aad report: error: {tmp_path}/metrics hides the package 'metrics' of faithful-aad; rename it, or take "
-        "it off PYTHONPATH"
+        f"faithful-aad report: error: {tmp_path}/metrics hides the package 'metrics' of faithful-aad; rename it, or "
+        "take it off PYTHONPATH"
     ]
 
 
