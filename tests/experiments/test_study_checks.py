@@ -58,8 +58,8 @@ def rejects(tmp_path, capsys):
         ("test: {faithfulness.shift: 1}", "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1"),
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
-            "grid: {model.backbone: [skip_cae, dense]}",
-            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and DenseAutoencoder has none",
+            "grid: {model.backbone: [skip_cae, dense]}\ntest: {attributions.explainers: [grad_cam]}",
+            "variants.MAE, test: grad_cam needs a convolution, and DenseAutoencoder has none; name other --attributions.",
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
