@@ -46,6 +46,10 @@ _FROM_DATA = {"--model.n_frames": "n_frames", "--model.n_mels": "frontend.n_mels
 _find_imported = _typehints.resolve_class_path_by_name
 
 
+# Before what is wrong with a class, in the messages of a union of types, which have an error for each of them.
+_CLASS_ERROR = "the class "
+
+
 class UnknownClassError(ConfigurationError):
     """A class that an option names does not exist, can't be imported or is of another kind."""
 
@@ -61,7 +65,7 @@ def _class_path(base: Any, name: str) -> str:
             chosen: type = find_class(name, base, known, f"my_lab.My{base.__name__}")
             return f"{chosen.__module__}.{chosen.__qualname__}" if "." not in name else name
     except ConfigurationError as error:
-        raise UnknownClassError(str(error)) from error
+        raise UnknownClassError(f"{_CLASS_ERROR}{error}") from error
     return name
 
 
@@ -119,9 +123,9 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
         if not self.exit_on_error:
             super().error(message, ex)
         option = "--" + ".".join(_keys(message.partition(_ACCEPTS)[0]))
-        if ex is not None and isinstance(cause := first_cause(ex), ConfigurationError):
-            is_class = isinstance(cause, UnknownClassError)
-            super().error(f"{option} {cause}" if is_class else str(cause), ex)
+        cause = None if ex is None else first_cause(ex)
+        if isinstance(cause, ConfigurationError) and not isinstance(cause, UnknownClassError):
+            super().error(str(cause), ex)
         super().error(_mistake(message, option), ex)
 
     def _accepted(self, message: str) -> str:
@@ -135,6 +139,10 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
         if action is None or not found or inner or "class_path '" in message:
             return ""
         accepted = accepted_values(getattr(action, "_typehint", None) or dict)
+        others = set(accepted.split(" or ")) - {"a list of them", TYPE_NAMES[type(None)]}
+        only_classes = all(choice.startswith(_CLASS) for choice in others)
+        if _CLASS_ERROR in message and (only_classes or "." in found[1]):
+            return ""
         return f'Parser key "{key}":\n  {_ACCEPTS}{accepted}. Got value: {found[1].strip()}'
 
 
@@ -163,7 +171,7 @@ def _choices(members: tuple[Any, ...]) -> Iterable[str]:
     """What an option accepts that takes any of some types."""
     literals = tuple(choice for member in members if get_origin(member) is Literal for choice in get_args(member))
     classes = [member.__name__ for member in members if accepted_values(member).startswith(_CLASS)]
-    words = {}
+    words: dict[str, None] = {}
     for member in members:
         accepted = accepted_values(member)
         if get_origin(member) is Literal:
@@ -184,6 +192,9 @@ _KINDS: dict[tuple[type, ...], str] = {
     (timedelta,): "a duration such as 00:12:00:00 (days, hours, minutes and seconds)",
 }
 
+# Classes that have options only once a subclass is named.
+_BASES = ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler", "lightning.Callback")
+
 # Between the option and what it accepts, in the messages of one parser inside another.
 _ACCEPTS = "must be "
 
@@ -201,11 +212,15 @@ def _mistake(message: str, option: str) -> str:
     section = f"--{next(iter(_keys(message)), '')}"
     unaccepted = re.search(r"class_path '([\w.]+)':.*?Option '([\w.]+)' is not accepted", message, re.DOTALL)
     if unaccepted:
-        return f"{section}.{unaccepted[2]} does not exist: {unaccepted[1]} has no such option"
+        first = f"; name another class with {section} first" if unaccepted[1] in _BASES else ""
+        return f"{section}.{unaccepted[2]} does not exist: {unaccepted[1]} has no such option{first}"
     lacking = re.search(r"class_path '([\w.]+)':\s*the following arguments are required: ([\w., ]+)", message)
     if lacking:
         needed = ", ".join(f"{section}.{name}" for name in lacking[2].split(", "))
         return f"{section} {lacking[1]} needs {needed}"
+    unknown = re.search(f"{_CLASS_ERROR}(.*)", message)
+    if unknown:
+        return f"{option} {unknown[1]}"
     # The parser knows the run's folder as `fit.run`.
     return re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message)
 

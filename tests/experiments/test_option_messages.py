@@ -64,6 +64,18 @@ def test_every_option_says_what_it_accepts(stages):
         ("--wandb x.yaml", "--wandb is x.yaml; it must be a mapping"),
         ("--model.n_frames 3", "--model.n_frames follows from the data; give --data.n_frames"),
         ("--optimizer AdmW", "--optimizer 'AdmW' does not exist; give a class path such as my_lab.MyOptimizer"),
+        (
+            "--optimizer.lr 1",
+            "--optimizer.lr does not exist: torch.optim.Optimizer has no such option; name another cla",
+        ),
+        (
+            "--trainer.callbacks my.X",
+            "--trainer.callbacks 'my.X' can't be imported: there is no module my; run the com",
+        ),
+        (
+            "--trainer.callbacks [my.X]",
+            "--trainer.callbacks 'my.X' can't be imported: there is no module my; run the c",
+        ),
         ("--optimizer AdamW --optimizer.lr x", "--optimizer.lr is x; it must be a number or a list"),
         (
             "--optimizer AdamW --optimizer.rate 1",
@@ -117,3 +129,26 @@ def test_types_in_words():
     assert accepted_values(dict[str, int]) == "a mapping"
     assert accepted_values(list[float] | None) == "a list (each a number) or null"
     assert accepted_values(MaskedAutoencoder) == "a class path of MaskedAutoencoder"
+
+
+def test_a_plugin_is_named_like_a_class_of_the_package(stages, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "u_kinds.py").write_text(
+        "from lightning.pytorch import Callback\nfrom lightning_modules import Autoencoder\n"
+        "class Twice(Autoencoder): ...\nclass Spy(Callback): ...\n"
+    )
+    metadata = tmp_path / "u_kinds-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: u-kinds\nVersion: 1.0\n")
+    entries = "twice = u_kinds:Twice\nspy = u_kinds:Spy\ngone = u_kinds:Gone\n"
+    (metadata / "entry_points.txt").write_text(f"[faithful_aad.plugins]\n{entries}")
+    given = ["fit", "--run=r", "--data=AudioFolderDataModule", "--data.root=x"]
+    parsed = stages.parser.parse_args([*given, "--model=twice", "--trainer.callbacks+=spy"]).fit
+    assert parsed.model.class_path == "u_kinds.Twice"
+    assert [callback.class_path for callback in parsed.trainer.callbacks] == ["u_kinds.Spy"]
+    assert stages.parser.parse_args([*given, "--model=Twice"]).fit.model.class_path == "u_kinds.Twice"
+    wrong = stages.mistake([*given, "--model=spy"])
+    assert wrong.startswith("--model 'spy', a plugin of u-kinds (u_kinds:Spy), is not a subclass of lightning_modules.")
+    assert stages.mistake([*given, "--model=gone"]).startswith(
+        "--model 'gone', a plugin of u-kinds (u_kinds:Gone), can't"
+    )

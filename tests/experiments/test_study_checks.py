@@ -59,7 +59,7 @@ def rejects(tmp_path, capsys):
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
             "grid: {model.backbone: [skip_cae, dense]}\ntest: {attributions.explainers: [grad_cam]}",
-            "variants.MAE, test: grad_cam needs a convolution, and DenseAutoencoder has none; name other --attributions.",
+            "variants.MAE, test: grad_cam needs a convolution, and DenseAutoencoder has none; name other --a",
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
