@@ -98,10 +98,10 @@ def explainer_label(name: str) -> str:
 
 
 def explainer_unit(name: str) -> str:
-    """Unit of an explainer's maps, dB² where it is not in `EXPLAINERS`.
+    """Unit of an explainer's maps, "" where it is not in `EXPLAINERS`.
 
     Example:
-        >>> explainer_unit("saliency"), explainer_unit("error_map")
-        ('dB', 'dB²')
+        >>> explainer_unit("saliency"), explainer_unit("error_map"), explainer_unit("my_map")
+        ('dB', 'dB²', '')
     """
-    return EXPLAINERS[name].unit if name in EXPLAINERS else Explainer.unit
+    return EXPLAINERS[name].unit if name in EXPLAINERS else ""

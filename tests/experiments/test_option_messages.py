@@ -135,7 +135,8 @@ def test_a_plugin_is_named_like_a_class_of_the_package(stages, tmp_path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "u_kinds.py").write_text(
         "from lightning.pytorch import Callback\nfrom lightning_modules import Autoencoder\n"
-        "class Twice(Autoencoder): ...\nclass Spy(Callback): ...\n"
+        "from explainers import ErrorMap\n"
+        "class Twice(Autoencoder): ...\nclass Spy(Callback): ...\nclass Oracle(ErrorMap): ...\n"
     )
     metadata = tmp_path / "u_kinds-1.0.dist-info"
     metadata.mkdir()
@@ -152,3 +153,5 @@ def test_a_plugin_is_named_like_a_class_of_the_package(stages, tmp_path, monkeyp
     assert stages.mistake([*given, "--model=gone"]).startswith(
         "--model 'gone', a plugin of u-kinds (u_kinds:Gone), can't"
     )
+    clash = stages.mistake([*given, "--model=twice", "--attributions.validation_explainers=[u_kinds.Oracle]"])
+    assert clash == "explainer 'oracle' has the name of a reference; rename its class"
