@@ -202,7 +202,7 @@ def check_callbacks(
             if obstacles and len(obstacles) == len(callback.names(stage)):
                 option = "--attributions.validation_explainers" if stage == "fit" else "--attributions.explainers"
                 raise ConfigurationError(f"{'; '.join(left_out)}; name other {option}")
-            references = [name for name in callback.names(stage) if name in REFERENCES]
+            references = [name for name in callback.names("fit") + callback.names("test") if name in REFERENCES]
             if references:
                 raise ConfigurationError(f"explainer {references[0]!r} has the name of a reference; rename its class")
             later = callback.obstacles(model, "test") if stage == "fit" else {}

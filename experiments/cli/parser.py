@@ -45,7 +45,6 @@ _FROM_DATA = {"--model.n_frames": "n_frames", "--model.n_mels": "frontend.n_mels
 
 _find_imported = _typehints.resolve_class_path_by_name
 
-
 # Before what is wrong with a class, in the messages of a union of types, which have an error for each of them.
 _CLASS_ERROR = "the class "
 
