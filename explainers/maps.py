@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from explainers.base import Explainer, reproducible, require_positive
-from lightning_modules.base import require_number, squared_error
+from lightning_modules.base import squared_error
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.masking import complementary_masks, masked_prediction, patch_size_of
 
@@ -55,9 +55,11 @@ class MaskedErrorMap(Explainer):
     patch_size: int | None = None
 
     def __post_init__(self) -> None:
-        require_number("n_masks", self.n_masks, lambda n: n >= 2, "at least 2", whole=True)
+        require_positive(n_masks=self.n_masks)
         if self.patch_size is not None:
             require_positive(patch_size=self.patch_size)
+        if self.n_masks == 1:
+            raise ConfigurationError("n_masks=1 would hide whole clips; give at least 2")
 
     def obstacle(self) -> str:
         """That the module's spectrograms have too few patches, where it says how large they are."""
