@@ -85,6 +85,21 @@ class AnomalyDetector(LightningModule):
         """Reject a checkpoint that does not fit in one line instead of a list of tensor shapes."""
         check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
 
+    def spectrograms(self, batch: Mapping[str, Any]) -> Tensor:
+        """The spectrograms (B, F, T) of a batch.
+
+        Raises:
+            ConfigurationError: If they have another size than the module was built for.
+        """
+        x: Tensor = batch["spectrogram"]
+        n_mels, n_frames = self.hparams.get("n_mels", x.shape[1]), self.hparams.get("n_frames", x.shape[2])
+        if tuple(x.shape[1:]) != (n_mels, n_frames):
+            raise ConfigurationError(
+                f"the clips of a batch have {x.shape[1]} mel bands × {x.shape[2]} frames, but {type(self).__name__} is "
+                f"built for {n_mels} × {n_frames}; the data module has to yield data.frontend.n_mels × data.n_frames"
+            )
+        return x
+
     def _signal_settings(self) -> Mapping[str, Any] | None:
         """The settings of the spectrograms, None without a DataModule that has them."""
         trainer = self._trainer

@@ -13,7 +13,9 @@ from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 
 from datamodules import SpectrogramDataModule
@@ -22,13 +24,14 @@ from datamodules.provenance import write_provenance
 from experiments.cli.commands import PROGRAM
 from experiments.cli.errors import Stopped, configuration_errors, scheduler_errors
 from experiments.cli.options import (
-    ExperimentParser,
     check_callbacks,
     check_limits,
     check_numbers,
+    check_optimizer,
     complete,
     one_line_errors,
 )
+from experiments.cli.parser import ExperimentParser
 from experiments.report.command import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
@@ -47,6 +50,7 @@ from experiments.tracking.loggers import EpochTimer, WandbSettings, build_logger
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps, SanityChecks
 from lightning_modules import AnomalyDetector, ConfigurationError, NearestNeighbours
+from lightning_modules.autoencoders import RECIPE_HPARAMS
 from lightning_modules.base import check_checkpoint
 from lightning_modules.errors import TrainingError, first_line
 from lightning_modules.files import write_atomically
@@ -112,7 +116,6 @@ class ExperimentCLI(LightningCLI):
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,
             trainer_defaults={"max_epochs": 500, "log_every_n_steps": 1},
-            auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
 
@@ -162,6 +165,23 @@ class ExperimentCLI(LightningCLI):
                 raise ConfigurationError(f"--model.{error}") from error
             raise
 
+    def _add_configure_optimizers_method_to_model(self, subcommand: str | None) -> None:
+        """Let `--optimizer` replace the optimiser of the model, and drop what the model says of its own."""
+        config = self.config[self._stage]
+        check_optimizer(config, self.model)
+        if config.optimizer is None:
+            return
+        try:
+            super()._add_configure_optimizers_method_to_model(subcommand)
+        except (TypeError, ValueError, AssertionError) as error:
+            given = {"--optimizer": config.optimizer, "--lr_scheduler": config.lr_scheduler}
+            named = " ".join(f"{option} {each.class_path}" for option, each in given.items() if each is not None)
+            raise ConfigurationError(f"{named}: {first_line(error)}") from error
+        for option in RECIPE_HPARAMS:
+            config.model.init_args.pop(option, None)
+            self.model.hparams.pop(option, None)
+        self.model.save_hyperparameters(dict(self.model.hparams))  # also what loggers read
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
         config = self._get(self.config_init, "trainer")
@@ -183,10 +203,18 @@ class ExperimentCLI(LightningCLI):
         with scheduler_errors():
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
+            except (MisconfigurationException, ValueError) as error:
+                named = [name for name, value in config.items() if name in str(error) or repr(value) in str(error)]
+                option = f"--trainer.{named[0]}: " if named else ""
+                raise ConfigurationError(f"{option}{first_line(error)}") from error
             except (TypeError, ImportError) as error:
                 machine = {name: config[name] for name in ("accelerator", "devices", "precision")}
                 given = ", ".join(f"--trainer.{name} {value}" for name, value in machine.items() if value is not None)
                 raise ConfigurationError(f"{given}: {first_line(error)}") from None
+            if isinstance(trainer.strategy._checkpoint_io, CheckpointIO):
+                raise ConfigurationError(
+                    "--trainer.plugins: a run writes its checkpoints itself; leave CheckpointIO out"
+                )
             if trainer.world_size == 1:
                 # This process writes the results, also with the variables of another job in its environment.
                 rank_zero_only.rank = 0  # type: ignore[attr-defined]
@@ -206,13 +234,14 @@ class ExperimentCLI(LightningCLI):
             unfinished = ""
         else:
             unfinished = self._check_trained()
-        check_callbacks(self.trainer.callbacks, self.model, self.datamodule, self._stage)  # type: ignore[attr-defined]
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
         self.datamodule.setup(self._stage)
         if self._stage == "fit" and isinstance(self.model, NearestNeighbours):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
             self.model.check_clips(len(self.datamodule.train_clips), held_out)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
-        self._caution = "; ".join(filter(None, [unfinished, "" if self._is_trial else left_out]))
+        self._caution = "; ".join(filter(None, [unfinished, not_explained, "" if self._is_trial else left_out]))
 
     def _check_fit(self) -> None:
         """Find where an interrupted training resumes, or load the weights that a new one begins with."""

@@ -249,7 +249,7 @@ _OF_THE_MACHINE = (
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a training depends on, by dotted names."""
-    sections = ("seed_everything", "init_from", "data", "model", "trainer")
+    sections = ("seed_everything", "init_from", "data", "model", "trainer", "optimizer", "lr_scheduler")
     settings = _flat({section: config.get(section) for section in sections})
     return {key: value for key, value in settings.items() if not key.startswith(_OF_THE_MACHINE)}
 

@@ -52,7 +52,8 @@ class Step:
         self.failed.unlink(missing_ok=True)
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "experiments.study.process", *self.command],
+                # Not with -m, which puts the current folder first: a folder `metrics` in it would hide ours.
+                [sys.executable, __file__, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -122,6 +123,11 @@ if __name__ == "__main__":
     if sys.platform == "linux":
         # A study that was killed can't stop its steps, and when started again would run the same ones at the same time.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    own = Path(__file__).resolve()
+    # The folder of a file that is started comes first; that of the package may be missing in a checkout.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != own.parent]
+    if str(own.parents[2]) not in sys.path:
+        sys.path.append(str(own.parents[2]))
     from experiments.cli.main import main
 
     sys.exit(main())

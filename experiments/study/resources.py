@@ -87,7 +87,8 @@ class SlurmSettings:
             "srun_args": [f"--cpus-per-task={settings.cpus}"],
             "mem": f"{round((settings.memory or 0) * 1024)}M",
             "array_parallelism": settings.array_parallelism,
-            "setup": settings.setup or None,
+            # Without it, the current folder comes first, where a folder `metrics` would hide that of this package.
+            "setup": ["export PYTHONSAFEPATH=1", *(settings.setup or [])],
             "additional_parameters": {"requeue": True, **options},
             "stderr_to_stdout": True,
         }

@@ -11,7 +11,7 @@ import yaml
 from lightning.pytorch import Callback
 
 from experiments.cli.main import main
-from experiments.cli.options import ExperimentParser
+from experiments.cli.parser import ExperimentParser
 from explainers import EXPLAINERS
 from metrics.measures import REFERENCES
 

@@ -50,7 +50,7 @@ def rejects(tmp_path, capsys):
     [
         (
             "test: {attributions.explainers: [lime], sanity.clips: 0}",
-            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose from ",
+            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose one of ",
         ),
         (
             "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
@@ -59,8 +59,8 @@ def rejects(tmp_path, capsys):
         ("test: {faithfulness.shift: 1}", "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1"),
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
-            "grid: {model.backbone: [skip_cae, dense]}",
-            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and DenseAutoencoder has none",
+            "grid: {model.backbone: [skip_cae, dense]}\ntest: {attributions.explainers: [grad_cam]}",
+            "variants.MAE, test: grad_cam needs a convolution, and DenseAutoencoder has none; name other --a",
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
@@ -77,7 +77,7 @@ def rejects(tmp_path, capsys):
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
         ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit --data.root=nope: nope is"),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
-        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model svm does not exist; choose"),
+        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model 'svm' does not exist; choose"),
     ],
 )
 def test_rejects_options_of_any_step(rejects, options, message):
