@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.folder import STAGES, STUDY_FILE, RunFolder, allows_more
+from experiments.runs.folder import (
+    STAGES,
+    STUDY_FILE,
+    TRACKING_FOLDER,
+    TRACKING_ID_FILE,
+    RunFolder,
+    allows_more,
+)
 from experiments.study.definition import Grid, Options, Variant
 from experiments.study.process import FAILED_FILE, Step
 from experiments.study.resources import SlurmSettings
@@ -73,14 +81,14 @@ class RunPlan:
     def change(self) -> str:
         """The first option of `fit` that differs from those that the run was made with; "" if none does.
 
-        A higher bound of the epochs is no change: the training goes on.
+        A higher bound of the epochs is no change: the training goes on. How a run is tracked changes no weight.
         """
         made = self._read_record()
         # A run that failed before its first stage has nothing that the new options could be mixed with.
         begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
         if not begun or made is None or made["fit"] == self.fit or self.fitted_in in self.discarded:
             return ""
-        (before, _), (now, new) = _without_bound(made["fit"]), _without_bound(self.fit)
+        (before, _), (now, new) = _training_options(made["fit"]), _training_options(self.fit)
         _, bound = RunFolder(self.fitted_in).epochs()  # the options may leave it to the configuration
         if before == now and new is not None and (new == bound or allows_more(bound, new)):
             return ""
@@ -90,7 +98,7 @@ class RunPlan:
         """Whether the training has finished at the bound of its epochs, which the plan raises."""
         run = RunFolder(self.fitted_in)
         done, bound = run.epochs() if run.is_finished("fit") else (0, None)
-        _, new = _without_bound(self.fit)
+        _, new = _training_options(self.fit)
         return bound is not None and done == bound and new is not None and allows_more(bound, new)
 
     def is_fitted(self) -> bool:
@@ -143,15 +151,16 @@ class RunPlan:
 
 
 def _delete(folder: Path) -> None:
-    """Delete the stages of a run, and what is known of its failure."""
+    """Delete the stages of a run, what is known of its failure, and what W&B has not uploaded of it."""
     run = RunFolder(folder)
     with ExitStack() as locks:
         for stage in STAGES:
             locks.enter_context(run.alone(stage))
         for stage in STAGES:
             run.clear(stage)
-    for name in (STUDY_FILE, FAILED_FILE):
+    for name in (STUDY_FILE, FAILED_FILE, TRACKING_ID_FILE):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / TRACKING_FOLDER, ignore_errors=True)
 
 
 def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str] = ()) -> list[RunPlan]:
@@ -243,12 +252,12 @@ def _arguments(options: Mapping[str, Any]) -> list[str]:
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
 
 
-def _without_bound(arguments: Sequence[str]) -> tuple[list[str], int | None]:
-    """A command line without `--trainer.max_epochs`, and the last value of that; None where it has none.
+def _training_options(arguments: Sequence[str]) -> tuple[list[str], int | None]:
+    """A command line without its tracking and `--trainer.max_epochs`, and the last value of that; None without one.
 
     Example:
-        >>> _without_bound(["fit", "--trainer.max_epochs=3", "--data=x", "--trainer.max_epochs", "5"])
-        (['fit', '--data=x'], 5)
+        >>> _training_options(["fit", "--trainer.max_epochs=3", "--wandb.group=b", "--data=x"])
+        (['fit', '--data=x'], 3)
     """
     others, bound = [], ""
     words = iter(arguments)
@@ -256,8 +265,10 @@ def _without_bound(arguments: Sequence[str]) -> tuple[list[str], int | None]:
         name, given, value = word.partition("=")
         if name == "--trainer.max_epochs":
             bound = value if given else next(words, "")
-        else:
+        elif not name.startswith("--wandb."):
             others.append(word)
+        elif not given:
+            next(words, "")
     return others, int(bound) if bound.isdecimal() else None
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runs.config import objective_name
-from experiments.runs.folder import STUDY_FILE
+from experiments.runs.folder import STUDY_FILE, TRACKING_ID_FILE
 from experiments.runs.results import read_membership
 from lightning_modules.backbones import describe_backbone
 from lightning_modules.base import package_version
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
-_ID_FILE = "wandb-id"
 _MAX_NAME = 128  # characters, of W&B
 _MAX_TAG = 64
 
@@ -39,7 +38,7 @@ def shared_id(run: Path) -> str:
     Raises:
         ConfigurationError: If the file that keeps it is damaged.
     """
-    path = run / _ID_FILE
+    path = run / TRACKING_ID_FILE
     identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
     if not identity:
         given = os.environ.get("WANDB_RUN_ID", "").strip() if _in_sweep() else ""

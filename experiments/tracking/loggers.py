@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.runs.checkpoints import read_checkpoint
-from experiments.runs.folder import CONFIG_FILE, RunFolder
+from experiments.runs.folder import CONFIG_FILE, TRACKING_FOLDER, RunFolder
 from experiments.runs.scalars import RunCSVLogger, read_scalars
 from experiments.tracking.description import describe, model_artifact, shared_id
 from experiments.tracking.metrics import (
@@ -140,7 +140,7 @@ class RunWandbLogger(WandbLogger):
         if self._continues:
             return
         attempts = f"{self.version}" if self._stage == "fit" else f"{shared_id(self._run.path)}-{self._stage}-*"
-        earlier = list(self._run.path.glob(f"wandb/offline-run-*-{attempts}"))
+        earlier = list(self._run.path.glob(f"{TRACKING_FOLDER}/offline-run-*-{attempts}"))
         for row in scalars:
             self.log_metrics(_numbers(row), int(row["step"]))
         for folder in earlier:
@@ -236,7 +236,7 @@ def build_loggers(
 def _is_uploaded(run: Path, identity: str | None) -> bool:
     """Whether something of a run is on W&B: it was online, or an offline folder of it was uploaded."""
     return any(
-        any(run.glob(f"wandb/{folder}"))
+        any(run.glob(f"{TRACKING_FOLDER}/{folder}"))
         for folder in (f"run-*-{identity}", f"offline-run-*-{identity}/run-{identity}.wandb.synced")
     )
 

@@ -151,6 +151,15 @@ def test_trainings_that_ended_at_their_bound_go_on_to_a_higher_one(plans):
         fewer.is_fitted()
 
 
+def test_other_tracking_is_no_change(plans):
+    plan, *_ = plans()
+    train(plan, 5, finished=True)
+    evaluate(plan)
+    tracked, *_ = plans(STUDY.replace("max_epochs: 5", "max_epochs: 5, wandb.project: other"))
+    assert tracked.fit != plan.fit
+    assert open_plans([tracked]) == []
+
+
 def test_redo_discards_a_training_and_its_results(plans):
     runs = plans()
     for plan in runs:
@@ -165,6 +174,8 @@ def test_redo_discards_a_training_and_its_results(plans):
     with RunFolder(again.folder).alone("test"), pytest.raises(ValueError, match="another process is running test"):
         again.record()
     assert (again.folder / "fit").is_dir()
+    (again.folder / "wandb-id").write_text("abc")
+    (again.folder / "wandb" / "offline-run-1-abc").mkdir(parents=True)
     again.record()
     assert [path.name for path in again.folder.iterdir()] == ["study.json"]
     assert runs[0].is_tested(), "others stay"
