@@ -109,13 +109,23 @@ def require_new_folder(folder: Path, content: str) -> None:
 
 @contextmanager
 def written_as_a_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside a file or folder, which becomes it if the block ends well; an OSError is a DataError."""
+    """A temporary path beside a file or folder, which becomes it if the block ends well; an OSError is a DataError.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM; the message says how many files were lost.
+    """
     parent = path.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=parent, prefix=f".{path.name}-") as scratch:
             built = Path(scratch) / "built"
-            yield built
+            try:
+                yield built
+            except KeyboardInterrupt as stop:
+                n_files = sum(path.is_file() for path in built.rglob("*"))
+                raise KeyboardInterrupt(
+                    f" after {counted(n_files, 'file')}, which are deleted; the same command begins {path} again"
+                ) from stop
             built.replace(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from None

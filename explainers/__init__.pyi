@@ -9,7 +9,6 @@ from .maps import ErrorMap as ErrorMap
 from .maps import MaskedErrorMap as MaskedErrorMap
 from .maps import RandomMap as RandomMap
 from .registry import EXPLAINERS as EXPLAINERS
-from .registry import build_explainers as build_explainers
 from .registry import explainer_label as explainer_label
 from .registry import explainer_unit as explainer_unit
 from .sanity_callback import SanityChecks as SanityChecks

@@ -50,6 +50,13 @@ class Explainer(ABC):
     memory_budget: int = field(default=MEMORY_BUDGET, kw_only=True)
     _rows_within_budget: dict[tuple[int, ...], int] = field(default_factory=dict, init=False, repr=False)
 
+    def obstacle(self) -> str:
+        """What keeps this method from explaining its module, as in "needs a convolution"; "" where nothing does.
+
+        `AttributionMaps` leaves out an explainer that has an obstacle, and says so.
+        """
+        return ""
+
     def attribute(self, x: Tensor, reconstruction: Tensor | None = None) -> Tensor:
         """Attribute each clip's anomaly score to the cells of its spectrogram.
 
@@ -66,13 +73,22 @@ class Explainer(ABC):
 
         Raises:
             ValueError: If x is not a batch of spectrograms.
+            ConfigurationError: If there is an `obstacle`, or the maps have another shape than x.
         """
         if x.ndim != 3 or len(x) == 0:
             raise ValueError(f"x {tuple(x.shape)} is not a batch of spectrograms (B, F, T)")
+        if obstacle := self.obstacle():
+            raise ConfigurationError(f"{type(self).__name__} {obstacle}")
         with frozen_eval(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
             x = x.detach().clone()
-            return self.retry_on_oom(x, lambda: self._attribute(x, reconstruction).detach())
+            maps = self.retry_on_oom(x, lambda: self._attribute(x, reconstruction).detach())
+        if maps.shape != x.shape:
+            raise ConfigurationError(
+                f"{type(self).__name__} returns maps of shape {tuple(maps.shape)} for clips of shape {tuple(x.shape)}; "
+                "they must have the same"
+            )
+        return maps
 
     def retry_on_oom(self, x: Tensor, compute: Callable[[], T]) -> T:
         """Compute in passes of at most :meth:`rows_per_pass`, halved and started again where memory is short.

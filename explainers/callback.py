@@ -10,10 +10,11 @@ from torch import Tensor
 
 from explainers.base import Explainer, HasConvergenceDelta
 from explainers.examples import ExampleKeeper
-from explainers.registry import EXPLAINERS, build_explainers, check_settings
+from explainers.registry import EXPLAINERS, check_settings, find_explainers
 from lightning_modules.base import StepOutputs, require_number
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import mean_over_clips
+from lightning_modules.errors import ConfigurationError, first_line
 
 
 class AttributionMaps(EvaluationHooks):
@@ -27,7 +28,7 @@ class AttributionMaps(EvaluationHooks):
     can be drawn later.
 
     Args:
-        explainers: Names in `EXPLAINERS`.
+        explainers: Names in `EXPLAINERS` or of plugins, or class paths. Those with an `obstacle` are left out.
         settings: Keyword arguments by explainer, for example {"smoothgrad": {"n_samples": 50}}.
         validation_explainers: The explainers of validation epochs inside `fit`, kept few to stay fast.
         clips: Which clips of a validation or test set are explained; of clips to predict, all are.
@@ -48,12 +49,9 @@ class AttributionMaps(EvaluationHooks):
         examples: int = 2,
     ) -> None:
         super().__init__()
-        for names in (explainers, validation_explainers):
-            check_settings(names, settings)
+        self._tested, self._validated = find_explainers(explainers), find_explainers(validation_explainers)
+        self.settings = check_settings(settings, self._tested | self._validated)
         require_number("examples", examples, lambda n: n >= 0, "at least 0", whole=True)
-        self.names = tuple(explainers)
-        self.settings = dict(settings)
-        self.validation_names = tuple(validation_explainers)
         self.clips = clips
         self._examples = ExampleKeeper(examples)
         self.explainers: dict[str, Explainer] = {}
@@ -61,22 +59,36 @@ class AttributionMaps(EvaluationHooks):
         self._deltas: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._folder: Path | None = None  # where examples are kept
 
-    def check(self, pl_module: LightningModule, stage: str) -> None:
-        """Check that a module can be explained, before a stage (`fit`, `validate`, `test` or `predict`) begins.
+    def names(self, stage: str) -> tuple[str, ...]:
+        """The explainers of a stage (`fit`, `validate`, `test` or `predict`), by the names that files have."""
+        return tuple(self._validated if stage == "fit" else self._tested)
+
+    def obstacles(self, pl_module: LightningModule, stage: str) -> dict[str, str]:
+        """Why explainers of a stage can't explain a module, by name; empty where all can.
 
         Raises:
-            ConfigurationError: From the explainer, for example Grad-CAM of a network without a convolution.
+            ConfigurationError: From an explainer, whose settings are out of their range.
         """
-        self._build(pl_module, stage == "fit")
+        found = {name: explainer.obstacle() for name, explainer in self._build(pl_module, stage).items()}
+        return {name: obstacle for name, obstacle in found.items() if obstacle}
 
-    def _build(self, pl_module: LightningModule, fitting: bool) -> dict[str, Explainer]:
+    def _build(self, pl_module: LightningModule, stage: str) -> dict[str, Explainer]:
         if not getattr(pl_module, "reconstructs", True):
             return {}
-        return build_explainers(self.validation_names if fitting else self.names, pl_module, self.settings)
+        chosen = self._validated if stage == "fit" else self._tested
+        return {name: self._construct(name, explainer, pl_module) for name, explainer in chosen.items()}
+
+    def _construct(self, name: str, explainer: type[Explainer], pl_module: LightningModule) -> Explainer:
+        settings = self.settings.get(name, {})
+        try:
+            return explainer(pl_module, **settings)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"explainer {name!r}: {first_line(error)}") from error
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the explainers anew, for the module's present weights."""
-        self.explainers = self._build(pl_module, is_fitting(trainer))
+        built = self._build(pl_module, "fit" if is_fitting(trainer) else "test")
+        self.explainers = {name: explainer for name, explainer in built.items() if not explainer.obstacle()}
         self._deltas = {name: [] for name, each in self.explainers.items() if isinstance(each, HasConvergenceDelta)}
         self._examples.clear()
         self._folder = None if is_fitting(trainer) else run_folder(trainer)

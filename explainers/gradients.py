@@ -174,7 +174,7 @@ class GradCAM(Explainer):
         memory_budget: See `Explainer`.
 
     Raises:
-        ConfigurationError: If the module has no such layer, or none is given and it has no `cam_layer`.
+        ConfigurationError: If the module has no such layer.
     """
 
     label = "Grad-CAM"
@@ -182,7 +182,32 @@ class GradCAM(Explainer):
     layer: str | None = None
 
     def __post_init__(self) -> None:
-        self._layer = _find_layer(self.module, self.layer)
+        if self.layer is not None and self.layer not in dict(self.module.named_modules()):
+            raise ConfigurationError(
+                f"layer={self.layer!r} is not in {self._network}; set it to one of {self._convolutions}"
+            )
+
+    def obstacle(self) -> str:
+        """That the module has no convolution, or names none of them as `cam_layer`."""
+        if self._layer is not None:
+            return ""
+        if not self._convolutions:
+            return f"needs a convolution, and {self._network} has none"
+        return f"needs a layer, and {self._network} has no cam_layer; set its layer to one of {self._convolutions}"
+
+    @property
+    def _layer(self) -> nn.Module | None:
+        if self.layer is None:
+            return getattr(self.module, "cam_layer", None)
+        return self.module.get_submodule(self.layer)
+
+    @property
+    def _network(self) -> str:
+        return type(getattr(self.module, "backbone", self.module)).__name__
+
+    @property
+    def _convolutions(self) -> str:
+        return ", ".join(name for name, child in self.module.named_modules() if isinstance(child, nn.Conv2d))
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
         grad_cam = captum.attr.LayerGradCam(self.score, self._layer)
@@ -191,15 +216,3 @@ class GradCAM(Explainer):
             for rows in x.split(self.rows_per_pass(x))
         ]
         return captum.attr.LayerAttribution.interpolate(torch.cat(maps), tuple(x.shape[1:]), "bilinear").squeeze(1)
-
-
-def _find_layer(module: nn.Module, name: str | None) -> nn.Module:
-    layer = getattr(module, "cam_layer", None) if name is None else dict(module.named_modules()).get(name)
-    if layer is not None:
-        return layer
-    convolutions = [name for name, child in module.named_modules() if isinstance(child, nn.Conv2d)]
-    network = type(getattr(module, "backbone", module)).__name__
-    if not convolutions:
-        raise ConfigurationError(f"grad_cam needs a convolution, and {network} has none; choose the other explainers")
-    wrong = f"{network} has no cam_layer" if name is None else f"layer={name!r} is not in {network}"
-    raise ConfigurationError(f"grad_cam: {wrong}; set its layer to one of {', '.join(convolutions)}")

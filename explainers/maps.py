@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from explainers.base import Explainer, reproducible
+from explainers.base import Explainer, reproducible, require_positive
+from lightning_modules.errors import ConfigurationError
 from lightning_modules.masking import complementary_masks, masked_prediction, patch_size_of
 from lightning_modules.scores import squared_error
 
@@ -45,7 +46,7 @@ class MaskedErrorMap(Explainer):
         memory_budget: See `Explainer`.
 
     Raises:
-        ConfigurationError: From `attribute`, if the masks can't share the patches.
+        ConfigurationError: If a number is out of its range; from `attribute`, if the masks can't share the patches.
     """
 
     label = "Masked error map"
@@ -53,9 +54,29 @@ class MaskedErrorMap(Explainer):
     n_masks: int = 3
     patch_size: int | None = None
 
-    def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
+    def __post_init__(self) -> None:
+        require_positive(n_masks=self.n_masks)
+        if self.patch_size is not None:
+            require_positive(patch_size=self.patch_size)
+        if self.n_masks == 1:
+            raise ConfigurationError("n_masks=1 would hide whole clips; give at least 2")
+
+    def obstacle(self) -> str:
+        """That the module's spectrograms have too few patches, where it says how large they are."""
+        n_mels, n_frames = (getattr(self.module, "hparams", {}).get(name) for name in ("n_mels", "n_frames"))
+        try:
+            if n_mels and n_frames:
+                self._masks(n_mels, n_frames)
+        except ConfigurationError as error:
+            return f"can't mask the spectrograms: {error}"
+        return ""
+
+    def _masks(self, n_mels: int, n_frames: int, device: torch.device | None = None) -> Tensor:
         patch_size = patch_size_of(self.module) if self.patch_size is None else self.patch_size
-        masks = complementary_masks(x.shape[1], x.shape[2], patch_size, self.n_masks, x.device)
+        return complementary_masks(n_mels, n_frames, patch_size, self.n_masks, device)
+
+    def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
+        masks = self._masks(x.shape[1], x.shape[2], x.device)
         rows = self.rows_per_pass(x)
         with torch.no_grad():
             return squared_error(x, masked_prediction(self.module, x, masks, rows))

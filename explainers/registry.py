@@ -1,16 +1,15 @@
-"""The explainers by name, as configurations spell them."""
+"""The explainers by name, as configurations spell them, and those of the user's own."""
 
 import inspect
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from torch import nn
 
 from explainers.base import Explainer
 from explainers.gradients import GradCAM, GradientSHAPMap, IntegratedGradientsMap, SaliencyMap, SmoothGrad
 from explainers.maps import ErrorMap, MaskedErrorMap, RandomMap
 from lightning_modules.errors import ConfigurationError
+from lightning_modules.imports import find_class
 
 EXPLAINERS: dict[str, type[Explainer]] = {
     "error_map": ErrorMap,
@@ -24,34 +23,68 @@ EXPLAINERS: dict[str, type[Explainer]] = {
 }
 
 
-def check_settings(names: Collection[str], settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that explainers and their settings exist, and that no explainer is named twice.
+def find_explainers(names: Iterable[str]) -> dict[str, type[Explainer]]:
+    """The classes of explainers, by the names that files, scalars and tables give them.
+
+    A class that is not in `EXPLAINERS` has its own name in snake case, however it was given.
 
     Args:
-        names: Explainers that are wanted.
-        settings: Keyword arguments by explainer.
+        names: Names in `EXPLAINERS` or of plugins, or class paths; see `lightning_modules.imports.find_class`.
 
     Raises:
-        ConfigurationError: The message says which explainers, or which settings, there are.
+        ConfigurationError: If a class does not exist, or two have the same name.
+
+    Example:
+        >>> find_explainers(["saliency", "explainers.GradCAM"])
+        {'saliency': <class 'explainers.gradients.SaliencyMap'>, 'grad_cam': <class 'explainers.gradients.GradCAM'>}
     """
-    for name in (*names, *settings):
-        if name not in EXPLAINERS:
-            raise ConfigurationError(f"explainer {name!r} does not exist; choose from {', '.join(EXPLAINERS)}")
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise ConfigurationError(f"explainer {twice[0]!r} is named twice; name each once")
-    for name, chosen in settings.items():
-        known = list(inspect.signature(EXPLAINERS[name]).parameters)[1:]
-        unknown = [key for key in chosen if key not in known]
+    found: dict[str, type[Explainer]] = {}
+    for given in names:
+        try:
+            explainer = find_class(str(given), Explainer, EXPLAINERS, "my_lab.explainers.MyMap")  # type: ignore[type-abstract]
+        except ConfigurationError as error:
+            raise ConfigurationError(f"explainer {error}") from error
+        name = _name(explainer)
+        if found.get(name) is explainer:
+            raise ConfigurationError(f"explainer {given!r} is named twice; name each once")
+        if EXPLAINERS.get(name, explainer) is not explainer or name in found:
+            raise ConfigurationError(f"explainer {given!r} would be called {name}, as another one is; rename its class")
+        found[name] = explainer
+    return found
+
+
+def check_settings(
+    settings: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, type[Explainer]]
+) -> dict[str, dict[str, Any]]:
+    """Check that explainers have the settings that they are given.
+
+    Args:
+        settings: Keyword arguments by explainer, which is named as `find_explainers` takes and returns it.
+        chosen: Classes by name. Settings of others are allowed, as a later stage may use them.
+
+    Returns:
+        Keyword arguments by the names that `find_explainers` returns.
+
+    Raises:
+        ConfigurationError: The message says which settings there are.
+    """
+    by_name: dict[str, dict[str, Any]] = {}
+    for given, values in settings.items():
+        ((name, explainer),) = ({given: chosen[given]} if given in chosen else find_explainers([given])).items()
+        known = list(inspect.signature(explainer).parameters)[1:]
+        unknown = [key for key in values if key not in known]
         if unknown:
-            raise ConfigurationError(f"explainer {name!r} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+            raise ConfigurationError(f"explainer {given!r} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+        if name in by_name:
+            raise ConfigurationError(f"the settings of explainer {name!r} are given twice, as {given!r} too")
+        by_name[name] = dict(values)
+    return by_name
 
 
-def build_explainers(
-    names: Iterable[str], module: nn.Module, settings: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Explainer]:
-    """Build the named explainers for a module, each with its settings, defaults elsewhere."""
-    return {name: EXPLAINERS[name](module, **settings.get(name, {})) for name in names}
+def _name(explainer: type[Explainer]) -> str:
+    ours = {each: name for name, each in EXPLAINERS.items()}
+    words = re.sub("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", explainer.__name__)
+    return ours.get(explainer, words.lower())
 
 
 def explainer_label(name: str) -> str:
@@ -65,10 +98,10 @@ def explainer_label(name: str) -> str:
 
 
 def explainer_unit(name: str) -> str:
-    """Unit of an explainer's maps, dB² where it is not in `EXPLAINERS`.
+    """Unit of an explainer's maps, "" where it is not in `EXPLAINERS`.
 
     Example:
-        >>> explainer_unit("saliency"), explainer_unit("error_map")
-        ('dB', 'dB²')
+        >>> explainer_unit("saliency"), explainer_unit("error_map"), explainer_unit("my_map")
+        ('dB', 'dB²', '')
     """
-    return EXPLAINERS[name].unit if name in EXPLAINERS else Explainer.unit
+    return EXPLAINERS[name].unit if name in EXPLAINERS else ""

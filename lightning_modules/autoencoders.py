@@ -21,6 +21,9 @@ from lightning_modules.errors import TrainingError
 from lightning_modules.masking import PatchMasker, complementary_masks, masked_prediction, patch_size_of
 from lightning_modules.scores import squared_error
 
+RECIPE_HPARAMS = ("learning_rate", "min_learning_rate", "restart_epochs", "weight_decay")
+"""Hyperparameters of the module's own optimiser and schedule, without effect where others are configured."""
+
 
 class ReconstructionModule(AnomalyDetector):
     """Base of the objectives: a backbone that reconstructs spectrograms, trained with the paper's recipe.
@@ -127,6 +130,11 @@ class ReconstructionModule(AnomalyDetector):
         """Note the run's seed, from which each epoch's random numbers follow."""
         self._seed = torch.initial_seed()
 
+    def on_train_epoch_start(self) -> None:
+        """Log the epoch's learning rate."""
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("train/learning_rate", float(rate), sync_dist=True)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Begin each epoch with random numbers of its own, which a resumed training draws again."""
         if batch_idx == 0:
@@ -136,7 +144,7 @@ class ReconstructionModule(AnomalyDetector):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Log and return the loss of a batch of normal clips."""
-        x = batch["spectrogram"]
+        x = self.spectrograms(batch)
         loss = self.training_loss(x)
         if self._bad_step is not None:
             # Noted on the device and read when the epoch is over: reading every loss would make the device wait.
@@ -147,7 +155,7 @@ class ReconstructionModule(AnomalyDetector):
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> StepOutputs:
         """Evaluate a batch; the first loader has the normal clips of the validation loss."""
-        x = batch["spectrogram"]
+        x = self.spectrograms(batch)
         outputs = self.evaluate(x)
         if dataloader_idx == 0:
             index = batch["index"]
@@ -178,7 +186,8 @@ class ReconstructionModule(AnomalyDetector):
             return
         bad = -1 if self._bad_step is None else int(self._bad_step)
         since = f" (the training loss is not finite since step {bad + 1})" if bad >= 0 else ""
-        rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
+        group = self.trainer.optimizers[0].param_groups[0]
+        rate, decay = group.get("initial_lr", group["lr"]), group.get("weight_decay", 0)
         advice = [f"a lower learning_rate (now {rate:g})"]
         if rate * decay >= 1:  # a step takes more off a weight than there is
             advice.append(f"a lower weight_decay (now {decay:g})")
@@ -193,7 +202,7 @@ class ReconstructionModule(AnomalyDetector):
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> StepOutputs:
         """Evaluate a batch of clips, with both anomaly scores."""
-        return self.evaluate_with_masked_score(batch["spectrogram"])
+        return self.evaluate_with_masked_score(self.spectrograms(batch))
 
     predict_step = test_step
 

@@ -71,7 +71,7 @@ class AnomalyDetector(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note what the weights belong to: the class, since the networks of several are the same, and the data."""
         checkpoint[_OBJECTIVE] = type(self).__name__
-        checkpoint[_VERSION] = _version()
+        checkpoint[_VERSION] = package_version()
         signal = self._signal_settings()
         if signal is not None:
             checkpoint[_SIGNAL] = dict(signal)
@@ -79,6 +79,21 @@ class AnomalyDetector(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Reject a checkpoint that does not fit in one line instead of a list of tensor shapes."""
         check_checkpoint(checkpoint, self, "the checkpoint", self._signal_settings())
+
+    def spectrograms(self, batch: Mapping[str, Any]) -> Tensor:
+        """The spectrograms (B, F, T) of a batch.
+
+        Raises:
+            ConfigurationError: If they have another size than the module was built for.
+        """
+        x: Tensor = batch["spectrogram"]
+        n_mels, n_frames = self.hparams.get("n_mels", x.shape[1]), self.hparams.get("n_frames", x.shape[2])
+        if tuple(x.shape[1:]) != (n_mels, n_frames):
+            raise ConfigurationError(
+                f"the clips of a batch have {x.shape[1]} mel bands × {x.shape[2]} frames, but {type(self).__name__} is "
+                f"built for {n_mels} × {n_frames}; the data module has to yield data.frontend.n_mels × data.n_frames"
+            )
+        return x
 
     def _signal_settings(self) -> Mapping[str, Any] | None:
         """The settings of the spectrograms, None without a DataModule that has them."""
@@ -116,8 +131,8 @@ def check_checkpoint(
         rank_zero_warn(
             f"{source} doesn't say which front end and reference level it was trained with; give those of the training"
         )
-    if checkpoint.get(_VERSION, _version()) != _version():
-        rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {_version()}")
+    if checkpoint.get(_VERSION, package_version()) != package_version():
+        rank_zero_warn(f"{source} is of version {checkpoint[_VERSION]} of faithful-aad, this is {package_version()}")
 
 
 def _architecture(hparams: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -133,7 +148,7 @@ def _require_same(source: str, saved: Mapping[str, Any], current: Mapping[str, A
         raise ConfigurationError(f"{source} was trained with {was}, but the configuration says {now}")
 
 
-def _version() -> str:
+def package_version() -> str:
     """The package's version, "unknown" of a checkout that is not installed."""
     try:
         return version("faithful-aad")

@@ -54,17 +54,17 @@ class BaselineDetector(AnomalyDetector):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Collect a batch; returns a loss without effect."""
-        self._clips.append((batch["index"].cpu(), batch["spectrogram"].cpu().float()))
+        self._clips.append((batch["index"].cpu(), self.spectrograms(batch).cpu().float()))
         return 0 * self.placeholder
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> StepOutputs:
         """Score a batch; zeros in the check that Lightning makes before it trains."""
-        x = batch["spectrogram"]
+        x = self.spectrograms(batch)
         return {"score": torch.zeros(len(x)) if self.trainer.sanity_checking else self(x)}
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> StepOutputs:
         """Score a batch of clips."""
-        return {"score": self(batch["spectrogram"])}
+        return {"score": self(self.spectrograms(batch))}
 
     predict_step = test_step
 

@@ -158,18 +158,22 @@ def _transfer(file: RemoteFile, part: Path, progress: Progress, patience: Patien
         size = _size(part)
         try:
             return _request(file, part, patience.timeout, progress, task)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(f" during the download of {file.name}{_kept(part)}") from stop
         except _TransferError as error:
             failures = 0 if _size(part) - size >= _WORTHWHILE_BYTES else failures + 1
             if failures >= patience.attempts:
-                kept = f"; {_size(part):,} bytes are kept in {part}; the same command resumes there"
-                raise DataError(
-                    f"{file.url}: {error}, {failures} times in a row{kept if _size(part) else ''}"
-                ) from None
+                raise DataError(f"{file.url}: {error}, {failures} times in a row{_kept(part)}") from None
             pause = min(max(error.wait, patience.pause * 2 ** max(failures - 1, 0)), patience.longest_pause)
             progress.console.print(
                 f"{file.name}: {error} at {_size(part):,} bytes; next attempt in {pause:g} s", soft_wrap=True
             )
             time.sleep(pause)
+
+
+def _kept(part: Path) -> str:
+    size = _size(part)
+    return f"; {size:,} bytes are kept in {part}; the same command resumes there" if size else ""
 
 
 def _request(file: RemoteFile, part: Path, timeout: float, progress: Progress, task: TaskID) -> str | None:

@@ -30,6 +30,7 @@ from datamodules.files import write_recording
 from datamodules.progress import progress_console
 from datamodules.recordings.manifest import ManifestRow, append_to_manifest, file_sha256, read_manifest, write_manifest
 from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
+from lightning_modules.wording import counted
 
 MANIFEST_FILE = "manifest.csv"
 _UNFINISHED = ".slicing"
@@ -115,7 +116,7 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) 
     written, mixed = 0, {}
     with _folder(output) as unfinished, Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("Slicing", total=sum(recording.n_clips for recording in recordings))
-        for recording in recordings:
+        for number, recording in enumerate(recordings):
             try:
                 checksum = file_sha256(recording.path)
             except OSError as error:
@@ -127,9 +128,15 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) 
                 continue
             tally = ChannelTally(recording.channels)
             rows = []
-            for row in cut(recording, checksum, unfinished, channel, tally):
-                rows.append(row)
-                progress.advance(task)
+            try:
+                for row in cut(recording, checksum, unfinished, channel, tally):
+                    rows.append(row)
+                    progress.advance(task)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(
+                    f" in {recording.path}, after {number} of {counted(len(recordings), 'recording')}; the same "
+                    "command goes on with it"
+                ) from stop
             if channel == "mix":
                 mixed[recording.path] = tally.info(recording.sample_rate)
             _put_in_place(rows, unfinished, output)

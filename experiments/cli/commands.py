@@ -59,12 +59,22 @@ class Command:
             is_optional = parameters[argument].default is not inspect.Parameter.empty
             parser.add_argument(argument, nargs=self.nargs or ("?" if is_optional else None), help=what)
         parser.add_function_arguments(function, skip={*after, *self.positionals})
-        values = vars(parser.instantiate(parser.parse_args(arguments)))
+        values = vars(parser.instantiate(parser.parse_args(_with_values(arguments, function))))
         for argument, value in values.items():
             if not all(str(part).strip() for part in (value if isinstance(value, list) else [value])):
                 option = argument.upper() if argument in self.positionals else f"--{argument}"
                 raise ConfigurationError(f"{option} is empty; give a name, or . for the current folder")
         return values | after
+
+
+def _with_values(arguments: list[str], function: Any) -> list[str]:
+    """Give `true` to the options that switch something on, as in `--status`, where they have no value."""
+    parameters = inspect.signature(function).parameters.items()
+    switches = {f"--{name}" for name, parameter in parameters if isinstance(parameter.default, bool)}
+    return [
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
+    ]
 
 
 class OneLineParser(ArgumentParser):

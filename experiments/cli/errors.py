@@ -166,6 +166,7 @@ _IRRELEVANT = (
     ".*callbacks used to create the checkpoint need to be provided.*",
     ".*ModelCheckpoint.monitor='val/loss'.. could not find.*",
     ".*treespec, LeafSpec.*",
+    ".*configure_optimizers. will be overridden by.*",  # by what --optimizer names
 )
 
 

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn, Union, get_args
+from typing import Any
 
 from jsonargparse import get_loader, set_loader
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from datamodules import (
-    AudioFolderDataModule,
-    DCASEDataModule,
-    MIMIIDataModule,
-    PlanerDataModule,
-    SpectrogramDataModule,
-)
-from experiments.cli.commands import OneLineParser
-from experiments.cli.errors import configuration_errors, first_cause
+from datamodules import SpectrogramDataModule
+from experiments.cli.errors import configuration_errors
 from experiments.configs import config_file
 from experiments.runs.config import read_yaml
 from experiments.runs.folder import RunFolder
 from explainers import AttributionMaps
-from lightning_modules import (
-    AnomalyDetector,
-    Autoencoder,
-    IsolationForest,
-    MaskedAutoencoder,
-    NearestNeighbours,
-    OneClassSVM,
-)
-from lightning_modules.backbones import flat
+from lightning_modules import AnomalyDetector, BaselineDetector
+from lightning_modules.autoencoders import RECIPE_HPARAMS
 from lightning_modules.errors import ConfigurationError, first_line
-from lightning_modules.wording import TYPE_NAMES, counted
+from lightning_modules.wording import counted
 from metrics.callbacks import Faithfulness
-
-# What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
-CHOICES = {
-    "model": (Autoencoder, MaskedAutoencoder, OneClassSVM, IsolationForest, NearestNeighbours),
-    "data": (PlanerDataModule, DCASEDataModule, AudioFolderDataModule, MIMIIDataModule),
-}
+from metrics.measures import REFERENCES
 
 PARSER_MODE = "omegaconf+"
 """Resolves interpolations when all files and options are merged, so that they follow options that win."""
@@ -68,6 +50,11 @@ _TRAINER_NUMBERS = {
     "check_val_every_n_epoch": (lambda value: value >= 1, "at least 1, or null"),
     "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
     "gradient_clip_val": (lambda value: value >= 0, "at least 0"),
+}
+# Nothing else in the trainer's options is overridden.
+_UNUSED_BY_RUNS = {
+    "default_root_dir": "all that a stage writes is in the folder of --run",
+    "barebones": "a stage logs its results",
 }
 
 
@@ -168,79 +155,6 @@ def _require_settings(path: Path, name: str) -> None:
         raise ConfigurationError(f"{name}: {empty[0]} is empty; give its settings, or leave it out")
 
 
-class ExperimentParser(OneLineParser, LightningArgumentParser):
-    """A LightningArgumentParser that accepts no abbreviations and raises a mistake as one line."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Add a class's arguments; where one takes whole numbers as well as others, 1 is a whole number.
-
-        The members of a union are tried in order, and `typing` may change that order: of unions that are equal it
-        keeps the one that any library made first. A limit of 1 batch became a share of 1.0, all of them.
-        """
-        added: list[str] = super().add_lightning_class_args(*args, **kwargs)
-        for action in self._actions:
-            members = get_args(getattr(action, "_typehint", None))
-            if {int, float} <= set(members):
-                in_order = [each for member in members for each in ((int, float) if member is float else (member,))]
-                action._typehint = Union[tuple(dict.fromkeys(in_order))]  # noqa: UP007
-        return added
-
-    def parse_args(self, args: Any = None, namespace: Any = None, **kwargs: Any) -> Any:
-        """Parse options; one that sets an argument of a backbone keeps its class and other arguments.
-
-        jsonargparse parses the settings of a model with a parser of that model's own, one option at a time.
-        """
-        if namespace is not None and "backbone" in namespace and args and args[0].startswith("--backbone."):
-            namespace = namespace.clone()
-            namespace["backbone"] = flat(namespace["backbone"])
-        return super().parse_args(args, namespace=namespace, **kwargs)
-
-    def parse_object(self, cfg_obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Parse settings; jsonargparse would look up a `class_path` with `init_args` itself, without short names."""
-        backbone = cfg_obj.get("backbone")
-        if isinstance(backbone, Mapping) and backbone.keys() == {"class_path", "init_args"}:
-            cfg_obj = {**vars(cfg_obj), "backbone": flat(backbone)}
-        return super().parse_object(cfg_obj, *args, **kwargs)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise one line; for a class that does not exist, it lists those that do."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        for option, classes in CHOICES.items():
-            unknown = re.search(rf'Parser key "{option}":\s+- Expected a path but (\S+) either', message)
-            if unknown:
-                names = ", ".join(choice.__name__ for choice in classes)
-                message = f"--{option} {unknown[1]} does not exist; choose one of {names}"
-        unaccepted = re.search(
-            r"Parser key \"(\w+)\":.*?class_path '([\w.]+)':.*?Option '([\w.]+)' is not accepted", message, re.DOTALL
-        )
-        if unaccepted:
-            section, path, name = unaccepted.groups()
-            message = f"--{section}.{name} does not exist: {path} has no such option"
-        message = _wrong_type(message) or message
-        if ex is not None and isinstance(cause := first_cause(ex), ConfigurationError):
-            message = str(cause)
-        # The parser knows the run's folder as `fit.run`.
-        super().error(re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message), ex)
-
-
-def _wrong_type(message: str) -> str:
-    """Jsonargparse's message about a value of a wrong type as one line with the option, "" for any other message."""
-    expected = {accepted.__name__: name for accepted, name in TYPE_NAMES.items()}
-    option = ".".join(re.findall(r'Parser key "([\w.]+)":', message))
-    reason = message.rpartition("Parser key")[2]
-    found = re.search(r"(Expected a <class '\w+'>)\. Got value: (.*)", reason) or re.search(
-        r"Errors:(.*?)Given value type: .*?Given value: (.*?)\n", f"{reason}\n", re.DOTALL
-    )
-    types = re.findall(r"<class '(\w+)'>", found[1]) if found else []
-    if not found or {*types} <= {"NoneType"} or not {*types} <= expected.keys():
-        return ""
-    return f"--{option} is {found[2].strip()}; it must be {' or '.join(expected[name] for name in types)}"
-
-
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Make a ConfigurationError of the errors of Lightning and OmegaConf about a configuration."""
@@ -261,7 +175,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def check_numbers(config: Any) -> None:
-    """Check the numbers of a stage's parsed options that Lightning does not check before it needs them.
+    """Check what Lightning does not check of a stage's parsed options before it needs them, or never.
 
     Raises:
         ConfigurationError: The message names the option.
@@ -269,22 +183,82 @@ def check_numbers(config: Any) -> None:
     seed = config.seed_everything
     if not 0 <= seed <= _MAX_SEED:
         raise ConfigurationError(f"--seed_everything is {seed}; it must be a whole number from 0 to {_MAX_SEED}")
+    for option, reason in _UNUSED_BY_RUNS.items():
+        if config.get("trainer", {}).get(option):
+            raise ConfigurationError(f"--trainer.{option} can't be used: {reason}; leave it out")
     for option, (holds, expected) in _TRAINER_NUMBERS.items():
         value = config.get("trainer", {}).get(option)
         if value is not None and not holds(value):
             raise ConfigurationError(f"--trainer.{option} is {value}; it must be {expected}")
 
 
+def check_optimizer(config: Any, model: AnomalyDetector) -> None:
+    """Check `--optimizer` and `--lr_scheduler` against each other and the model.
+
+    Raises:
+        ConfigurationError: If one of them or an option of the model would have no effect, or nothing logs the metric
+            that the scheduler monitors.
+    """
+    optimizer, scheduler = config.get("optimizer"), config.get("lr_scheduler")
+    if optimizer is None and scheduler is None:
+        return
+    name = type(model).__name__
+    if isinstance(model, BaselineDetector):
+        raise ConfigurationError(f"{name} learns without gradients; leave out --optimizer and --lr_scheduler")
+    if optimizer is None:
+        raise ConfigurationError(
+            "--lr_scheduler needs --optimizer, such as --optimizer AdamW --optimizer.lr 0.001; without both, the "
+            "model's options set AdamW and its schedule"
+        )
+    for option in RECIPE_HPARAMS:
+        if option in model.hparams and model.hparams[option] != _default(type(model), option):
+            raise ConfigurationError(
+                f"--model.{option} {model.hparams[option]} has no effect with --optimizer; leave it out, and give the "
+                "options of --optimizer and --lr_scheduler"
+            )
+    monitor = scheduler.init_args.get("monitor") if scheduler is not None else None
+    if monitor is not None and not monitor.startswith(("train/", "val/")):
+        raise ConfigurationError(
+            f"--lr_scheduler.monitor is {monitor}, which is not logged; train/loss and val/loss are"
+        )
+
+
+def _default(model: type[AnomalyDetector], option: str) -> Any:
+    """The default of an option that a class, or else a class that it is derived from, takes."""
+    signatures = (inspect.signature(base).parameters for base in model.__mro__ if issubclass(base, AnomalyDetector))
+    return next((parameters[option].default for parameters in signatures if option in parameters), None)
+
+
 def check_callbacks(
     callbacks: Iterable[Callback], model: AnomalyDetector, data: SpectrogramDataModule, stage: str
-) -> None:
-    """Raise a ConfigurationError if the model or its data do not fit the settings of a callback."""
+) -> str:
+    """Check the settings of callbacks against the model and its data.
+
+    Returns:
+        A caution about explainers that the stage leaves out, "" where it leaves out none. Of those that `test` would
+        leave out, `fit` warns.
+
+    Raises:
+        ConfigurationError: If they do not fit, or no explainer is left.
+    """
+    left_out = []
     for callback in callbacks:
         if isinstance(callback, AttributionMaps):
-            callback.check(model, stage)
+            obstacles = callback.obstacles(model, stage)
+            left_out = [f"{name} {obstacle}" for name, obstacle in obstacles.items()]
+            if obstacles and len(obstacles) == len(callback.names(stage)):
+                option = "--attributions.validation_explainers" if stage == "fit" else "--attributions.explainers"
+                raise ConfigurationError(f"{'; '.join(left_out)}; name other {option}")
+            references = [name for name in callback.names("fit") + callback.names("test") if name in REFERENCES]
+            if references:
+                raise ConfigurationError(f"explainer {references[0]!r} has the name of a reference; rename its class")
+            later = callback.obstacles(model, "test") if stage == "fit" else {}
+            for name, obstacle in later.items():
+                rank_zero_warn(f"test will leave out {name}: it {obstacle}")
         if isinstance(callback, Faithfulness) and model.reconstructs:
             with configuration_errors():
                 callback.check(data.n_frames)
+    return f"left out: {'; '.join(left_out)}" if left_out else ""
 
 
 def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> str:

@@ -12,7 +12,9 @@ import wandb
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 
 from datamodules import SpectrogramDataModule
@@ -22,13 +24,14 @@ from experiments.cli.commands import PROGRAM
 from experiments.cli.errors import Stopped, configuration_errors, scheduler_errors
 from experiments.cli.options import (
     PARSER_MODE,
-    ExperimentParser,
     check_callbacks,
     check_limits,
     check_numbers,
+    check_optimizer,
     complete,
     one_line_errors,
 )
+from experiments.cli.parser import ExperimentParser
 from experiments.report.command import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
@@ -41,12 +44,13 @@ from experiments.runs.checkpoints import (
     unfinished_training,
 )
 from experiments.runs.csv_logger import CheckpointedScalars
-from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder
+from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder, read_scalars
 from experiments.runs.predictions import Predictions
-from experiments.tracking.loggers import WandbSettings, build_loggers
+from experiments.tracking.loggers import EpochTimer, WandbSettings, build_loggers, wandb_loggers
 from experiments.tracking.run_figures import RunFigures
 from explainers import AttributionMaps, SanityChecks
 from lightning_modules import AnomalyDetector, ConfigurationError, NearestNeighbours
+from lightning_modules.autoencoders import RECIPE_HPARAMS
 from lightning_modules.base import check_checkpoint
 from lightning_modules.errors import TrainingError, first_line
 from lightning_modules.files import write_atomically
@@ -110,7 +114,6 @@ class ExperimentCLI(LightningCLI):
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,
             trainer_defaults={"max_epochs": 500, "log_every_n_steps": 1},
-            auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
 
@@ -160,6 +163,23 @@ class ExperimentCLI(LightningCLI):
                 raise ConfigurationError(f"--model.{error}") from error
             raise
 
+    def _add_configure_optimizers_method_to_model(self, subcommand: str | None) -> None:
+        """Let `--optimizer` replace the optimiser of the model, and drop what the model says of its own."""
+        config = self.config[self._stage]
+        check_optimizer(config, self.model)
+        if config.optimizer is None:
+            return
+        try:
+            super()._add_configure_optimizers_method_to_model(subcommand)
+        except (TypeError, ValueError, AssertionError) as error:
+            given = {"--optimizer": config.optimizer, "--lr_scheduler": config.lr_scheduler}
+            named = " ".join(f"{option} {each.class_path}" for option, each in given.items() if each is not None)
+            raise ConfigurationError(f"{named}: {first_line(error)}") from error
+        for option in RECIPE_HPARAMS:
+            config.model.init_args.pop(option, None)
+            self.model.hparams.pop(option, None)
+        self.model.save_hyperparameters(dict(self.model.hparams))  # also what loggers read
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; the run's own loggers join it once everything is checked."""
         config = self._get(self.config_init, "trainer")
@@ -181,10 +201,18 @@ class ExperimentCLI(LightningCLI):
         with scheduler_errors():
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
+            except (MisconfigurationException, ValueError) as error:
+                named = [name for name, value in config.items() if name in str(error) or repr(value) in str(error)]
+                option = f"--trainer.{named[0]}: " if named else ""
+                raise ConfigurationError(f"{option}{first_line(error)}") from error
             except (TypeError, ImportError) as error:
                 machine = {name: config[name] for name in ("accelerator", "devices", "precision")}
                 given = ", ".join(f"--trainer.{name} {value}" for name, value in machine.items() if value is not None)
                 raise ConfigurationError(f"{given}: {first_line(error)}") from None
+            if isinstance(trainer.strategy._checkpoint_io, CheckpointIO):
+                raise ConfigurationError(
+                    "--trainer.plugins: a run writes its checkpoints itself; leave CheckpointIO out"
+                )
             if trainer.world_size == 1:
                 # This process writes the results, also with the variables of another job in its environment.
                 rank_zero_only.rank = 0  # type: ignore[attr-defined]
@@ -204,13 +232,14 @@ class ExperimentCLI(LightningCLI):
             unfinished = ""
         else:
             unfinished = self._check_trained()
-        check_callbacks(self.trainer.callbacks, self.model, self.datamodule, self._stage)  # type: ignore[attr-defined]
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
         self.datamodule.setup(self._stage)
         if self._stage == "fit" and isinstance(self.model, NearestNeighbours):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
             self.model.check_clips(len(self.datamodule.train_clips), held_out)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
-        self._caution = "; ".join(filter(None, [unfinished, "" if self._is_trial else left_out]))
+        self._caution = "; ".join(filter(None, [unfinished, not_explained, "" if self._is_trial else left_out]))
 
     def _check_fit(self) -> None:
         """Find where an interrupted training resumes, or load the weights that a new one begins with."""
@@ -262,20 +291,26 @@ class ExperimentCLI(LightningCLI):
         is_first = self.trainer.is_global_zero
         with run.alone(stage) if is_first else nullcontext():
             if stage == "fit":
-                self.trainer.callbacks += [CheckpointedScalars(), StayStopped()]  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), EpochTimer()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-            own_loggers = build_loggers(run.path, stage, self.config_init[stage].wandb)
+            tracking = self.config_init[stage].wandb
+            n_train = len(self.datamodule.train_clips) if stage == "fit" else None
+            own_loggers = build_loggers(run.path, stage, tracking, self._saved_config(), n_train)
             self.trainer.loggers = own_loggers + self.trainer.loggers
             if is_first:
                 if stage == "fit":
                     self._resume.prepare(run)
                 if self._resume.checkpoint is None:
                     run.clear(stage)
+                for logger in wandb_loggers(own_loggers):
+                    logger.replace_earlier(read_scalars(run.path / stage / "metrics.csv"))
                 if self._caution:
                     write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
             if is_first and stage == "fit":
                 run.mark_finished(stage)
+            for logger in wandb_loggers(own_loggers):
+                logger.log_files(tracking)
         if is_first and stage not in ("fit", "test"):  # the summary of a test names its folder
             print(run.path / stage)
 
@@ -294,11 +329,22 @@ class ExperimentCLI(LightningCLI):
             if self._resume.checkpoint is None and self.trainer.global_step == 0:
                 raise ConfigurationError("the training made no step; look at the limits given with --trainer")
             if not self._is_trial:
-                rank_zero_only(complete_best)(self._run, self.model.monitor)
+                rank_zero_only(complete_best)(self._run, self.trainer.callbacks)  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Run a later stage in the run's folder; where it is stopped, the message says after how many batches."""
+        with self._in_folder():
+            try:
+                yield
+            except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the first of the second
+                loop = getattr(self.trainer, f"{self._stage}_loop")
+                done = f"after {loop.batch_progress.total.completed} of {sum(loop.max_batches)} batches"
+                raise Stopped(f" {done}; the same command begins {self._stage} again") from stop
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate the validation clips; the results are in the run's folder."""
-        with self._in_folder():
+        with self._evaluating():
             of_loaders = self.trainer.validate(verbose=False, **kwargs)
             scalars = {name: value for of_loader in of_loaders for name, value in of_loader.items()}
             if scalars and self.trainer.is_global_zero and not self._is_trial:
@@ -306,7 +352,7 @@ class ExperimentCLI(LightningCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate the test clips and print a summary instead of Lightning's table of a thousand rows."""
-        with self._in_folder():
+        with self._evaluating():
             self.trainer.test(verbose=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
                 self._run.mark_finished("test")  # or the summary would warn that it is not
@@ -314,7 +360,7 @@ class ExperimentCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Predict without keeping every reconstruction in memory."""
-        with self._in_folder():
+        with self._evaluating():
             self.trainer.predict(return_predictions=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
                 print("Scores of the recordings in decreasing order: predictions.csv in this folder:")

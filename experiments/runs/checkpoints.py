@@ -17,11 +17,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from experiments.runs.folder import DAMAGED, RunFolder
+from experiments.runs.folder import CAUTION_FILE, DAMAGED, STAGES, RunFolder
 from experiments.runs.scalars import restore_scalars
 from lightning_modules.base import is_finite
 from lightning_modules.errors import ConfigurationError, first_line
-from lightning_modules.files import whole_file
+from lightning_modules.files import whole_file, write_atomically
 
 _NAMES = ("best", "last")
 
@@ -85,14 +85,15 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
     return [*best, RunCheckpoint("last", None)]
 
 
-def complete_best(folder: RunFolder, monitor: str | None) -> None:
-    """Copy the last checkpoint to ``best.ckpt`` where no metric was logged; warn if `monitor` should have been."""
+def complete_best(folder: RunFolder, callbacks: Iterable[Callback]) -> None:
+    """Copy the last checkpoint to ``best.ckpt`` where no metric was logged; warn if one should have been."""
     best, last = (folder.checkpoint(name) for name in _NAMES)
-    if best.is_file() or not last.is_file():
+    by_metric = [each for each in callbacks if isinstance(each, RunCheckpoint) and each.monitor]
+    if any(each.best_model_score is not None for each in by_metric) or not last.is_file():
         return
     with whole_file(best, alone=True) as temporary:
         shutil.copyfile(last, temporary)
-    if monitor:
+    if by_metric:
         print(f"warning: without validation the best epoch is unknown, so {best} is the last one", file=sys.stderr)
 
 
@@ -163,21 +164,32 @@ class ResumePoint:
     """Where a training begins.
 
     Attributes:
-        path: The checkpoint from which an interrupted training resumes; None for a new training.
+        path: The checkpoint from which the training resumes; None for a new training.
         checkpoint: Its contents.
         damaged: Checkpoints that can't be used.
+        was_finished: Whether the training had reached its last epoch, and now goes on to a higher one.
     """
 
     path: Path | None = None
     checkpoint: Mapping[str, Any] | None = None
     damaged: list[Path] = field(default_factory=list)
+    was_finished: bool = False
 
     def prepare(self, run: RunFolder) -> None:
-        """Restore the log of the run's training to this point, and keep damaged checkpoints under another name."""
-        run.require_no_fit()  # another process may have finished it since
+        """Restore the log of the run's training to this point, and keep damaged checkpoints under another name.
+
+        Results of a training that goes on remain, with a caution.
+
+        Raises:
+            ConfigurationError: If another process has finished the training meanwhile.
+        """
+        if run.is_finished("fit") and not self.was_finished:
+            raise ConfigurationError(f"another process has finished the training in {run.path}; give another --run")
         for path in self.damaged:
             path.replace(path.with_suffix(DAMAGED))
         if self.checkpoint is not None:
+            if self.was_finished:
+                self._reopen(run)
             restore_scalars(run.path / "fit" / "metrics.csv", self.checkpoint)
             if self.damaged:
                 print(f"resuming from {self.path}", file=sys.stderr)
@@ -189,20 +201,34 @@ class ResumePoint:
                 file=sys.stderr,
             )
 
+    def _reopen(self, run: RunFolder) -> None:
+        assert self.checkpoint is not None
+        caution = f"made after epoch {self.checkpoint['epoch'] + 1} of a training that went on"
+        for stage in STAGES[1:]:
+            folder = run.path / stage
+            if folder.is_dir():
+                write_atomically(folder / CAUTION_FILE, f"{caution}\n".encode())
+        run.mark("fit").unlink()
+        print(f"{run.path} goes on after epoch {self.checkpoint['epoch'] + 1}", file=sys.stderr)
+
 
 def find_resume_point(run: RunFolder, config: Mapping[str, Any]) -> ResumePoint:
-    """Find where an interrupted training resumes: from its last checkpoint or, where that is damaged, from its best.
+    """Find where a training resumes: from its last checkpoint or, where that is damaged, from its best.
 
     Either leads to the same end, as does a new training where neither can be used. Damaged checkpoints are reported on
-    standard error.
+    standard error. A finished training resumes from its last checkpoint only, where it had stopped at the bound of its
+    epochs and the configuration raises that.
 
     Raises:
-        ConfigurationError: If the training has finished, or began with another configuration than this one.
+        ConfigurationError: If the training has finished otherwise, or began with another configuration than this one.
     """
-    run.require_no_fit()
+    was_finished = run.is_finished("fit")
     saved = [path for path in (run.last_checkpoint, run.checkpoint("best")) if path.is_file()]
-    if saved:
+    if saved or was_finished:
         run.require_same_fit(config)
+    if was_finished:
+        run.require_unfinished_fit(config, run.epochs()[0])
+        return ResumePoint(run.last_checkpoint, read_checkpoint(run.last_checkpoint), was_finished=True)
     usable: dict[Path, Mapping[str, Any]] = {}
     damaged = []
     for path in saved:

@@ -10,7 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from experiments.runs.scalars import PENDING, read_scalars, write_scalars
+from experiments.runs.folder import read_scalars
+from experiments.runs.scalars import PENDING, write_scalars
 
 
 class RunCSVLogger(CSVLogger):

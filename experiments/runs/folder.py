@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,10 +20,21 @@ CONFIG_FILE = "config.yaml"
 CAUTION_FILE = "caution.txt"
 """In a stage's folder, what a reader of its results has to know; absent where that is nothing."""
 STUDY_FILE = "study.json"
+TRACKING_ID_FILE = "wandb-id"
+TRACKING_FOLDER = "wandb"
+"""Where Weights & Biases keeps what it has not uploaded."""
 DAMAGED = ".damaged"
 """The suffix of files that a training can't resume from, kept for their owner to look at."""
 TEST_UNFINISHED = "test unfinished: results may be missing"
 """The caution of a run whose test stopped after it had written some of its results."""
+
+
+def read_scalars(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a ``metrics.csv`` as text; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 class RunFolder:
@@ -106,23 +118,56 @@ class RunFolder:
         """The file that marks a stage as finished."""
         return self.path / stage / "finished"
 
-    def require_no_fit(self) -> None:
-        """Raise a ConfigurationError if the run's training has finished."""
-        if self.is_finished("fit"):
-            raise ConfigurationError(f"{self.path} already contains a training; give another --run, or delete it first")
+    def epochs(self) -> tuple[int, int | None]:
+        """Epochs that the run's training has logged, and their bound: None where there is none, or no training."""
+        if not self.fit_config.is_file():
+            return 0, None
+        try:
+            rows = read_scalars(self.path / "fit" / "metrics.csv")
+            done = int(rows[-1]["epoch"]) + 1 if rows else 0
+        except (ValueError, KeyError, TypeError, csv.Error):  # damaged
+            done = 0
+        return done, max_epochs(read_config(self.fit_config))
 
     def require_same_fit(self, config: Mapping[str, Any]) -> None:
-        """Raise a ConfigurationError that names the first setting unlike that of the interrupted training.
+        """Raise a ConfigurationError that names the first setting unlike that of the training in this folder.
 
-        How a run is tracked, shown and evaluated may change, and how the machine loads the clips.
+        How a run is tracked, shown and evaluated may change, how the machine loads the clips, and the bound of the
+        epochs may rise.
         """
-        began, now = (_training_settings(part) for part in (read_config(self.require_fit_config()), config))
+        saved = read_config(self.require_fit_config())
+        began, now = _training_settings(saved), _training_settings(config)
+        if allows_more(max_epochs(saved), max_epochs(config)):
+            now[_BOUND] = began[_BOUND]
         for key in sorted(began.keys() | now.keys()):
             if began.get(key) != now.get(key):
+                what, advice = "contains an interrupted", "give the same settings to resume it, or another --run"
+                if self.is_finished("fit"):
+                    what, advice = "already contains a", "give another --run, or delete it first"
                 raise ConfigurationError(
-                    f"{self.path} contains an interrupted training with {key}={began.get(key)}, now it is "
-                    f"{now.get(key)}; give the same settings to resume it, or another --run"
+                    f"{self.path} {what} training with {key}={began.get(key)}, now it is {now.get(key)}; {advice}"
                 )
+
+    def require_unfinished_fit(self, config: Mapping[str, Any], done: int) -> None:
+        """Raise a ConfigurationError if the run's training has finished, and the configuration does not go on with it.
+
+        Args:
+            config: A configuration that differs from that of the training at most in a higher bound of the epochs.
+            done: Epochs of the training.
+        """
+        if not self.is_finished("fit"):
+            return
+        bound = max_epochs(read_config(self.fit_config))
+        if not allows_more(bound, max_epochs(config)):
+            ended, advice = "", "; give another --run, or delete it first"
+        elif bound is not None and done < bound:
+            ended, advice = (
+                f", which ended after {done} of {bound} epochs",
+                "; a higher max_epochs does not change that",
+            )
+        else:
+            return
+        raise ConfigurationError(f"{self.path} already contains a training{ended}{advice}")
 
     def checkpoint(self, chosen: str | None) -> Path:
         """The file of a checkpoint: a path, or `best` or `last` for the run's own; the best by default."""
@@ -158,6 +203,20 @@ class RunFolder:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
+    def is_running(self, stage: str) -> bool:
+        """Whether a process has locked a stage."""
+        lock = FileLock(self.path / f".{stage}.lock")
+        if not Path(lock.lock_file).exists():
+            return False
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        except (OSError, NotImplementedError):  # a folder of others, a file system without locks
+            return False
+        lock.release()
+        return False
+
     def clear(self, stage: str) -> None:
         """Delete the results of an earlier run of a stage, so that they are not taken for new ones.
 
@@ -170,6 +229,20 @@ class RunFolder:
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+_BOUND = "trainer.max_epochs"
+
+
+def max_epochs(config: Mapping[str, Any]) -> int | None:
+    """The bound of a training's epochs; None where there is none."""
+    bound = (config.get("trainer") or {}).get("max_epochs")
+    return bound if isinstance(bound, int) and bound >= 0 else None
+
+
+def allows_more(bound: int | None, new: int | None) -> bool:
+    """Whether a new bound of the epochs is higher; None is no bound."""
+    return bound is not None and (new is None or new > bound)
+
+
 # Options that change no weight.
 _OF_THE_MACHINE = (
     "trainer.enable_",
@@ -179,7 +252,7 @@ _OF_THE_MACHINE = (
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a training depends on, by dotted names."""
-    sections = ("seed_everything", "init_from", "data", "model", "trainer")
+    sections = ("seed_everything", "init_from", "data", "model", "trainer", "optimizer", "lr_scheduler")
     settings = _flat({section: config.get(section) for section in sections})
     return {key: value for key, value in settings.items() if not key.startswith(_OF_THE_MACHINE)}
 

@@ -153,7 +153,7 @@ def read_run(folder: Path) -> Run:
         explanations=read_explanations(test),
         learning=read_learning(folder / "fit"),
         sanity=_read_table(sanity, _SANITY) if sanity.is_file() else None,
-        membership=_read_membership(folder / STUDY_FILE),
+        membership=read_membership(folder / STUDY_FILE),
         provenance=read_provenance(test),
         caution="; ".join(cautions),
     )
@@ -217,7 +217,8 @@ def read_examples(stage: Path) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def _read_membership(path: Path) -> StudyMembership | None:
+def read_membership(path: Path) -> StudyMembership | None:
+    """Read a run's ``study.json``, None for a run of no study."""
     if not path.is_file():
         return None
     with _damage_named(path):

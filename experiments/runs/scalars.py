@@ -8,20 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.folder import DAMAGED
+from experiments.runs.folder import DAMAGED, read_scalars
 from lightning_modules.files import write_rows
 from lightning_modules.wording import counted
 
 PENDING = "scalars_due"
 """Key of a checkpoint's scalars that were not in the file when it was written."""
-
-
-def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a ``metrics.csv`` as text; none where there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def restore_scalars(path: Path, checkpoint: Mapping[str, Any]) -> None:

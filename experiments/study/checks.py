@@ -11,13 +11,13 @@ from rich.console import Console
 
 from datamodules.layouts import require_folder
 from experiments.cli.errors import configuration_errors
-from experiments.cli.options import check_callbacks, check_numbers, complete, one_line_errors
+from experiments.cli.options import check_callbacks, check_numbers, check_optimizer, complete, one_line_errors
 from experiments.cli.stages import ExperimentCLI
 from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
 
 # The options in which the runs of one setting differ: all of these runs are valid, or none.
-_OF_A_SEED = ("--seed_everything=", "--run=", "--wandb.tags=")
+_OF_A_SEED = ("--seed_everything=", "--run=")
 
 
 def check_plans(plans: Sequence[RunPlan], definition: Path) -> None:
@@ -82,6 +82,7 @@ class _Stages(ExperimentCLI):
         del config[stage]["trainer"]
         with configuration_errors():
             built = self.parser.instantiate(config)[stage]
+        check_optimizer(config[stage], built.model)
         check_callbacks((built.attributions, built.faithfulness), built.model, built.data, stage)
         require_folder(built.data.root)
 

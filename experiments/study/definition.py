@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from experiments.configs import shipped_file
 from experiments.runs.config import read_yaml
+from experiments.study.resources import NO_REQUEST, SlurmSettings
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
@@ -20,7 +21,7 @@ Grid = dict[str, list[tuple[Any, Any]]]
 
 # Options of the runs, whose interpolations are those of a run's configuration.
 _OPTIONS = ("fit", "test", "grid", "test_grid")
-_SETTINGS = ("seeds", *_OPTIONS)
+_SETTINGS = ("seeds", *_OPTIONS, "slurm")
 # Options that the study gives every run.
 _OWN_OPTIONS = ("config", "run", "seed_everything")
 _COPY = "study.yaml"
@@ -39,6 +40,7 @@ class Variant:
         test: Options of `test`.
         grid: Options of `fit` that are varied.
         test_grid: Options of `test` that are varied on each trained model.
+        slurm: What its jobs request from a cluster.
     """
 
     name: str
@@ -47,9 +49,10 @@ class Variant:
     test: Options
     grid: Grid
     test_grid: Grid
+    slurm: SlurmSettings
 
 
-def read_definition(path: Path) -> list[Variant]:
+def read_definition(path: Path, slurm: SlurmSettings = NO_REQUEST) -> list[Variant]:
     """Read what a study compares.
 
     Options at the top of the file apply to every variant. A variant's own `fit` and `test` are added to them and win;
@@ -58,13 +61,17 @@ def read_definition(path: Path) -> list[Variant]:
 
     Interpolations in options name keys of a run's configuration, as on its command line; others keys of the file.
 
+    Args:
+        path: The YAML.
+        slurm: The cluster's options on the command line. They win over those at the top of the file, and a variant's
+            own win over them: the command line says what all runs request, the variant what it needs instead.
+
     Raises:
         ConfigurationError: If the file is missing or not a study; the message names the key.
     """
     if not path.is_file():
         raise ConfigurationError(f"{path} is not a file; name the YAML of a study")
-    top = _Section(path, "", read_yaml(path, except_in=_OPTIONS))
-    top.check_keys("variants", *_SETTINGS)
+    top = _top(path)
     variants = top.mapping("variants")
     if not variants:
         raise ConfigurationError(f"{path}: variants is missing; name what the study compares, each with its config")
@@ -72,7 +79,7 @@ def read_definition(path: Path) -> list[Variant]:
     is_copy = path.name == _COPY and origin.is_file()
     folder = Path(origin.read_text(encoding="utf-8")).parent if is_copy else path.parent
     return [
-        _variant(top, name, _Section(path, f"variants.{name}.", contents), folder)
+        _variant(top, name, _Section(path, f"variants.{name}.", contents), folder, slurm)
         for name, contents in variants.items()
     ]
 
@@ -85,7 +92,18 @@ def copy_definition(path: Path, folder: Path) -> None:
         write_atomically(copy, path.read_bytes())
 
 
-def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
+def read_common_slurm(path: Path, slurm: SlurmSettings) -> SlurmSettings:
+    """What all jobs request, by the top of a study's YAML and the command line; see `read_definition`."""
+    return _top(path).slurm().updated(slurm)
+
+
+def _top(path: Path) -> _Section:
+    top = _Section(path, "", read_yaml(path, except_in=_OPTIONS))
+    top.check_keys("variants", *_SETTINGS)
+    return top
+
+
+def _variant(top: _Section, name: str, own: _Section, folder: Path, slurm: SlurmSettings) -> Variant:
     own.check_keys("config", *_SETTINGS)
     if "/" in name or name.startswith("."):
         raise ConfigurationError(f"{own.path}: the variant {name!r} can't be the name of a folder")
@@ -112,6 +130,7 @@ def _variant(top: _Section, name: str, own: _Section, folder: Path) -> Variant:
         test=top.options("test") | own.options("test"),
         grid=section("grid").grid("grid"),
         test_grid=section("test_grid").grid("test_grid"),
+        slurm=top.slurm().updated(slurm).updated(own.slurm()),
     )
 
 
@@ -168,6 +187,15 @@ class _Section:
             if len(set(labels)) < len(labels):
                 raise self._error(f"{key}.{option}", f" {labels} contain a duplicate")
         return grid
+
+    def slurm(self) -> SlurmSettings:
+        """What jobs request from a cluster."""
+        settings = _Section(self.path, f"{self.where}slurm.", self.mapping("slurm"))
+        settings.check_keys(*(field.name for field in fields(SlurmSettings)))
+        try:
+            return SlurmSettings(**settings.contents)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.path}: {self.where}{error}") from None
 
     def _error(self, key: str, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self.path}: {self.where}{key}{what}")

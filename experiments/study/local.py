@@ -9,7 +9,6 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -23,10 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.runs.config import read_config
-from experiments.runs.folder import CONFIG_FILE
-from experiments.runs.scalars import read_scalars
+from experiments.runs.folder import RunFolder
 from experiments.study.process import Step
+from lightning_modules.wording import counted, join
 
 _REFRESH_S = 2.0
 _PATIENCE_S = 10  # for a process that was asked to stop
@@ -40,6 +38,9 @@ def run_jobs(jobs: Sequence[Sequence[Step]], slots: int, progress: StudyProgress
         jobs: Steps to run one after another, by job; those after a failure are skipped.
         slots: How many processes run at a time.
         progress: Shows every step that starts or ends; each job calls it from a thread of its own.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM; the message names the steps that were running.
     """
     processes = _Processes(slots, progress)
     pool = ThreadPoolExecutor(slots, initializer=processes.take_slot)
@@ -50,6 +51,8 @@ def run_jobs(jobs: Sequence[Sequence[Step]], slots: int, progress: StudyProgress
             for job in done:
                 job.result()
             progress.update_epochs()
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(processes.stop()) from stop
     finally:
         processes.stop()
         pool.shutdown(cancel_futures=True)
@@ -61,7 +64,7 @@ class _Processes:
     def __init__(self, slots: int, progress: StudyProgress) -> None:
         self._slots, self._progress = slots, progress
         self._next_slot, self._thread = itertools.count(), threading.local()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[subprocess.Popen[bytes], Step] = {}
         self._lock, self._stopped = threading.Lock(), False
 
     def take_slot(self) -> None:
@@ -75,21 +78,25 @@ class _Processes:
                 if self._stopped:
                     return
                 process = step.start(environment(self._thread.slot, self._slots))
-                self._running.add(process)
+                self._running[process] = step
             self._progress.begin(step)
             status = process.wait()
-            self._running.discard(process)
+            self._running.pop(process)
             if self._stopped:
                 return
-            self._progress.end(step, step.failure(status))
+            self._progress.end(step, step.end(status))
             if status:
                 return
 
-    def stop(self) -> None:
-        """Start nothing more and end the running processes; what they have written stays in their folders."""
+    def stop(self) -> str:
+        """Start nothing more and end the running processes; what they have written stays in their folders.
+
+        Returns:
+            Which steps were running, and how far they had come.
+        """
         with self._lock:
             self._stopped = True
-        running = list(self._running)
+            running = dict(self._running)
         for process in running:
             process.send_signal(signal.SIGTERM)
         for process in running:
@@ -97,17 +104,49 @@ class _Processes:
                 process.wait(_PATIENCE_S)
             except subprocess.TimeoutExpired:  # noqa: PERF203  as many as there are slots
                 process.kill()
+        steps = join([_reached(step) for step in running.values()]) or "no step"
+        return f" during {steps}; the same command goes on from there"
+
+
+def _reached(step: Step) -> str:
+    """A step, and how many epochs it has finished if it trains."""
+    done, total = RunFolder(step.mark.parents[1]).epochs() if step.command[0] == "fit" else (0, None)
+    return step.title + (f" (epoch {done}{f'/{total}' if total else ''} done)" if done else "")
 
 
 def environment(slot: int, slots: int) -> dict[str, str]:
     """This process's environment with the slot's GPU and its share of the cores."""
     environment = dict(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // slots)))
-    gpus = environment.get("CUDA_VISIBLE_DEVICES")
-    devices = gpus.split(",") if gpus else [str(i) for i in range(torch.cuda.device_count())]
-    if devices:
-        environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+    gpus = visible_gpus()
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
     return environment
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return [str(i) for i in range(torch.cuda.device_count())]
+    # CUDA ignores what follows an invalid entry.
+    return list(itertools.takewhile(lambda gpu: gpu not in ("", "-1"), named.replace(" ", "").split(",")))
+
+
+def sharing_text(slots: int) -> str:
+    """How runs at the same time share this machine.
+
+    Args:
+        slots: How many there are.
+    """
+    gpus = visible_gpus()
+    threads = environment(0, slots)["OMP_NUM_THREADS"]
+    at_a_time = f"{counted(slots, 'run')} at a time, {counted(int(threads), 'CPU thread')} each"
+    if not gpus:
+        return f"{at_a_time}, no GPU"
+    if len(gpus) == 1:
+        return f"{at_a_time}, on GPU {gpus[0]}" + (", which they share" if slots > 1 else "")
+    return f"{at_a_time}, on GPUs in turn: " + ", ".join(gpus[slot % len(gpus)] for slot in range(slots))
 
 
 class StudyProgress(Progress):
@@ -149,15 +188,5 @@ class StudyProgress(Progress):
         """Read how many epochs the trainings have finished."""
         for step, bar in list(self._running.items()):
             if step.command[0] == "fit":
-                done, total = _epochs(step.mark.parent)
+                done, total = RunFolder(step.mark.parents[1]).epochs()
                 self.update(bar, completed=done, total=total)
-
-
-def _epochs(folder: Path) -> tuple[int, int | None]:
-    """Finished epochs of a training, and their maximum once that is known."""
-    config = folder / CONFIG_FILE
-    if not config.is_file():
-        return 0, None
-    rows = read_scalars(folder / "metrics.csv")
-    done = int(rows[-1]["epoch"]) + 1 if rows else 0
-    return done, (read_config(config).get("trainer") or {}).get("max_epochs")

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.folder import STUDY_FILE, RunFolder
+from experiments.runs.folder import (
+    STAGES,
+    STUDY_FILE,
+    TRACKING_FOLDER,
+    TRACKING_ID_FILE,
+    RunFolder,
+    allows_more,
+)
 from experiments.study.definition import Grid, Options, Variant
-from experiments.study.process import Step
+from experiments.study.process import FAILED_FILE, Step
+from experiments.study.resources import SlurmSettings
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
@@ -34,6 +44,8 @@ class RunPlan:
         fitted_in: Folder of the run whose training is tested: the run's own, unless only options of `test` vary.
         fit: Command line of `fit`.
         test: Command line of `test`.
+        slurm: What its job requests from a cluster.
+        discarded: Folders of runs whose training and results `record` deletes, for them to be made again.
     """
 
     study: str
@@ -44,6 +56,8 @@ class RunPlan:
     fitted_in: Path
     fit: list[str]
     test: list[str]
+    slurm: SlurmSettings
+    discarded: frozenset[Path] = frozenset()
 
     @property
     def label(self) -> str:
@@ -59,10 +73,33 @@ class RunPlan:
     @property
     def whole_test(self) -> list[str]:
         """Command line of `test`, with the options of the training where that has not begun."""
-        if RunFolder(self.fitted_in).fit_config.is_file():
+        if self.fitted_in not in self.discarded and RunFolder(self.fitted_in).fit_config.is_file():
             return self.test
         of_training = _arguments(_trained(self.fitted_in))
         return ["test", *self.fit[1:], *(argument for argument in self.test[1:] if argument not in of_training)]
+
+    def change(self) -> str:
+        """The first option of `fit` that differs from those that the run was made with; "" if none does.
+
+        A higher bound of the epochs is no change: the training goes on. How a run is tracked changes no weight.
+        """
+        made = self._read_record()
+        # A run that failed before its first stage has nothing that the new options could be mixed with.
+        begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
+        if not begun or made is None or made["fit"] == self.fit or self.fitted_in in self.discarded:
+            return ""
+        (before, _), (now, new) = _training_options(made["fit"]), _training_options(self.fit)
+        _, bound = RunFolder(self.fitted_in).epochs()  # the options may leave it to the configuration
+        if before == now and new is not None and (new == bound or allows_more(bound, new)):
+            return ""
+        return _first_change(made["fit"], self.fit)
+
+    def goes_on(self) -> bool:
+        """Whether the training has finished at the bound of its epochs, which the plan raises."""
+        run = RunFolder(self.fitted_in)
+        done, bound = run.epochs() if run.is_finished("fit") else (0, None)
+        _, new = _training_options(self.fit)
+        return bound is not None and done == bound and new is not None and allows_more(bound, new)
 
     def is_fitted(self) -> bool:
         """Whether the training that the run tests has finished.
@@ -70,26 +107,32 @@ class RunPlan:
         Raises:
             ConfigurationError: If the run's folder was made with other options of training.
         """
-        made = self._read_record()
-        # A run that failed before its first stage has nothing that the new options could be mixed with.
-        begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
-        if begun and made is not None and made["fit"] != self.fit:
+        change = self.change()
+        if change:
             raise ConfigurationError(
-                f"{self.folder} was made with other options ({_first_change(made['fit'], self.fit)}); "
-                f"delete that folder, or give the study another --output"
+                f"{self.folder} was made with other options ({change}); discard it with --redo '{self.label}', or give "
+                "the study another --output"
             )
-        return RunFolder(self.fitted_in).is_finished("fit")
+        is_finished = self.fitted_in not in self.discarded and RunFolder(self.fitted_in).is_finished("fit")
+        return is_finished and not self.goes_on()
 
     def is_tested(self) -> bool:
         """Whether the run has its results, made with the options that the plan has now."""
         made = self._read_record()
-        return made is not None and made["test"] == self.test and RunFolder(self.folder).is_finished("test")
+        is_tested = made is not None and made["test"] == self.test and RunFolder(self.folder).is_finished("test")
+        return is_tested and self.folder not in self.discarded and not self.goes_on()
 
     def record(self) -> None:
         """Write into the run's folder which run of which study it is, and how it is made.
 
-        Results that were made with other options are deleted, so that they are not taken for those of the plan.
+        What is discarded is deleted, and so are results that were made with other options, so that they are not taken
+        for those of the plan.
+
+        Raises:
+            ConfigurationError: If another process is working on what is discarded.
         """
+        for folder in self.discarded & {self.folder, self.fitted_in}:
+            _delete(folder)
         if not self.is_tested():
             RunFolder(self.folder).clear("test")
         contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", "fit", "test")}
@@ -105,6 +148,19 @@ class RunPlan:
         # A UnicodeEncodeError is about the path, not about the file.
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{path} is damaged ({error}); delete the folder") from error
+
+
+def _delete(folder: Path) -> None:
+    """Delete the stages of a run, what is known of its failure, and what W&B has not uploaded of it."""
+    run = RunFolder(folder)
+    with ExitStack() as locks:
+        for stage in STAGES:
+            locks.enter_context(run.alone(stage))
+        for stage in STAGES:
+            run.clear(stage)
+    for name in (STUDY_FILE, FAILED_FILE, TRACKING_ID_FILE):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / TRACKING_FOLDER, ignore_errors=True)
 
 
 def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str] = ()) -> list[RunPlan]:
@@ -149,8 +205,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
     root, name = folder / "runs" / variant.name, folder.resolve().name
     for seed, fitted, tested in itertools.product(variant.seeds, _points(variant.grid), _points(variant.test_grid)):
         place, trained = (root / _folder_name(point) / f"seed_{seed}" for point in (fitted | tested, fitted))
-        tags = [variant.name, f"seed-{seed}"]
-        tracking = {"wandb.group": name, "wandb.job_type": variant.name, "wandb.tags": tags}
+        tracking = {"wandb.group": name}
         fit = variant.fit | _values(fitted) | {"seed_everything": seed} | tracking | {"run": str(trained)}
         of_other = {} if place == trained else _trained(trained)
         test = of_other | variant.test | _values(tested) | {"run": str(place)}
@@ -163,6 +218,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
             fitted_in=trained,
             fit=["fit", *_arguments(fit), *overrides],
             test=["test", *_arguments(test)],
+            slurm=variant.slurm,
         )
 
 
@@ -194,6 +250,26 @@ def _arguments(options: Mapping[str, Any]) -> list[str]:
         ['--model=Autoencoder', '--trainer.max_epochs=3', '--wandb.tags=["AE"]']
     """
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
+
+
+def _training_options(arguments: Sequence[str]) -> tuple[list[str], int | None]:
+    """A command line without its tracking and `--trainer.max_epochs`, and the last value of that; None without one.
+
+    Example:
+        >>> _training_options(["fit", "--trainer.max_epochs=3", "--wandb.group=b", "--data=x"])
+        (['fit', '--data=x'], 3)
+    """
+    others, bound = [], ""
+    words = iter(arguments)
+    for word in words:
+        name, given, value = word.partition("=")
+        if name == "--trainer.max_epochs":
+            bound = value if given else next(words, "")
+        elif not name.startswith("--wandb."):
+            others.append(word)
+        elif not given:
+            next(words, "")
+    return others, int(bound) if bound.isdecimal() else None
 
 
 def _first_change(before: list[str], now: list[str]) -> str:

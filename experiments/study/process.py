@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FAILED_FILE = "failed.txt"
+"""In a run's folder, why its last step failed; absent otherwise."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Slurm signals every process of a job. The job itself answers the user's signals, and its steps run on until they are
@@ -39,24 +41,41 @@ class Step:
     mark: Path
     log: Path
 
+    @property
+    def failed(self) -> Path:
+        """The file that says why the step failed, until it is started again."""
+        return self.log.with_name(FAILED_FILE)
+
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a process that does not outlive this one, or the thread that starts it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.failed.unlink(missing_ok=True)
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "experiments.study.process", *self.command],
+                # Not with -m, which puts the current folder first: a folder `metrics` in it would hide ours.
+                [sys.executable, __file__, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
             )
 
-    def failure(self, status: int) -> str:
-        """Why the process failed, "" if it did not: the last line that it printed, or else its exit status."""
+    def end(self, status: int) -> str:
+        """Record why the process failed: the signal that killed it, the last line that it printed, or its exit status.
+
+        Returns:
+            What was recorded; "" if it did not fail.
+        """
         if status == 0:
             return ""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
+        failure = next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
+        if status < 0:
+            failure = f"killed by {signal.Signals(-status).name}"
+        temporary = self.failed.with_suffix(".tmp")
+        temporary.write_text(failure, encoding="utf-8")
+        temporary.replace(self.failed)
+        return failure
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,7 @@ class ClusterJob:
         """
         for step in self.steps:
             if not step.mark.exists():
-                failure = step.failure(_start_on_node(step).wait())
+                failure = step.end(_start_on_node(step).wait())
                 if failure:
                     raise ChildProcessError(f"{step.title} failed: {failure} ({step.log})")
 
@@ -104,6 +123,11 @@ if __name__ == "__main__":
     if sys.platform == "linux":
         # A study that was killed can't stop its steps, and when started again would run the same ones at the same time.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    own = Path(__file__).resolve()
+    # The folder of a file that is started comes first; that of the package may be missing in a checkout.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != own.parent]
+    if str(own.parents[2]) not in sys.path:
+        sys.path.append(str(own.parents[2]))
     from experiments.cli.main import main
 
     sys.exit(main())

@@ -1,149 +1,220 @@
-"""A study on a Slurm cluster: an array with one job per training, and a job that reports when all have ended."""
+"""A study on a Slurm cluster: arrays with one job per training, and a job that reports when all have ended."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.study.plan import RunPlan, make_jobs
 from experiments.study.process import ClusterJob
+from experiments.study.resources import SlurmSettings
 from lightning_modules.errors import ConfigurationError, first_line
+from lightning_modules.files import write_atomically
+from lightning_modules.wording import counted, join
 
 if TYPE_CHECKING:
     import submitit
 
 FOLDER = "slurm"
 """Folder of a study for what submitit writes: scripts, and the output of jobs."""
-_SUBMITTED = "jobs.txt"
+_SUBMITTED = "jobs.json"
 _MAX_REQUEUES = 100  # after the time limit; a training that finishes no epoch within it would never end
-_REPORT_MINUTES = 30
+_ENDED = (
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"),
+    *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
+)
 
 
 @dataclass(frozen=True)
-class SlurmSettings:
-    """What each training of a study requests from a Slurm cluster.
+class _Submission:
+    """Jobs that are submitted together since they request the same.
 
-    Args:
-        partition: Partition; the cluster's default if None.
-        time: Minutes after which a job is put back into the queue, to resume after its last epoch.
-        gpus: GPUs of each run.
-        cpus: CPU cores of each run.
-        memory: GB of memory of each run; the cluster's default if None.
-        array_parallelism: How many jobs run at a time.
-        setup: Shell commands before the run, for example ["module load cuda"].
-        options: Further options of sbatch, for example {"account": "sound", "constraint": "a100"}.
+    Attributes:
+        title: What they are.
+        parameters: The parameters of submitit.
+        work: What each job calls.
+        folders: The runs of each job, relative to the study's folder.
     """
 
-    partition: str | None = None
-    time: int = 1440
-    gpus: int = 0
-    cpus: int = 1
-    memory: float | None = None
-    array_parallelism: int = 256
-    setup: list[str] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
+    title: str
+    parameters: dict[str, Any]
+    work: Sequence[Callable[[], None]]
+    folders: Sequence[Sequence[str]]
 
-    def __post_init__(self) -> None:
-        for name, least in {"time": 1, "gpus": 0, "cpus": 1, "array_parallelism": 1}.items():
-            if getattr(self, name) < least:
-                raise ConfigurationError(f"--slurm.{name} {getattr(self, name)} is too small; give at least {least}")
+    def after(self, numbers: Iterable[str]) -> _Submission:
+        """The same jobs, once other jobs have ended, well or not."""
+        parameters = self.parameters | {"dependency": f"afterany:{':'.join(numbers)}"}
+        return _Submission(self.title, parameters, self.work, self.folders)
 
 
-ONE_CORE_PER_RUN = SlurmSettings()
+def scripts(plans: Sequence[RunPlan], folder: Path, common: SlurmSettings, conclude: Callable[[], None]) -> str:
+    """The scripts that `submit` would give to sbatch, each after a comment; ARRAY1, … stand for the jobs' numbers."""
+    *arrays, report = _submissions(plans, folder, common, conclude)
+    texts = []
+    for submission in (*arrays, report.after(f"ARRAY{i + 1}" for i in range(len(arrays)))):
+        executor = _executor(folder, submission)
+        if len(submission.work) > 1:  # as submitit itself does for an array
+            executor.parameters["map_count"] = len(submission.work)
+        script = executor._make_submission_file_text(executor._submitit_command_str, "")
+        texts.append(f"# {submission.title}\n{script}")
+    return "\n".join(texts)
 
 
 def submit(
-    plans: Sequence[RunPlan], folder: Path, settings: SlurmSettings, conclude: Callable[[], None]
-) -> tuple[str, str]:
+    plans: Sequence[RunPlan], folder: Path, common: SlurmSettings, conclude: Callable[[], None]
+) -> tuple[list[str], str]:
     """Put a study into the queue.
 
     Args:
         plans: The runs to make.
         folder: The study's folder, on a disk that the nodes share.
-        settings: What each job requests.
+        common: What all jobs request; the report's leaves out what only trainings need.
         conclude: Called by a job of its own when all others have ended, well or not.
 
     Returns:
-        The numbers of the array and of the last job.
+        The numbers of the arrays and of the last job.
 
     Raises:
-        ConfigurationError: If there is no cluster, or it rejects the jobs.
+        ConfigurationError: If there is no cluster, or it rejects some jobs; then none stays in the queue.
     """
-    executor = _executor(folder)
+    *arrays, report = _submissions(plans, folder, common, conclude)
+    executors = [_executor(folder, array) for array in arrays]
     for plan in plans:
         plan.record()
-    executor.update_parameters(
-        job_name=folder.resolve().name,
-        partition=settings.partition,
-        time=settings.time,
-        gpus_per_node=settings.gpus or None,
-        cpus_per_task=settings.cpus,
-        # Since Slurm 22.05 srun does not inherit the number from sbatch.
-        srun_args=[f"--cpus-per-task={settings.cpus}"],
-        mem=None if settings.memory is None else f"{round(settings.memory * 1024)}M",
-        array_parallelism=settings.array_parallelism,
-        setup=settings.setup or None,
-        additional_parameters={"requeue": True, **settings.options},
-        stderr_to_stdout=True,
-    )
-    array = str(_submit(executor, list(map(ClusterJob, make_jobs(plans))))[0].job_id).partition("_")[0]
-    executor.update_parameters(
-        job_name=f"{folder.resolve().name}-report",
-        time=_REPORT_MINUTES,
-        gpus_per_node=None,
-        dependency=f"afterany:{array}",
-    )
-    report = str(_submit(executor, [conclude])[0].job_id)
-    (folder / FOLDER / _SUBMITTED).write_text(f"{array}\n{report}\n", encoding="utf-8")
-    return array, report
+    jobs: dict[str, Sequence[str]] = {}
+    numbers: list[str] = []
+
+    def put(submission: _Submission, executor: submitit.SlurmExecutor) -> str:
+        """Submit jobs, and record them at once: they may run when this process is killed."""
+        submitted = _submit(executor, submission)
+        jobs.update(zip(submitted, submission.folders, strict=True))
+        write_atomically(folder / FOLDER / _SUBMITTED, json.dumps(jobs, indent=1).encode())
+        return submitted[0].partition("_")[0]
+
+    try:
+        for array, executor in zip(arrays, executors, strict=True):
+            numbers.append(put(array, executor))
+        last = report.after(numbers)
+        return numbers, put(last, _executor(folder, last))
+    except ConfigurationError:
+        if numbers:
+            subprocess.run(["scancel", *numbers], check=False)
+        raise
+
+
+def submitted_jobs(folder: Path) -> dict[str, list[str]]:
+    """The runs of each job that was submitted last for a study, by number; the job that reports has none."""
+    path = folder / FOLDER / _SUBMITTED
+    if not path.is_file():
+        return {}
+    try:
+        jobs: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is damaged ({error}); delete it if none of the jobs runs") from error
+    return jobs
+
+
+def job_states(jobs: Iterable[str]) -> dict[str, str]:
+    """The states of jobs by number, such as RUNNING; none of those that Slurm has forgotten.
+
+    The queue keeps jobs for some minutes after their end; older ones are in the accounting, where a cluster has one.
+
+    Raises:
+        ConfigurationError: If the cluster does not answer.
+    """
+    arrays = ",".join(dict.fromkeys(number.partition("_")[0] for number in jobs))
+    if not arrays:
+        return {}
+    queue = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T", f"--jobs={arrays}"]
+    accounting = ["sacct", "--noheader", "--allocations", "--parsable2", "--delimiter= ", "--format=JobID,State"]
+    try:
+        listed = subprocess.run(queue, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return {}  # no cluster here
+    if listed.returncode and "Invalid job id" not in listed.stderr:  # which says that a single job is forgotten
+        raise ConfigurationError(f"squeue does not list the jobs {arrays}: {' '.join(listed.stderr.split())}")
+    states = _read_states(listed.stdout)
+    if not states.keys() >= set(jobs):
+        try:
+            ended = subprocess.run([*accounting, f"--jobs={arrays}"], capture_output=True, text=True, check=False)
+            states = _read_states(ended.stdout) | states
+        except FileNotFoundError:
+            pass
+    return states
+
+
+def _read_states(lines: str) -> dict[str, str]:
+    words = [line.split() for line in lines.splitlines()]
+    return {line[0]: line[1] for line in words if len(line) > 1}
+
+
+def is_active(state: str) -> bool:
+    """Whether a job in this state waits or runs, or goes back into the queue."""
+    return state not in _ENDED
 
 
 def require_idle(folder: Path) -> None:
     """Raise a ConfigurationError that names the jobs of a study that are still in the queue or running."""
-    submitted = folder / FOLDER / _SUBMITTED
-    if not submitted.is_file():
-        return
-    numbers = submitted.read_text(encoding="utf-8").split()
-    try:
-        queued = [number for number in numbers if _is_queued(number)]
-    except FileNotFoundError:
-        return  # no cluster here
-    if queued:
+    states = job_states(submitted_jobs(folder))
+    active = dict.fromkeys(number.partition("_")[0] for number, state in states.items() if is_active(state))
+    if active:
         raise ConfigurationError(
-            f"jobs {' and '.join(queued)} of {folder} are queued or running; wait for them, or call "
-            f"scancel {' '.join(queued)} first"
+            f"jobs {join(list(active))} of {folder} are queued or running; wait for them, or call "
+            f"scancel {' '.join(active)} first"
         )
 
 
-def _is_queued(number: str) -> bool:
-    """Whether a job is waiting or running; Slurm forgets those that have ended after some minutes."""
-    listed = subprocess.run(["squeue", "--noheader", "--jobs", number], capture_output=True, text=True, check=False)
-    return listed.returncode == 0 and bool(listed.stdout.strip())
+def _submissions(
+    plans: Sequence[RunPlan], folder: Path, common: SlurmSettings, conclude: Callable[[], None]
+) -> Iterator[_Submission]:
+    """An array for all runs that request the same, in the order of the runs, and the job that reports."""
+    name = folder.resolve().name
+    requests: list[dict[str, Any]] = []
+    for plan in plans:
+        if plan.slurm.parameters(name) not in requests:
+            requests.append(plan.slurm.parameters(name))
+    for request in requests:
+        runs = [plan for plan in plans if plan.slurm.parameters(name) == request]
+        groups = [list(group) for _, group in itertools.groupby(runs, key=lambda plan: plan.fitted_in)]
+        variants = join(list(dict.fromkeys(plan.variant for plan in runs)))
+        yield _Submission(
+            f"{counted(len(groups), 'job')} of {variants}",
+            request,
+            list(map(ClusterJob, make_jobs(runs))),
+            [[str(plan.folder.relative_to(folder)) for plan in group] for group in groups],
+        )
+    report = common.for_report().parameters(f"{name}-report")
+    yield _Submission("the job that reports", report, [conclude], [[]])
 
 
-def _executor(folder: Path) -> submitit.SlurmExecutor:
+def _executor(folder: Path, submission: _Submission) -> submitit.SlurmExecutor:
     try:
         import submitit  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError("--launcher slurm needs submitit; call pip install faithful-aad[cluster]") from error
     try:
-        return submitit.SlurmExecutor(folder / FOLDER, max_num_timeout=_MAX_REQUEUES)
+        executor = submitit.SlurmExecutor(folder / FOLDER, max_num_timeout=_MAX_REQUEUES)
     except RuntimeError as error:
         raise ConfigurationError("--launcher slurm finds no srun; call it on a machine of the cluster") from error
+    executor.update_parameters(**submission.parameters)
+    return executor
 
 
-def _submit(executor: submitit.SlurmExecutor, work: Sequence[Callable[[], None]]) -> list[submitit.Job[None]]:
+def _submit(executor: submitit.SlurmExecutor, submission: _Submission) -> list[str]:
+    """Submit jobs; returns their numbers."""
     import submitit.core.utils  # noqa: PLC0415
 
     try:
         # sbatch's complaints are in the error too.
         with redirect_stderr(StringIO()), executor.batch():
-            jobs = [executor.submit(call) for call in work]
+            jobs = [executor.submit(call) for call in submission.work]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-        raise ConfigurationError(f"Slurm rejects the jobs: {first_line(error)}") from error
-    return jobs
+        raise ConfigurationError(f"Slurm rejects {submission.title}: {first_line(error)}") from error
+    return [str(job.job_id) for job in jobs]

@@ -1,24 +1,36 @@
 """How a run is tracked: CSV files always, Weights & Biases unless it is disabled."""
 
 import os
-import re
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import wandb
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.csv_logger import RunCSVLogger
-from experiments.tracking.metrics import PERCENTILE_AXIS, curves, define
+from experiments.runs.folder import CONFIG_FILE, TRACKING_FOLDER, RunFolder, read_scalars
+from experiments.tracking.description import describe, model_artifact, shared_id
+from experiments.tracking.metrics import (
+    DETECTION_COLUMNS,
+    EXPLANATION_COLUMNS,
+    PERCENTILE_AXIS,
+    compared,
+    curves,
+    detection_rows,
+    direction,
+    explanation_rows,
+    of_explainers,
+)
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.files import write_atomically
 
-_ID_FILE = "wandb-id"
 _STAGING = "WANDB_DATA_DIR"
 
 Mode = Literal["offline", "online", "disabled"]
@@ -37,10 +49,12 @@ class WandbSettings:
     Attributes:
         mode: `offline` needs no account (`wandb sync` uploads later), `disabled` keeps the CSV files only.
         project: The project of the run.
-        name: The run's name; its folder's name by default.
-        group: The group of the run, for example a study.
-        job_type: The role of the run in its group, for example AE or MAE; dashboards compare job types.
-        tags: Tags of the run.
+        name: The run's name; by default its model and seed, such as `MAE seed 1`.
+        group: The group of the run; by default its study.
+        job_type: What the run does; by default the stage, such as fit or test.
+        tags: Tags of the run beside its model and seed.
+        log_model: Whether `fit` adds its best checkpoint as an artifact.
+        log_config: Whether each stage adds its config.yaml as a file.
     """
 
     mode: Mode = field(default_factory=_default_mode)
@@ -49,6 +63,8 @@ class WandbSettings:
     group: str | None = None
     job_type: str | None = None
     tags: list[str] = field(default_factory=list)
+    log_model: bool = True
+    log_config: bool = True
 
 
 def has_account() -> bool:
@@ -59,51 +75,136 @@ def has_account() -> bool:
 
 
 class RunWandbLogger(WandbLogger):
-    """Lightning's logger that also defines what the scalars mean, and logs them as curves over percentiles.
+    """Lightning's logger that shows a stage's scalars where they can be compared; see `experiments.tracking.metrics`.
 
-    A curve is one metric with one point per percentile and the percentile as its x-axis: W&B overlays such metrics
-    for the runs of a group, which it does not do with plots that a run draws itself.
+    The epochs of `fit` are charts. A later stage has one value of each scalar: those of the whole model and of headline
+    measures are columns of the table of runs, headline measures over percentiles are curves, and all of them are rows
+    of the tables ``{stage}/explanations`` and ``{stage}/detection``. A curve is one metric with one point per
+    percentile and the percentile as its x-axis: W&B overlays such metrics for the runs of a group, which it does not do
+    with plots that a run draws itself.
 
     Args:
-        with_curves: Whether curves are logged; the epochs of a training would draw them over each other.
+        run: The run's folder.
+        stage: `fit`, `validate`, `test` or `predict`.
         options: Those of Lightning's logger.
     """
 
-    def __init__(self, with_curves: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self._with_curves = with_curves
+    def __init__(self, run: Path, stage: str, **options: Any) -> None:
+        self._run, self._stage = RunFolder(run), stage
+        self._continues = stage == "fit" and _is_uploaded(run, options["id"])
+        # Lightning's default would append all epochs to those that have the same id.
+        super().__init__(save_dir=run, resume="allow" if self._continues else None, **options)
         self._defined: set[str] = set()
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log scalars, and the curves of which they are points."""
-        self._define(metrics)
-        super().log_metrics(metrics, step)
-        if self._with_curves:
-            for percentile, point in curves(metrics).items():
-                self._define(point)
-                self.experiment.log({PERCENTILE_AXIS: percentile, **point})
+    def log_hyperparams(self, params: Any) -> None:
+        """Log nothing: the configuration that the run began with has the hyperparameters."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log what runs are compared by and, of an evaluation, curves and tables."""
+        shown = compared(metrics)
+        if self._stage == "fit":
+            self._define({name: {"summary": good} for name in shown if (good := direction(name))})
+            super().log_metrics(shown, step)
+            return
+        single = of_explainers(shown)
+        super().log_metrics({name: value for name, value in shown.items() if name not in single}, step)
+        self.experiment.summary.update(single)
+        for percentile, point in curves(metrics).items():
+            self._define({name: {"step_metric": PERCENTILE_AXIS, "summary": "none"} for name in point})
+            self.experiment.log({PERCENTILE_AXIS: percentile, **point})
+        prefix = {"validate": "val"}.get(self._stage, self._stage)
+        for name, columns, rows in (
+            ("detection", DETECTION_COLUMNS, detection_rows(metrics)),
+            ("explanations", EXPLANATION_COLUMNS, explanation_rows(metrics)),
+        ):
+            if rows:
+                self.log_table(f"{prefix}/{name}", list(columns), rows)
 
     @rank_zero_only
     def log_table(self, key: str, *args: Any, **kwargs: Any) -> None:
         """Log a table; its images and recordings stay in the run's folder until they are uploaded."""
-        with _staged_in(Path(str(self.save_dir)) / "wandb" / "data"):
+        with _staged_in(Path(self.experiment.dir).parent / "data"):
             super().log_table(key, *args, **kwargs)
 
-    def _define(self, names: Iterable[str]) -> None:
+    @rank_zero_only
+    def replace_earlier(self, scalars: Sequence[Mapping[str, str]]) -> None:
+        """Begin in place of earlier attempts at this stage: log what they logged, and delete their offline folders.
+
+        A training of which something was uploaded is continued on W&B instead, and keeps its folders.
+
+        Args:
+            scalars: Rows of ``metrics.csv`` that this attempt continues, as text.
+        """
+        if self._continues:
+            return
+        attempts = f"{self.version}" if self._stage == "fit" else f"{shared_id(self._run.path)}-{self._stage}-*"
+        earlier = list(self._run.path.glob(f"{TRACKING_FOLDER}/offline-run-*-{attempts}"))
+        for row in scalars:
+            self.log_metrics(_numbers(row), int(row["step"]))
+        for folder in earlier:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @rank_zero_only
+    def log_files(self, settings: WandbSettings) -> None:
+        """Add the stage's configuration as a file and, after `fit`, its best checkpoint as an artifact."""
+        config, best = self._run.path / self._stage / CONFIG_FILE, self._run.checkpoint("best")
+        if settings.log_config and config.is_file():
+            uploaded = Path(self.experiment.dir) / self._stage / CONFIG_FILE
+            uploaded.parent.mkdir(exist_ok=True)
+            shutil.copyfile(config, uploaded)  # or W&B would link it, and warn that it does
+            self.experiment.save(str(uploaded), base_path=self.experiment.dir, policy="now")
+        if settings.log_model and self._stage == "fit" and best.is_file():
+            artifact = wandb.Artifact(
+                model_artifact(self._run.path), "model", metadata=_checkpoint_metrics(self._run, best)
+            )
+            artifact.add_file(str(best.absolute()), policy="immutable")  # which does not copy it
+            self.experiment.log_artifact(artifact, aliases=["best"])
+        if self._continues:  # W&B has summarised this attempt only
+            self.experiment.summary.update(_best(read_scalars(self._run.path / "fit" / "metrics.csv")))
+
+    def _define(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         """Define metrics by their full names, since W&B takes any of the patterns that match a name."""
-        for name in set(names) - self._defined:
-            self.experiment.define_metric(name, **define(name))
+        for name in metrics.keys() - self._defined:
+            self.experiment.define_metric(name, **{"step_metric": "trainer/global_step", **metrics[name]})
             self._defined.add(name)
 
 
-def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger]:
+class EpochTimer(Callback):
+    """Logs the seconds of each training epoch, validation included, to Weights & Biases.
+
+    Not to ``metrics.csv``, which is the same for a training that was interrupted.
+    """
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the time since then."""
+        seconds = time.perf_counter() - self._start
+        for logger in wandb_loggers(trainer.loggers):
+            logger.log_metrics({"train/epoch_seconds": seconds}, trainer.global_step - 1)
+
+
+def wandb_loggers(loggers: Iterable[Logger]) -> list[RunWandbLogger]:
+    """The loggers of Weights & Biases that were built here."""
+    return [logger for logger in loggers if isinstance(logger, RunWandbLogger)]
+
+
+def build_loggers(
+    run: Path, stage: str, settings: WandbSettings, config: Mapping[str, Any], n_train: int | None = None
+) -> list[Logger]:
     """The loggers of one stage of a run.
 
     Args:
         run: The run's folder.
-        stage: `fit`, `validate`, `test` or `predict`; CSV files go into the folder of this name.
-        settings: How Weights & Biases is used. All stages of a run are one run there.
+        stage: `fit`, `validate`, `test` or `predict`; CSV files go into the folder of this name, and the stage is a run
+            of its own on Weights & Biases.
+        settings: How Weights & Biases is used.
+        config: The stage's whole configuration, interpolations resolved.
+        n_train: Number of training clips, None where they are not read.
 
     Raises:
         ConfigurationError: If the mode is `online` without an account, or the file with the run's id is damaged.
@@ -113,20 +214,18 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
         return loggers
     if settings.mode == "online" and not has_account():
         raise ConfigurationError("--wandb.mode online needs an account: call `wandb login` first, or use offline")
+    own = {key: getattr(settings, key) for key in ("name", "group", "job_type", "tags")}
+    # On the only process that has a run there.
+    described = rank_zero_only(describe)(run, stage, config, n_train=n_train, **own) or {"id": None}
     logger = RunWandbLogger(
-        with_curves=stage != "fit",
-        name=settings.name or run.name,
+        run,
+        stage,
         project=settings.project,
-        id=rank_zero_only(_run_id)(run),  # the only process that has a run there
-        save_dir=run,
         # Not Lightning's `offline`, which sets WANDB_MODE for everything that this process does next.
         mode=settings.mode,
-        group=settings.group,
-        job_type=settings.job_type,
-        tags=settings.tags,
-        # Offline too: `wandb sync` then adds a later stage to the run instead of replacing it.
-        resume="allow",
-        settings=wandb.Settings(silent=True, console="off"),
+        # Wraps the standard streams, which leaves progress bars as they are.
+        settings=wandb.Settings(silent=True, console="wrap"),
+        **described,
     )
     # Lightning passes on a setting that W&B no longer has, about which W&B warns in every run.
     logger._wandb_init.pop("anonymous", None)
@@ -134,17 +233,38 @@ def build_loggers(run: Path, stage: str, settings: WandbSettings) -> list[Logger
     return loggers
 
 
-def _run_id(run: Path) -> str:
-    """The run's id on Weights & Biases, the same in all its stages; a sweep's agent sets it."""
-    path = run / _ID_FILE
-    identity = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
-    if not identity:
-        given = os.environ.get("WANDB_RUN_ID", "").strip() if "WANDB_SWEEP_ID" in os.environ else ""
-        identity = given or secrets.token_hex(4)
-        write_atomically(path, identity.encode())
-    if not re.fullmatch(r"[\w.-]{1,128}", identity, re.ASCII):
-        raise ConfigurationError(f"{path} does not contain a valid W&B run id; delete it to begin a new run there")
-    return identity
+def _is_uploaded(run: Path, identity: str | None) -> bool:
+    """Whether something of a run is on W&B: it was online, or an offline folder of it was uploaded."""
+    return any(
+        any(run.glob(f"{TRACKING_FOLDER}/{folder}"))
+        for folder in (f"run-*-{identity}", f"offline-run-*-{identity}/run-{identity}.wandb.synced")
+    )
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The scalars of a row of ``metrics.csv``."""
+    return {name: float(value) for name, value in row.items() if value and name != "step"}
+
+
+def _best(rows: Iterable[Mapping[str, str]]) -> dict[str, dict[str, float]]:
+    """The best value of each scalar that has one, as W&B's summary keeps it."""
+    best: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for name, value in compared(_numbers(row)).items():
+            if good := direction(name):
+                choose = min if good == "min" else max
+                best[name] = {good: choose([value, *best.get(name, {}).values()])}
+    return best
+
+
+def _checkpoint_metrics(run: RunFolder, path: Path) -> dict[str, Any]:
+    """Epoch, step and scalars of a checkpoint."""
+    checkpoint = read_checkpoint(path)
+    metrics: dict[str, Any] = {"epoch": checkpoint["epoch"], "step": checkpoint["global_step"]}
+    for row in read_scalars(run.path / "fit" / "metrics.csv"):
+        if row.get("epoch") == str(checkpoint["epoch"]):
+            metrics |= compared(_numbers(row))
+    return metrics
 
 
 @contextmanager

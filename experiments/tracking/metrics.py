@@ -1,9 +1,14 @@
-"""What logged scalars mean to Weights & Biases: their direction, whether they are shown, and the curves they form."""
+"""Where a stage's scalars are shown on Weights & Biases: as charts, columns of the table of runs, curves or tables.
+
+A test has over two thousand scalars, most of them of an explainer at a percentile. As keys of a run they would bury
+those that runs are compared by, so they are rows of tables.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Direction
@@ -11,8 +16,13 @@ from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Direc
 PERCENTILE_AXIS = "percentile"
 """The metric that curves over percentiles are drawn against."""
 
-# Scalars that belong to a chance level; a chance level itself is neither good nor bad.
-_OF_CHANCE: dict[str, Direction | None] = {"chance": None, "corrected": "max", "pvalue": "min"}
+# Scalars that belong to a chance level, with their columns; a chance level itself is neither good nor bad.
+_OF_CHANCE: dict[str, tuple[str, Direction | None]] = {
+    "chance": ("chance", None),
+    "corrected": ("corrected", "max"),
+    "pvalue": ("p_value", "min"),
+}
+_SANITY = "sanity"
 
 # Which values are better, by the word after the stage: of the whole model, and of an explainer.
 _OF_MODEL: dict[str, Direction | None] = {
@@ -21,14 +31,63 @@ _OF_MODEL: dict[str, Direction | None] = {
 }
 _OF_EXPLAINER: dict[str, Direction | None] = {
     **{measure.key: measure.direction for measure in MEASURES.values()},
-    **{f"{measure.key}_{what}": good for measure in MEASURES.values() for what, good in _OF_CHANCE.items()},
+    **{f"{measure.key}_{what}": good for measure in MEASURES.values() for what, (_, good) in _OF_CHANCE.items()},
     "convergence_delta": "min",
-    "sanity": "min",  # rank correlation with a randomised model's map, infidelity, sensitivity
+    _SANITY: "min",  # rank correlation with a randomised model's map, infidelity, sensitivity
 }
 
-_AT_PERCENTILE = re.compile(
-    r"(?P<stage>val|test)/(?P<kind>[^/]+)/(?P<explainer>[^/]+)/p(?P<percentile>\d+)(?P<anomaly_type>/.+)?"
-)
+# Of a measure at a percentile, the kinds that are curves, and those that runs are sorted by.
+_CURVES = {key for m in MEASURES.values() if m.headline for key in (m.key, f"{m.key}_chance")}
+_SORTED = {key for m in MEASURES.values() if m.headline for key in (m.key, f"{m.key}_corrected")}
+
+EXPLANATION_COLUMNS = ("explainer", "measure", "anomaly_type", "percentile", "value", "chance", "corrected", "p_value")
+DETECTION_COLUMNS = ("score", "anomaly_type", *AREAS)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """What the name of a scalar says.
+
+    Attributes:
+        stage: `train`, `val` or `test`.
+        kind: The word after the stage, such as `auc`, `f1_chance` or `sanity/infidelity`.
+        explainer: The explainer, "" for a scalar of the whole model.
+        percentile: The percentile, None for a scalar without one.
+        anomaly_type: The type of the clips that it is a mean over, "" for all clips.
+    """
+
+    stage: str
+    kind: str
+    explainer: str = ""
+    percentile: int | None = None
+    anomaly_type: str = ""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether runs are compared by it: over all clips and, of a measure, the headline at its percentile."""
+        if self.anomaly_type:
+            return False
+        return self.percentile is None or (self.percentile == HEADLINE_PERCENTILE and self.kind in _SORTED)
+
+
+def parse(name: str) -> Scalar | None:
+    """Parse the name of a scalar of the whole model or of an explainer, None for others such as the epoch.
+
+    Example:
+        >>> parse("test/f1/saliency/p98/broken_board")
+        Scalar(stage='test', kind='f1', explainer='saliency', percentile=98, anomaly_type='broken_board')
+    """
+    stage, _, detail = name.partition("/")
+    kind, *rest = detail.split("/")
+    if kind in _OF_MODEL:
+        return Scalar(stage, kind, anomaly_type="/".join(rest))
+    if kind == _SANITY and rest:
+        kind = f"{kind}/{rest.pop(0)}"
+    if kind.partition("/")[0] not in _OF_EXPLAINER or not rest:
+        return None  # a name without an explainer may be that of a figure
+    explainer = rest.pop(0)
+    percentile = int(rest.pop(0)[1:]) if rest and re.fullmatch(r"p\d+", rest[0]) else None
+    return Scalar(stage, kind, explainer, percentile, "/".join(rest))
 
 
 def direction(name: str) -> Direction | None:
@@ -38,37 +97,23 @@ def direction(name: str) -> Direction | None:
         >>> direction("val/loss"), direction("test/f1/saliency/p98"), direction("test/f1_chance/saliency/p98")
         ('min', 'max', None)
     """
-    kind, _, detail = name.partition("/")[2].partition("/")
-    # A name without an explainer may be that of a figure.
-    return _OF_MODEL.get(kind) or (_OF_EXPLAINER.get(kind) if detail else None)
+    scalar = parse(name)
+    return None if scalar is None else (_OF_MODEL | _OF_EXPLAINER).get(scalar.kind.partition("/")[0])
 
 
-def define(name: str) -> dict[str, Any]:
-    """Arguments of W&B's ``define_metric`` for a scalar or a curve over percentiles.
-
-    Over a thousand scalars belong to an explainer and a percentile. Their charts would bury the others, and the curves
-    show the same, so they are hidden; the table of runs has those of one percentile. Of the curves, which have no
-    summary, those of headline measures are shown.
+def compared(scalars: Mapping[str, Any]) -> dict[str, Any]:
+    """The scalars that runs are compared by, and everything that is no scalar of an evaluation.
 
     Example:
-        >>> define("test/f1/error_map/p90")
-        {'step_metric': 'trainer/global_step', 'summary': 'none', 'hidden': True}
+        >>> compared({"epoch": 3, "val/auc": 0.9, "val/auc/broken_board": 0.8, "val/f1/saliency/p90": 0.5})
+        {'epoch': 3, 'val/auc': 0.9}
     """
-    metric, is_curve, _ = name.partition("_curve/")
-    if is_curve:
-        measure = MEASURES.get(metric.partition("/")[2])
-        return {
-            "step_metric": PERCENTILE_AXIS,
-            "summary": "none",
-            "hidden": measure is None or not measure.headline,
-        }
-    part = _AT_PERCENTILE.fullmatch(name)
-    in_summary = part is None or int(part["percentile"]) == HEADLINE_PERCENTILE
-    return {
-        "step_metric": "trainer/global_step",  # Lightning's x-axis
-        "summary": direction(name) if in_summary else "none",
-        "hidden": part is not None,
-    }
+    return {name: value for name, value in scalars.items() if (scalar := parse(name)) is None or scalar.is_compared}
+
+
+def of_explainers(scalars: Mapping[str, Any]) -> dict[str, Any]:
+    """The scalars of explainers."""
+    return {name: value for name, value in scalars.items() if (scalar := parse(name)) is not None and scalar.explainer}
 
 
 def curve_name(stage: str, kind: str, explainer: str) -> str:
@@ -82,9 +127,7 @@ def curve_name(stage: str, kind: str, explainer: str) -> str:
 
 
 def curves(scalars: Mapping[str, float]) -> dict[int, dict[str, float]]:
-    """Rearrange scalars of percentiles into points of curves, by increasing percentile.
-
-    Scalars of single anomaly types and those without a percentile are left out.
+    """Rearrange headline measures and their chance levels into points of curves, by increasing percentile.
 
     Example:
         >>> curves({"test/auc": 0.9, "test/f1/saliency/p98": 0.5, "test/f1/saliency/p90": 0.25})
@@ -92,8 +135,46 @@ def curves(scalars: Mapping[str, float]) -> dict[int, dict[str, float]]:
     """
     points: dict[int, dict[str, float]] = {}
     for name, value in scalars.items():
-        part = _AT_PERCENTILE.fullmatch(name)
-        if part is not None and part["anomaly_type"] is None:
-            curve = curve_name(part["stage"], part["kind"], part["explainer"])
-            points.setdefault(int(part["percentile"]), {})[curve] = value
+        scalar = parse(name)
+        if scalar is None or scalar.percentile is None or scalar.anomaly_type or scalar.kind not in _CURVES:
+            continue
+        points.setdefault(scalar.percentile, {})[curve_name(scalar.stage, scalar.kind, scalar.explainer)] = value
     return dict(sorted(points.items()))
+
+
+def explanation_rows(scalars: Mapping[str, float]) -> list[list[Any]]:
+    """Rows of `EXPLANATION_COLUMNS`, one per explainer, measure, anomaly type ("" for all) and percentile.
+
+    Example:
+        >>> explanation_rows({"test/f1/saliency/p98": 0.5, "test/f1_chance/saliency/p98": 0.25})
+        [['saliency', 'f1', '', 98, 0.5, 0.25, None, None]]
+    """
+    rows: dict[tuple[Any, ...], dict[str, float]] = {}
+    for name, value in scalars.items():
+        scalar = parse(name)
+        if scalar is None or not scalar.explainer:
+            continue
+        measure, column = scalar.kind, "value"
+        for what, (of_chance, _) in _OF_CHANCE.items():
+            if scalar.kind.endswith(f"_{what}"):
+                measure, column = scalar.kind.removesuffix(f"_{what}"), of_chance
+        key = (scalar.explainer, measure, scalar.anomaly_type, scalar.percentile)
+        rows.setdefault(key, {})[column] = value
+    return [[*key, *(row.get(column) for column in EXPLANATION_COLUMNS[len(key) :])] for key, row in rows.items()]
+
+
+def detection_rows(scalars: Mapping[str, float]) -> list[list[Any]]:
+    """Rows of `DETECTION_COLUMNS`, one per score and anomaly type ("" for all).
+
+    Example:
+        >>> detection_rows({"test/auc": 0.9, "test/pauc": 0.7, "test/auc/broken_board": 0.8})
+        [['score', '', 0.9, 0.7], ['score', 'broken_board', 0.8, None]]
+    """
+    known = {f"{area}{score.suffix}": (area, score.key) for area in AREAS for score in SCORES.values()}
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for name, value in scalars.items():
+        scalar = parse(name)
+        if scalar is not None and scalar.kind in known:
+            area, score = known[scalar.kind]
+            rows.setdefault((score, scalar.anomaly_type), {})[area] = value
+    return [[*key, *map(row.get, AREAS)] for key, row in rows.items()]

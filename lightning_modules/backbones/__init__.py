@@ -1,4 +1,4 @@
-"""Reconstruction networks, chosen by name or by class path.
+"""Reconstruction networks, chosen by name or class path.
 
 A backbone is a `torch.nn.Module` that is built from `n_mels`, `n_frames` and arguments of its own, and maps
 spectrograms (B, F, T) in dB to reconstructions of the same shape. One with a convolution may have a `cam_layer`, the
@@ -8,7 +8,6 @@ layer that Grad-CAM explains by default.
 import inspect
 import traceback
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import nn
 from lightning_modules.backbones.plain import CAE, DenseAutoencoder
 from lightning_modules.backbones.skip_cae import SkipCAE, SkipCAETransformer
 from lightning_modules.errors import ConfigurationError, first_line
+from lightning_modules.imports import find_class
 from lightning_modules.modes import eval_mode
 from lightning_modules.wording import TYPE_NAMES
 
@@ -36,8 +36,9 @@ def build_backbone(backbone: str | Mapping[str, Any], n_mels: int, n_frames: int
     """Build a backbone for spectrograms of n_mels × n_frames.
 
     Args:
-        backbone: Name in `BACKBONES`, name of a class among them, or class path; or a mapping of `class_path`, by
-            default that of the default backbone, and either `init_args` or the arguments themselves.
+        backbone: Name in `BACKBONES`, of a class among them or of a plugin, or class path (see
+            `lightning_modules.imports.find_class`); or a mapping of `class_path`, by default that of the default
+            backbone, and either `init_args` or the arguments themselves.
         n_mels: Mel bands F of the spectrograms.
         n_frames: Frames T of the spectrograms.
 
@@ -103,30 +104,11 @@ def flat(backbone: str | Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse(backbone: str | Mapping[str, Any]) -> tuple[type[nn.Module], dict[str, Any]]:
     arguments = flat(backbone)
-    return _find(str(arguments.pop("class_path", DEFAULT_BACKBONE))), arguments
-
-
-def _find(name: str) -> type[nn.Module]:
-    """The class that a name or a class path means."""
-    by_class = {choice.__name__: choice for choice in BACKBONES.values()}
-    if name in BACKBONES or name in by_class:
-        return BACKBONES.get(name) or by_class[name]
-    module, _, attribute = name.rpartition(".")
-    found = None
-    reason = "does not exist"
-    if module:
-        try:
-            found = getattr(import_module(module), attribute)
-        except Exception as error:  # whatever a user's module raises
-            reason = f"can't be imported ({first_line(error)})"
-    if isinstance(found, type) and issubclass(found, nn.Module):
-        return found
-    if found is not None:
-        reason = "is not a torch.nn.Module class"
-    raise ConfigurationError(
-        f"backbone={name!r} {reason}; choose one of {', '.join(BACKBONES)}, or a class path such as "
-        "my_lab.backbones.SmallCAE, whose package is in the current environment or on PYTHONPATH"
-    )
+    name = str(arguments.pop("class_path", DEFAULT_BACKBONE))
+    try:
+        return find_class(name, nn.Module, BACKBONES, "my_lab.backbones.SmallCAE"), arguments
+    except ConfigurationError as error:
+        raise ConfigurationError(f"backbone={error}") from error
 
 
 def _check_arguments(name: str, chosen: type[nn.Module], arguments: Mapping[str, Any]) -> None:

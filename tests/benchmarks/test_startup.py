@@ -29,10 +29,9 @@ OVERVIEWS = """
 for arguments in ([], ["--help"], ["configs"], ["configs", "show", "demo"], ["simulate", "--help"], ["no_such"]):
     unneeded(arguments, "torch", *HEAVY)
 for name, command in COMMANDS.items():
-    if command.target != STAGE and name != "dashboard":
+    if command.target != STAGE:
         unneeded([*name.split(), "--help"], *HEAVY)
         unneeded([*name.split(), "--no_such"], *HEAVY)
-unneeded(["dashboard", "--help"], "lightning.pytorch")
 """
 STAGES = """
 unneeded(["fit", "--no_such"], "captum.attr", "sklearn.svm", "altair.vegalite", "submitit")

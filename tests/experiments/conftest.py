@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from run_folders import ae_and_mae, example, run_maker
 from study_folders import write_study
+from tracked_study import tracked_study
 
 from experiments.cli.main import main
 from experiments.report.comparison import load_comparison
@@ -89,6 +90,13 @@ def fitted_run(train_untested):
 def mae_run(train):
     """A tested MAE."""
     return train("MaskedAutoencoder", "mae")
+
+
+@pytest.fixture(scope="session")
+def tracked(simulated, tmp_path_factory):
+    """A study tracked offline and uploaded."""
+    with tracked_study(tmp_path_factory.mktemp("tracked"), simulated) as study:
+        yield study
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,14 @@ def offline_runs(folder: Path) -> list[OfflineRun]:
     return [_read(path) for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))]
 
 
+def read_table(run: OfflineRun, key: str) -> tuple[list[str], list[dict[str, Any]], dict[str, Path]]:
+    """The columns and rows of a table, and the file of each of its media."""
+    (artifact,) = [entries for entries in run.artifacts if f"{key}.table.json" in entries]
+    content = json.loads(artifact[f"{key}.table.json"].read_text())
+    rows = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    return content["columns"], rows, artifact
+
+
 def _read(path: Path) -> OfflineRun:
     records = list(_records(path))
     found = OfflineRun(next(record.run for record in records if record.HasField("run")))

@@ -44,7 +44,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 # Two GPUs that are none, on as many cores as wanted.
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName=localhost NodeAddr=127.0.0.1 CPUs=2 Gres=gpu:2 State=UNKNOWN
+NodeName=localhost NodeAddr=127.0.0.1 CPUs=2 RealMemory=65536 Gres=gpu:2 State=UNKNOWN
 PartitionName=debug Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 """
 GPUS = """\

@@ -131,18 +131,18 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         ("--data.n_frames 10", "n_frames=10"),
         ("--model.backbone.num_heads 7", "num_heads=7 .* set num_heads to one of 1, 2, 4, 5, 10, 20, 25"),
         ("--model.backbone resnet", "'resnet' does not exist; choose one of skip_cae_transformer"),
-        ("--model Autoencoda", "--model Autoencoda does not exist; choose one of Autoencoder, MaskedAutoencoder"),
+        ("--model Autoencoda", "--model 'Autoencoda' does not exist; choose one of Autoencoder, MaskedAutoencoder"),
         *((f"--model.{name} -1", rf"{name}=-1(\.0)? is not valid; it must be ") for name in MODEL_NUMBERS),
         ("--model.learning_rate 0", r"learning_rate=0\.0 is not valid; it must be above 0"),
         ("--model.restart_epochs 0", "restart_epochs=0 is not valid; it must be at least 1"),
-        ("--data Planer", "--data Planer does not exist; choose one of PlanerDataModule, DCASEDataModule"),
+        ("--data Planer", "--data 'Planer' does not exist; choose one of PlanerDataModule, DCASEDataModule"),
         ("--data.annotations nowhere.csv", r"annotations=nowhere\.csv is not a file"),
         ("--data.no_such_option 1", "no_such_option"),
         ("--data.batch_size 100000000000000000000", r"batch_size is 10*; it must be from 1 to"),
         ("--data.num_workers 5000", r"num_workers is 5000; it must be from 0 to 256"),
         ("--data.reference_level 1e38", r"reference_level is 1e\+38; it must be from -200 to 200 dB"),
         *((f"--data.{name}=", rf"{name} is empty") for name in ("annotations", "cache_dir", "predict_path")),
-        ("--attributions.explainers [lime]", "'lime' does not exist; choose from error_map, saliency"),
+        ("--attributions.explainers [lime]", "'lime' does not exist; choose one of error_map, saliency"),
         ("--attributions.explainers [error_map,error_map]", "explainer 'error_map' is named twice"),
         (
             "--model.backbone dense --attributions.validation_explainers [grad_cam]",
@@ -285,7 +285,7 @@ def test_invalid_options_of_later_stages(rejects, fitted_run, simulated, command
 
 def test_a_second_training_in_one_folder(rejects, fitted_run, simulated):
     options = [*TRAIN, "--data", "PlanerDataModule", "--data.root", simulated]
-    rejects(["fit", "--run", fitted_run, *options], "already contains a training; give another --run")
+    rejects(["fit", "--run", fitted_run, *options], "already contains a training with .*; give another --run")
 
 
 def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):

@@ -9,10 +9,9 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import Callback
-from offline_runs import offline_runs
 
 from experiments.cli.main import main
-from experiments.cli.options import ExperimentParser
+from experiments.cli.parser import ExperimentParser
 from explainers import EXPLAINERS
 from metrics.measures import REFERENCES
 
@@ -159,19 +158,6 @@ def test_covers_every_shipped_configuration():
         "audio_folder",
         "spliced",  # in test_splice
     }
-
-
-def test_offline_run_has_scalars_and_figures(simulated, tmp_path):
-    run = tmp_path / "tracked"
-    options = ["--data", "PlanerDataModule", "--data.root", str(simulated), "--model", "Autoencoder", *SMALL, *ONE_STEP]
-    options += ["--attributions.explainers", "[error_map]", "--wandb.mode", "offline"]
-    assert main(["fit", "--run", str(run), *options]) == 0
-    assert main(["test", "--run", str(run)]) == 0
-    fit, test = offline_runs(run)
-    assert {"train/loss", "val/loss"} <= fit.logged
-    assert {"test/auc", "test/f1/error_map/p98"} <= test.logged
-    assert any("attribution" in path for path in test.files), test.files
-    assert fit.run.run_id == test.run.run_id, "one run for all stages"
 
 
 class Limited(Callback):

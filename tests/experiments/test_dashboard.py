@@ -2,15 +2,13 @@
 
 import json
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import wandb
-from offline_runs import offline_runs
+from wandb_server import wandb_server
 
 from experiments.cli.main import main
-from experiments.tracking.loggers import WandbSettings, build_loggers
+from explainers import EXPLAINERS as ALL_EXPLAINERS
 from metrics.measures import MEASURES
 
 pytest.importorskip("wandb_workspaces")
@@ -33,33 +31,6 @@ def account(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     yield use
     wandb.teardown()
-
-
-@pytest.fixture
-def server():
-    """A stand-in for W&B's server; yields its address and the workspaces that were saved."""
-    saved = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            request = self.rfile.read(int(self.headers["Content-Length"]))
-            data = {"viewer": {"id": "1", "entity": "somebody", "username": "somebody", "flags": "{}"}}
-            if b"upsertView" in request:
-                saved.append(json.loads(request)["variables"])
-                data = {"upsertView": {"view": {"id": "1", "name": "nw-view-v"}, "inserted": True}}
-            answer = json.dumps({"data": data}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *args):
-            pass
-
-    stand_in = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=stand_in.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{stand_in.server_port}", saved
-    stand_in.shutdown()
 
 
 @pytest.fixture
@@ -89,30 +60,32 @@ def test_sections_and_panels(workspace):
     assert list(laid_out) == [
         "Detection",
         *(f"{measure.label} over percentiles" for measure in MEASURES.values() if measure.headline),
-        "Chance levels",
+        "Explanations at percentile 98",
         "Sanity checks, deletion and insertion",
-        "Clips",
+        "Clips and tables",
         "Training",
     ]
     saliency = configs(laid_out["F1 over percentiles"])["Saliency"]
     assert saliency["metrics"] == ["test/f1_curve/saliency", "test/f1_chance_curve/saliency"]
-    assert (saliency["xAxis"], saliency["groupBy"]) == ("percentile", "jobType")
+    assert (saliency["xAxis"], saliency["groupBy"]) == ("percentile", "variant.value")
     assert (saliency["groupAgg"], saliency["groupArea"]) == ("mean", "stddev")
     assert {title: panel["metrics"] for title, panel in configs(laid_out["Detection"]).items()} == {
-        "AUC": ["test/auc.max"],
-        "pAUC": ["test/pauc.max"],
-        "AUC, masked score": ["test/auc_masked_score.max"],
-        "pAUC, masked score": ["test/pauc_masked_score.max"],
+        "AUC": ["test/auc"],
+        "pAUC": ["test/pauc"],
+        "AUC, masked score": ["test/auc_masked_score"],
+        "pAUC, masked score": ["test/pauc_masked_score"],
     }
-    assert "test/clips" in json.dumps(laid_out["Clips"][0]["config"])
+    training = configs(laid_out["Training"])["Learning rate"]
+    assert (training["xAxis"], training["metrics"]) == ("trainer/global_step", ["train/learning_rate"])
+    assert training["groupBy"] == "variant.value"
 
 
 @pytest.mark.parametrize("group", ["planer", "a 'quoted' \"study\""])
-def test_compares_job_types_of_a_group(workspace, group):
+def test_compares_variants_of_a_group(workspace, group):
     (runs,) = workspace("--group", group)["spec"]["section"]["runSets"]
     (chosen,) = runs["filters"]["filters"]
     assert (chosen["key"], chosen["op"], chosen["value"]) == ({"section": "run", "name": "group"}, "=", group)
-    assert runs["grouping"] == [{"section": "run", "name": "jobType"}]
+    assert runs["grouping"] == [{"section": "config", "name": "variant.value"}]
 
 
 def test_shows_all_runs_without_a_group(workspace):
@@ -120,25 +93,30 @@ def test_shows_all_runs_without_a_group(workspace):
     assert not runs["filters"]["filters"]
 
 
-def test_panels_match_logged_scalars(workspace, tmp_path):
-    with_chance = [key for key, measure in MEASURES.items() if measure.has_chance]
-    levels = [f"{key}{what}" for key in with_chance for what in ("", "_chance", "_corrected", "_pvalue")]
-    names = [f"test/{level}/{name}/p{p}" for level in levels for name in EXPLAINERS for p in (97, 98)]
-    checks = ("deletion", "insertion", "sanity/randomisation", "sanity/infidelity", "sanity/max_sensitivity")
-    names += [f"test/{check}/{name}" for check in checks for name in EXPLAINERS]
-    names += ["test/auc", "test/pauc", "test/auc_masked_score", "test/pauc_masked_score", "train/loss", "val/loss"]
-    (_, logger) = build_loggers(tmp_path / "run", "test", WandbSettings(mode="offline"))
-    logger.log_metrics(dict.fromkeys(names, 0.5))
-    wandb.finish()
-    (run,) = offline_runs(tmp_path / "run")
-    summary = {f"{name}.{best}" for name, value in run.summary.items() if isinstance(value, dict) for best in value}
-
-    panels = [panel for of_section in sections(workspace()).values() for panel in of_section]
-    lines = {metric for panel in panels if "Line" in panel["viewType"] for metric in panel["config"]["metrics"]}
-    bars = {metric for panel in panels if "Bar" in panel["viewType"] for metric in panel["config"]["metrics"]}
-    assert lines <= run.logged
-    assert bars <= summary
-    assert {name for name in run.logged if "_curve/" in name} <= lines, "every curve is shown"
+def test_panels_show_what_a_study_logs(workspace, tracked):
+    """Lines and media are keys of the history, bars and columns of the summary, of a test or a training."""
+    stages = [tracked.uploaded(tracked.mae, stage) for stage in ("fit", "test")]
+    history = {key for stage in stages for row in stage.history for key in row}
+    summary = {key for stage in stages for key in stage.summary}
+    view = workspace("--explainers", json.dumps(list(ALL_EXPLAINERS)))
+    panels = [panel for of_section in sections(view).values() for panel in of_section]
+    by_type = {
+        kind: {key for panel in panels if kind in panel["viewType"] for key in panel["config"].get(keys, ())}
+        for kind, keys in {"Line": "metrics", "Bar": "metrics", "Media": "mediaKeys"}.items()
+    }
+    assert by_type["Line"] <= history
+    assert {name for name in history if "_curve/" in name} <= by_type["Line"], "every curve is shown"
+    corrected = {name for name in by_type["Bar"] if "_corrected/" in name}
+    assert corrected & summary
+    assert by_type["Bar"] - corrected <= summary, "a corrected value is undefined where the oracle is at chance"
+    assert by_type["Media"] <= history
+    assert by_type["Media"]
+    tables = {name for name in ("test/clips", "test/explanations", "test/detection") if name in json.dumps(panels)}
+    assert len(tables & summary) == 3
+    (runs,) = view["spec"]["section"]["runSets"]
+    pinned = {name.removeprefix("summary:") for name in runs["runFeed"]["columnPinned"]} - {"run:displayName"}
+    assert pinned <= summary
+    assert all("variant" in stage.config for stage in stages)
 
 
 def error_lines(capsys, *options):
@@ -158,7 +136,7 @@ def test_saving_needs_an_account(account, capsys):
 
 def test_missing_package_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    monkeypatch.delitem(sys.modules, "experiments.tracking.dashboard", raising=False)
+    monkeypatch.delitem(sys.modules, "experiments.tracking.workspace", raising=False)
     (line,) = error_lines(capsys, "--output", str(tmp_path / "workspace.json"))
     assert "pip install 'faithful-aad[dashboard]'" in line
     assert not list(tmp_path.iterdir())
@@ -169,12 +147,12 @@ def test_rejects_unknown_explainers(capsys, tmp_path):
     assert "--explainers lime does not exist; choose from error_map" in line
 
 
-def test_saves_for_the_entity_of_the_account(account, server, capsys):
-    address, saved = server
-    account(address, "0" * 40)
-    assert main(["dashboard", "--project", "planing", "--group", "study"]) == 0
-    (view,) = saved
+def test_saves_for_the_entity_of_the_account(account, capsys):
+    with wandb_server() as server:
+        account(server.address, "0" * 40)
+        assert main(["dashboard", "--project", "planing", "--group", "study"]) == 0
+    (view,) = server.views
     assert (view["entityName"], view["projectName"]) == ("somebody", "planing")
     assert view["displayName"] == "AE against MAE: study"
     assert "test/f1_curve/error_map" in view["spec"]
-    assert capsys.readouterr().out.strip() == f"{address}/somebody/planing?nw=view"
+    assert capsys.readouterr().out.strip() == f"{server.address}/somebody/planing?nw=view"

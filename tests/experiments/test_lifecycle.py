@@ -1,5 +1,6 @@
 """Trainings that are stopped, diverge, make no step or begin with other weights, and the stages after them."""
 
+import itertools
 import math
 import os
 import re
@@ -12,12 +13,15 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
+from datamodules.files import write_recording
 from experiments.cli.commands import Command
 from experiments.cli.errors import stopped_by_signals
 from experiments.cli.main import main
 from experiments.runs.checkpoints import read_checkpoint
+from experiments.runs.config import read_config
 from experiments.runs.folder import RunFolder
 from experiments.study.local import run_jobs
+from experiments.study.process import Step
 from lightning_modules import Autoencoder, ConfigurationError
 
 COMMON = ["--model", "Autoencoder", "--model.backbone", "cae", "--data", "PlanerDataModule", "--data.n_frames", "80"]
@@ -212,9 +216,57 @@ def test_signals_stop_every_command(monkeypatch, finished, capsys):
     monkeypatch.setattr(Command, "run", lambda *_: KilledByItsEnd())
     assert main(["chance"]) == 143, "also where the interpreter drops what the handler raises"
     monkeypatch.undo()
-    monkeypatch.setattr(Autoencoder, "test_step", lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    assert main(["test", "--run", str(finished.path), *UNEXPLAINED]) == 130
-    assert not finished.is_finished("test")
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_stopped_stage_says_after_how_many_batches(finished, simulated, monkeypatch, capsys, stage):
+    def stop_in_second_batch(self, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    step = "validation_step" if stage == "validate" else f"{stage}_step"
+    original = getattr(Autoencoder, step)
+    monkeypatch.setattr(Autoencoder, step, stop_in_second_batch)
+    batches = ["--data.batch_size", "1", "--data.val_fraction", "0.25"]
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    assert main([stage, "--run", str(finished.path), *UNEXPLAINED, *batches, *recordings]) == 130
+    *_, line = capsys.readouterr().err.splitlines()
+    n_batches = {"validate": 3, "test": 14, "predict": 6}[stage]
+    assert line == (
+        f"faithful-aad {stage}: stopped by SIGINT after 1 of {n_batches} batches; the same command begins {stage} again"
+    )
+    assert not finished.is_finished(stage)
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "message"),
+    [
+        (
+            "simulate {out} --train 12 --normal 2 --anomalies 8 --workers 1",
+            "simulator.dataset",
+            r"after \d+ files?, which are deleted; the same command begins {out} again",
+        ),
+        (
+            "data slice {slider}/slider/train --output {out} --seconds 2",
+            "recordings.slicing",
+            r"in .*normal_id_00_00000001.wav, after 1 of 6 recordings; the same command goes on with it",
+        ),
+    ],
+    ids=["simulate", "slice"],
+)
+def test_stopped_command_says_what_goes_on(monkeypatch, slider, tmp_path, capsys, command, module, message):
+    n_written = itertools.count()
+
+    def stop_before_the_second(*arguments):
+        if next(n_written) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        write_recording(*arguments)
+
+    monkeypatch.setattr(f"datamodules.{module}.write_recording", stop_before_the_second)
+    assert main(command.format(slider=slider, out=tmp_path / "out").split()) == 130
+    *_, line = capsys.readouterr().err.splitlines()
+    assert re.search(f": stopped by SIGINT {message.format(out=tmp_path / 'out')}$", line), line
 
 
 def test_ignored_signals_stay_ignored():
@@ -228,19 +280,28 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_stopped_study_ends_its_processes(monkeypatch):
+def test_stopped_study_ends_its_processes_and_says_where_it_was(monkeypatch, tmp_path, capsys):
     started = []
+    run = RunFolder(tmp_path / "run")
+    run.fit_config.parent.mkdir(parents=True)
+    run.fit_config.write_text("trainer: {max_epochs: 5}")
+    (run.path / "fit" / "metrics.csv").write_text("epoch,step\n0,1\n1,3\n")
 
-    class Sleeping:
+    class Sleeping(Step):
         def start(self, environment):
             started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
             return started[-1]
 
+    steps = [Sleeping(f"AE seed {seed}: fit", ["fit"], run.mark("fit"), run.path / "log.txt") for seed in range(3)]
     progress = MagicMock()
     progress.begin = lambda step: os.kill(os.getpid(), signal.SIGTERM)
-    monkeypatch.setattr(Command, "run", lambda *_: run_jobs([[Sleeping(), Sleeping()], [Sleeping()]], 1, progress))
+    monkeypatch.setattr(Command, "run", lambda *_: run_jobs([steps[:2], steps[2:]], 1, progress))
     assert main(["study"]) == 143
     assert [process.returncode for process in started] == [-signal.SIGTERM], "no further step has started"
+    assert capsys.readouterr().err == (
+        "faithful-aad study: stopped by SIGTERM during AE seed 0: fit (epoch 2/5 done); the same command goes on from "
+        "there\n"
+    )
 
 
 def assert_diverged(status, run, message, capsys):
@@ -441,3 +502,54 @@ def test_one_process_runs_a_stage(train, tmp_path, capsys):
 def test_rejects_a_checkpoint_as_run(finished, capsys):
     assert main(["test", "--run", str(finished.last_checkpoint)]) == 2
     assert "is a checkpoint; name the folder of its run" in capsys.readouterr().err
+
+
+def weights(run):
+    """Weights, optimiser and schedule at the end of a training, and its best weights."""
+    last, best = (torch.load(run.checkpoint(name), weights_only=True) for name in ("last", "best"))
+    return [last["state_dict"], last["optimizer_states"], last["lr_schedulers"], best["state_dict"]]
+
+
+@pytest.mark.parametrize("options", [[], ["--trainer.limit_val_batches", "0"]], ids=["validated", "not validated"])
+def test_finished_training_goes_on_to_a_higher_bound(train, options, capsys):
+    _, straight = train(*options, "--trainer.max_epochs", "4", name="straight")
+    status, run = train(*options, "--trainer.max_epochs", "2")
+    validated = ["validate", "--run", str(run.path), *UNEXPLAINED, "--trainer.limit_val_batches", "1.0"]
+    assert main(validated) == status == 0
+    capsys.readouterr()
+    assert train(*options, "--trainer.max_epochs", "4")[0] == 0
+    assert f"{run.path} goes on after epoch 2" in capsys.readouterr().err
+    assert run.is_finished("fit")
+    assert run.epochs() == (4, 4)
+    assert (run.path / "fit/metrics.csv").read_bytes() == (straight.path / "fit/metrics.csv").read_bytes()
+    torch.testing.assert_close(weights(run), weights(straight), rtol=0, atol=0)
+    caution = (run.path / "validate" / "caution.txt").read_text()
+    assert caution == "made after epoch 2 of a training that went on\n"
+
+
+def test_training_that_goes_on_can_be_interrupted(train, finished, at_step):
+    _, run = train("--trainer.max_epochs", "1")
+    at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))
+    assert train()[0] == 143
+    assert not run.is_finished("fit")
+    assert train()[0] == 0
+    assert (run.path / "fit/metrics.csv").read_bytes() == (finished.path / "fit/metrics.csv").read_bytes()
+
+
+def test_finished_training_rejects_other_changes(train, finished, capsys):
+    def rejected(run, *options):
+        before = contents(run.path)
+        command = ["fit", "--run", str(run.path), *COMMON, "--data.root", root, *options]
+        assert main(command) == 2
+        assert contents(run.path) == before
+        return capsys.readouterr().err
+
+    _, stopped = train("--model.patience", "1", "--model.min_delta", "1e9", "--trainer.max_epochs", "9")
+    root = read_config(finished.fit_config)["data"]["init_args"]["root"]
+    assert "already contains a training; give another --run" in rejected(finished)
+    more = ["--trainer.max_epochs", "20"]
+    changed = rejected(finished, *more, "--model.learning_rate", "0.1")
+    assert "with model.init_args.learning_rate=0.001, now it is 0.1;" in changed
+    assert "with trainer.max_epochs=3, now it is 2; give another" in rejected(finished, "--trainer.max_epochs", "2")
+    early = rejected(stopped, *more, "--model.patience", "1", "--model.min_delta", "1e9")
+    assert "which ended after 2 of 9 epochs; a higher max_epochs does not change that" in early

@@ -13,7 +13,7 @@ import pytest
 
 from experiments.cli.main import main
 from experiments.study.definition import read_definition
-from experiments.study.local import environment
+from experiments.study.local import environment, sharing_text
 from experiments.study.plan import plan_runs
 
 BASE = """
@@ -151,6 +151,24 @@ def test_runs_take_turns_on_gpus_and_share_cores(monkeypatch):
     assert {found["OMP_NUM_THREADS"] for found in environments} == {"2"}
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert environment(0, slots=1)["OMP_NUM_THREADS"] == "1", "what the user chose stays"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "jobs", "text"),
+    [
+        ("2,5", 3, "3 runs at a time, 2 CPU threads each, on GPUs in turn: 2, 5, 2"),
+        ("2,5", 1, "1 run at a time, 6 CPU threads each, on GPUs in turn: 2"),
+        ("1", 3, "3 runs at a time, 2 CPU threads each, on GPU 1, which they share"),
+        ("1,-1,0", 1, "1 run at a time, 6 CPU threads each, on GPU 1"),
+        ("", 2, "2 runs at a time, 3 CPU threads each, no GPU"),
+        ("-1", 2, "2 runs at a time, 3 CPU threads each, no GPU"),
+    ],
+)
+def test_says_how_runs_share_the_machine(monkeypatch, gpus, jobs, text):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert sharing_text(jobs) == text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def rejects(tmp_path, capsys):
     [
         (
             "test: {attributions.explainers: [lime], sanity.clips: 0}",
-            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose from ",
+            "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose one of ",
         ),
         (
             "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
@@ -58,8 +59,8 @@ def rejects(tmp_path, capsys):
         ("test: {faithfulness.shift: 1}", "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1"),
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
-            "grid: {model.backbone: [skip_cae, dense]}",
-            "variants.MAE, test --model.backbone=dense: grad_cam needs a convolution, and DenseAutoencoder has none",
+            "grid: {model.backbone: [skip_cae, dense]}\ntest: {attributions.explainers: [grad_cam]}",
+            "variants.MAE, test: grad_cam needs a convolution, and DenseAutoencoder has none; name other --a",
         ),
         ("grid: {model.patchsize: [4]}", "variants.MAE, fit: --model.patchsize does not exist: lightning_modules.Mask"),
         ("grid: {model.patch_size: [4, 7]}", "variants.MAE, fit --model.patch_size=7: patch_size=7 does not divide"),
@@ -76,7 +77,7 @@ def rejects(tmp_path, capsys):
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
         ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit --data.root=nope: nope is"),
         ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
-        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model svm does not exist; choose"),
+        ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model 'svm' does not exist; choose"),
     ],
 )
 def test_rejects_options_of_any_step(rejects, options, message):
@@ -117,3 +118,20 @@ def test_variant_name_outside_the_locale(tmp_path):
     assert "can't be written in ascii" in line
     assert "PYTHONUTF8=1" in line
     assert "delete" not in line, "nothing is wrong with the folder"
+
+
+def test_dry_run_prints_the_commands_in_order(tmp_path, capsys):
+    (tmp_path / "base.yaml").write_text(BASE.replace("root: .", f"root: {tmp_path}"))
+    path, folder = tmp_path / "study.yaml", tmp_path / "my study"
+    path.write_text("seeds: [0, 1]\nvariants: {MAE: {config: base.yaml}}\n")
+    (first, second) = plan_runs(read_definition(path), folder)
+    (folder / "runs" / "MAE" / "seed_1" / "test").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["study", str(path), "--output", str(folder), "--dry_run", "--redo", "MAE seed 1"]) == 0
+    comment, *lines = capsys.readouterr().out.splitlines()
+    assert comment == f"# deletes test of {second.folder}"
+    assert [shlex.split(line) for line in lines] == [
+        *(["faithful-aad", *command] for command in (first.fit, first.test, second.fit, second.test)),
+        ["faithful-aad", "report", str(folder), "--output", str(folder / "report.html")],
+    ]
+    assert sorted(tmp_path.rglob("*")) == before

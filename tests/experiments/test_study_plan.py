@@ -71,8 +71,6 @@ def test_options_of_a_variant_override_common_ones(plans, tmp_path):
         "--model.patch_size=4",
         "--seed_everything=1",
         "--wandb.group=out",
-        "--wandb.job_type=MAE",
-        '--wandb.tags=["MAE", "seed-1"]',
         f"--run={folder}",
         "--data.root=x",
         "--wandb.mode=disabled",

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from explainers import EXPLAINERS, AttributionMaps
+from explainers import EXPLAINERS, AttributionMaps, Explainer
 from explainers.base import HasConvergenceDelta
 from explainers.examples import Example
 from lightning_modules import Autoencoder, ConfigurationError, NearestNeighbours
@@ -131,7 +131,7 @@ def test_a_model_without_reconstruction_is_passed_over(tmp_path):
     trainer.test(module, LOADER, verbose=False)
     assert not any({"attributions", "explained"} & set(batch) for batch in reader.batches)
     assert not (tmp_path / "test" / "examples").exists()
-    AttributionMaps().check(module, "test")
+    assert AttributionMaps().obstacles(module, "test") == {}
 
 
 def test_only_integrated_gradients_has_a_convergence_delta(module):
@@ -142,7 +142,7 @@ def test_only_integrated_gradients_has_a_convergence_delta(module):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"explainers": ["lime"]}, "explainer 'lime' does not exist; choose from error_map, saliency, smoothgrad"),
+        ({"explainers": ["lime"]}, "explainer 'lime' does not exist; choose one of error_map, saliency, smoothgrad"),
         ({"validation_explainers": ["lime"]}, "explainer 'lime' does not exist"),
         ({"settings": {"lime": {}}}, "explainer 'lime' does not exist"),
         (
@@ -155,3 +155,78 @@ def test_only_integrated_gradients_has_a_convergence_delta(module):
 def test_rejects_unknown_settings(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         AttributionMaps(**settings)
+
+
+class Level(Explainer):
+    """An explainer of the user's own: the level itself, times a factor."""
+
+    def __init__(self, module, factor=1.0):
+        super().__init__(module)
+        self.factor = 1.0 * factor
+
+    def obstacle(self):
+        return "needs a factor above 0" if self.factor <= 0 else ""
+
+    def _attribute(self, x, reconstruction):
+        return self.factor * x if self.factor < 9 else x.mean(1, keepdim=True)
+
+
+class GRADCam(Level):
+    """A class whose name in snake case is that of another explainer."""
+
+
+LEVEL = f"{__name__}.Level"
+
+
+def test_class_path_gives_a_column_of_the_class_name(tmp_path, module):
+    maps = AttributionMaps(["error_map", LEVEL], {LEVEL: {"factor": 2.0}}, clips="all")
+    trainer, reader = run(tmp_path, maps)
+    trainer.test(module, LOADER, verbose=False)
+    for batch in reader.batches:
+        assert list(batch["attributions"]) == ["error_map", "level"]
+        assert torch.equal(batch["attributions"]["level"], 2 * batch["spectrogram"])
+    by_column = AttributionMaps([LEVEL], {"level": {"factor": 2.0}})
+    assert by_column.settings == maps.settings == {"level": {"factor": 2.0}}
+
+
+def test_explainer_with_an_obstacle_is_left_out(tmp_path, module):
+    maps = AttributionMaps(["error_map", LEVEL], {LEVEL: {"factor": 0.0}}, clips="all")
+    assert maps.obstacles(module, "test") == {"level": "needs a factor above 0"}
+    assert maps.obstacles(module, "fit") == {}
+    trainer, reader = run(tmp_path, maps)
+    trainer.test(module, LOADER, verbose=False)
+    assert [list(batch["attributions"]) for batch in reader.batches] == [["error_map"]] * len(reader.batches)
+
+
+def test_maps_of_another_shape_are_rejected(module):
+    with pytest.raises(ConfigurationError, match=r"Level returns maps of shape \(2, 1, 32\) for clips of shape"):
+        Level(module, factor=9).attribute(torch.zeros(2, 16, 32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"explainers": [LEVEL, LEVEL]}, "is named twice"),
+        ({"explainers": [f"{__name__}.GRADCam"]}, "would be called grad_cam, as another one is; rename its class"),
+        ({"explainers": ["saliency", "SaliencyMap"]}, "'SaliencyMap' is named twice"),
+        (
+            {"explainers": [f"{__name__}.LOADER"]},
+            r"LOADER' is not a class but a DataLoader; give a subclass of explain",
+        ),
+        ({"explainers": [f"{__name__}.Reader"]}, r"Reader' is not a subclass of explainers\.base\.Explainer"),
+        ({"explainers": [LEVEL], "settings": {LEVEL: {"fctor": 1}}}, "has no setting 'fctor'; it has factor"),
+        (
+            {"explainers": [LEVEL], "settings": {LEVEL: {}, "level": {}}},
+            "settings of explainer 'level' are given twice",
+        ),
+    ],
+)
+def test_rejects_wrong_classes(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        AttributionMaps(**settings)
+
+
+def test_settings_of_a_wrong_type_name_the_explainer(module):
+    maps = AttributionMaps([LEVEL], {LEVEL: {"factor": "two"}})
+    with pytest.raises(ConfigurationError, match="explainer 'level': can't multiply sequence"):
+        maps.obstacles(module, "test")

@@ -52,8 +52,16 @@ def test_patches_are_those_of_the_training(module, settings, patch_size):
 
 
 def test_rejects_impossible_masks():
-    with pytest.raises(ConfigurationError, match="1 complementary masks can't share"):
-        MaskedErrorMap(Autoencoder(**SIZE), n_masks=1).attribute(clips(1))
+    with pytest.raises(ConfigurationError, match="n_masks=1 would hide whole clips; give at least 2"):
+        MaskedErrorMap(Autoencoder(**SIZE), n_masks=1)
+    with pytest.raises(ConfigurationError, match="patch_size=0 is not a positive whole number"):
+        MaskedErrorMap(Autoencoder(**SIZE), patch_size=0)
+    too_many = MaskedErrorMap(Autoencoder(**SIZE), n_masks=25)
+    assert too_many.obstacle().startswith(
+        "can't mask the spectrograms: 25 complementary masks can't share the 24 patch"
+    )
+    with pytest.raises(ConfigurationError, match="25 complementary masks can't share"):
+        too_many.attribute(clips(1))
 
 
 class Reader(Callback):

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder
+from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder, NearestNeighbours
 
 SIZE = {"n_mels": 16, "n_frames": 24, "backbone": {"num_heads": 3}}
 
@@ -161,3 +161,12 @@ def test_rejects_a_checkpoint_of_other_dimensions(tmp_path):
     run.save_checkpoint(path)
     with pytest.raises(ConfigurationError, match=r"trained with n_frames=24, but the configuration says n_frames=48"):
         trainer(tmp_path).test(Autoencoder(n_mels=16, n_frames=48, backbone={"num_heads": 3}), loader(), ckpt_path=path)
+
+
+@pytest.mark.parametrize("detector", [Autoencoder(**SIZE), NearestNeighbours(n_mels=16, n_frames=24)])
+@pytest.mark.parametrize("method", ["fit", "test"])
+def test_clips_of_another_length_are_told_before_the_network_fails(detector, method, tmp_path):
+    longer = DataLoader(clips(4, n_frames=40), batch_size=4)
+    message = rf"have 16 mel bands × 40 frames, but {type(detector).__name__} is built for 16 × 24; .* data\.n_frames"
+    with pytest.raises(ConfigurationError, match=message):
+        getattr(trainer(tmp_path, max_epochs=1), method)(detector, longer)

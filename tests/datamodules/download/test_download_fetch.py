@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from rich.progress import Progress
 
 from datamodules.download.fetch import check_file, fetch
 from datamodules.errors import DataError
@@ -71,6 +72,20 @@ def test_resumes_in_a_later_call(server, file, fetches, fails, tmp_path):
     assert CONTENT.startswith(begun)
     fetches(file)
     assert server.ranges[-1] == f"bytes={len(begun)}-"
+
+
+def test_stopped_download_says_what_is_kept(server, file, fetches, patience, tmp_path):
+    class Stopping(Progress):
+        def update(self, *arguments, **options):
+            if options["completed"]:
+                raise KeyboardInterrupt
+
+    message = (
+        r"during the download of data.zip; [\d,]+ bytes are kept in .*data.zip.part; the same command resumes there"
+    )
+    with pytest.raises(KeyboardInterrupt, match=message):
+        fetch(file, tmp_path, Stopping(), patience)
+    fetches(file)
 
 
 def test_temporary_errors_are_retried(server, file, fetches):
