@@ -226,8 +226,11 @@ def print_table(console: Console, table: Table) -> None:
     gap = int(shown.width <= console.width)
     rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     for i, name in enumerate(header):
-        is_name = i < shown.names
-        rich.add_column(Text(name), justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
+        if i < shown.names:  # in several lines if need be, but words stay whole
+            longest = max(len(word) for row in shown.rows for word in (" ", *row[i].text.split()))
+            rich.add_column(Text(name), min_width=longest, overflow="fold")
+        else:
+            rich.add_column(Text(name), justify="right", no_wrap=True)
     for group in shown.shown_groups:
         for row in group:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))
