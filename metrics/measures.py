@@ -56,8 +56,7 @@ class Measure:
 
     Attributes:
         key: Its name in files, scalars (``test/{key}/{explainer}/p98``), columns and panels.
-        label: Its name as a heading or an axis has it.
-        short: Its name as a column heading.
+        label: Its name in headings and on axes.
         description: What it is and which values are better.
         direction: Which values are better.
         family: The callback that computes it: "annotation" (AnnotationFScore), "faithfulness" or "deletion".
@@ -74,7 +73,6 @@ class Measure:
 
     key: str
     label: str
-    short: str
     description: str
     direction: Direction
     family: Literal["annotation", "faithfulness", "deletion"]
@@ -117,7 +115,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="f1",
             label="F1",
-            short="F1",
             description=f"F1 {_SECONDS}",
             direction="max",
             family="annotation",
@@ -133,7 +130,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="precision",
             label="Precision",
-            short="Precision",
             description=f"Precision {_SECONDS}",
             direction="max",
             family="annotation",
@@ -142,7 +138,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="recall",
             label="Recall",
-            short="Recall",
             description=f"Recall {_SECONDS}",
             direction="max",
             family="annotation",
@@ -151,7 +146,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="pointing",
             label="Pointing accuracy",
-            short="Pointing",
             description="Share of the peak frames that are annotated. Higher is better.",
             direction="max",
             family="annotation",
@@ -165,7 +159,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="faithfulness_frame",
             label="Frame-based faithfulness",
-            short="Frame",
             description=f"{_REPLACED} the peak frames are replaced by their reconstruction. Higher is better.",
             direction="max",
             family="faithfulness",
@@ -178,7 +171,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="faithfulness_segment",
             label="Segment-based faithfulness",
-            short="Segment",
             description=f"{_REPLACED} the annotated frames of seconds that contain a peak are replaced by their "
             "reconstruction. Higher is better.",
             direction="max",
@@ -192,7 +184,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="deletion",
             label="Deletion",
-            short="Deletion",
             description=f"{_LEFT} the frames at or above the percentile are replaced by their reconstruction. Lower "
             "is better.",
             direction="min",
@@ -201,7 +192,6 @@ MEASURES: dict[str, Measure] = {
         Measure(
             key="insertion",
             label="Insertion",
-            short="Insertion",
             description=f"{_LEFT} all but the frames at or above the percentile are replaced by their reconstruction. "
             "Higher is better.",
             direction="max",

@@ -15,6 +15,7 @@ from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.audio import Channel, require_channel_index
 from datamodules.description.measure import Measured, measure
 from datamodules.errors import DataError, require
+from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings
 from datamodules.layouts import (
     Clip,
     Layout,
@@ -87,7 +88,7 @@ def survey(
     require_channel_index(channel)
     require(workers is None or workers >= 1, "workers", workers or 0, "at least 1")
     layout = layout or find_layout(root)
-    scanned = _scan(root, layout)
+    scanned = scan_layout(root, layout)
     placed = [(TRAINING, clip) for clip in scanned.training] + [(TEST, clip) for clip in scanned.labelled]
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         surveyed = pool.map(partial(_survey_clip, channel=channel), placed)
@@ -115,7 +116,17 @@ def find_layout(root: Path) -> LayoutName:
     )
 
 
-def _scan(root: Path, layout: LayoutName) -> Layout:
+def default_front_end(layout: LayoutName) -> FrontEndSettings:
+    """The front end that the DataModule of a layout has by default."""
+    return DCASE_FRONT_END if layout in ("dcase", "mimii") else FrontEndSettings()
+
+
+def scan_layout(root: Path, layout: LayoutName) -> Layout:
+    """List the clips of a data set, of DCASE and MIMII data those of all machines or of the one that the root is.
+
+    Raises:
+        DataError: The root does not have the layout.
+    """
     if layout in ("planer", "folder"):
         return scan_planer(root) if layout == "planer" else scan_audio_folder(root)
     scan: Callable[[Path, str], Layout] = scan_dcase if layout == "dcase" else scan_mimii

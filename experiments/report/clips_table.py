@@ -12,7 +12,7 @@ from experiments.report import published
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import where
 from experiments.report.figures.style import readable
-from experiments.report.table import Cell, Row, Table, cells, without_empty_columns
+from experiments.report.table import Cell, Row, Table, cells
 from experiments.runs.config import data_options
 from metrics.functional.segments import segment_edges
 
@@ -81,8 +81,8 @@ def counts_table(anomalous: pd.DataFrame, normal: float, training: float = math.
         "over the annotated clips of the type, and their share of the clip as a model gets it."
     )
     note = note if anomalous["share"].notna().any() else ""
-    table = Table("Test clips", note, ("Type", *_COLUMNS), tuple(groups), names=1, name="clips", is_detail=True)
-    return without_empty_columns(table, keep=("Clips", "Annotated"))
+    header, keep = ("Type", *_COLUMNS), ("Clips", "Annotated")
+    return Table("Test clips", note, header, tuple(groups), names=1, name="clips", keep=keep, is_detail=True)
 
 
 def _seconds_per_clip(comparison: Comparison) -> float:

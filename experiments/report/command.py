@@ -11,7 +11,8 @@ from rich.console import Console
 from experiments.report.comparison import Comparison, load_comparison
 from experiments.report.evidence import Evidence, compute_evidence
 from experiments.report.findings import sentences, warnings
-from experiments.report.table import Table, print_table, write_tables
+from experiments.report.table import Table, print_table
+from experiments.report.table_files import write_tables
 from experiments.report.tables import NOT_ABOVE_REFERENCES, all_tables, overview_table
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
@@ -37,7 +38,7 @@ def print_summary(run: Path) -> None:
     console = Console(highlight=False)
     _print_findings(console, comparison, evidence, seeds=False)
     if comparison.headline:
-        table = overview_table(comparison, evidence)
+        table = overview_table(comparison, evidence, with_published=False)
         columns = tuple(column for column in table.terminal if column != "Model")
         print_table(console, replace(table, note="", explained=(("*", NOT_ABOVE_REFERENCES),), terminal=columns))
     console.print(f"Results: {run / 'test'}. Tables, figures and a page: faithful-aad report {run}", markup=False)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.report.comparison import NO_SEED, Comparison, Model
-from experiments.report.published import DETECTION, detection_system, is_planer, published_curve
+from experiments.report.published import published_curve
 from experiments.runs.results import ClipNulls
 from metrics.functional import anomaly_auroc, oriented
 from metrics.functional.chance import best_of_several_p_value, chance_corrected, permutation_p_value
@@ -59,9 +59,7 @@ _AREAS = ["model", "explainer", "measure", "n_clips", "mean", "sd"]
 _TEST = ["first_mean", "second_mean", "difference", "low", "high", "p", "p_holm", "n_clips", "published", "verdict"]
 _PAIRED = ["first", "second", "measure", "explainer", "over_chance", *_TEST]
 _MASKED = ["measure", "model", *_TEST]
-_DETECTION = [
-    "model", "score", "anomaly_type", "measure", "n_clips", "mean", "sd", "low", "high", "published",
-]  # fmt: skip
+_DETECTION = ["model", "score", "anomaly_type", "measure", "n_clips", "mean", "sd", "low", "high"]
 _CHECKS = ["model", "explainer", "check", "step", "mean"]
 
 
@@ -86,7 +84,7 @@ class Evidence:
         masked: The masked error map against the error map: measure, model and the columns of `paired` from
             first_mean on; p_holm is over the models.
         detection: Areas under the ROC: model (`LEVEL_ALONE` for the level), score, anomaly_type, measure ("auc" or
-            "pauc"), n_clips (anomalous ones), mean, sd, low, high, published.
+            "pauc"), n_clips (anomalous ones), mean, sd, low, high.
         level_side: Which clips the level alone takes for anomalous, "louder" or "quieter"; "" without levels.
         checks: Sanity checks: model, explainer, check, step, mean.
     """
@@ -413,10 +411,8 @@ def _published_difference(first: Model, second: Model, measure: str, explainer: 
 
 def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
     """Areas of every model, score and type of anomaly, and which clips the level takes for anomalous."""
-    planer = all(is_planer(model) for model in comparison.models.values())
     rows = []
     for label, model in comparison.models.items():
-        published = DETECTION.get(detection_system(model) or "", (None, None)) if planer else (None, None)
         for score in SCORES:
             if score == LEVEL or not all(score in run.clips for run in model.runs):
                 continue
@@ -427,8 +423,7 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
                 if kind == "" and not np.isnan(areas).any():
                     scores = np.array([clips[score] for clips in by_name])
                     interval = bootstrap_auroc(scores, by_name[0]["label"], max_fprs=(1.0, MAX_FPR))
-                facts = published if score == "score" and kind == "" else (None, None)
-                rows.append(_area_rows(comparison, (label, score, kind), areas, interval, facts))
+                rows.append(_area_rows(comparison, (label, score, kind), areas, interval))
     side = ""
     clips = next((run.clips for run in comparison.runs.values() if LEVEL in run.clips), None)
     if clips is not None and clips["label"].nunique() == 2:
@@ -441,11 +436,7 @@ def _detection(comparison: Comparison) -> tuple[pd.DataFrame, str]:
 
 
 def _area_rows(
-    comparison: Comparison,
-    key: tuple[str, str, str],
-    areas: Floats,
-    interval: Interval | None,
-    published: tuple[float | None, float | None] = (None, None),
+    comparison: Comparison, key: tuple[str, str, str], areas: Floats, interval: Interval | None
 ) -> pd.DataFrame:
     """Rows of a model, score and type of anomaly from the areas (R, 2) of its runs."""
     types, kind = comparison.anomaly_types, key[2]
@@ -458,7 +449,6 @@ def _area_rows(
             "sd": _sd(areas),
             "low": np.nan if interval is None else interval.low,
             "high": np.nan if interval is None else interval.high,
-            "published": np.array(published, dtype=float),
         }
     )
 

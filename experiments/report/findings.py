@@ -234,7 +234,7 @@ def _controls(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
     # The controls are a family of their own for Holm's correction.
     above = known[holm(known["p"]) < SIGNIFICANCE]
     if len(above):
-        names = [f"{MEASURES[row.measure].short} of {row.model}" for row in above.itertuples()]
+        names = [f"{MEASURES[row.measure].in_text} of {row.model}" for row in above.itertuples()]
         yield f"The random map, a control, is above chance in {_names(names)}: do not trust the other p-values yet."
     for first, second in comparison.pairs():
         for measure in comparison.headline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,16 +11,15 @@ from typing import Any
 import pandas as pd
 
 from experiments.report.comparison import Model
-from experiments.runs.config import model_class
 from metrics.measures import HEADLINE_PERCENTILE
 
 _CURVES = Path(__file__).with_name("published_curves.csv")
 """The curves of the paper's Figures 4 and 5, read off the vector graphics (± 0.0005)."""
 
 DETECTION = {
-    # system: (AUC, partial AUC up to a false-positive rate of 0.1; None where it is not published)
+    # system: (AUC, partial AUC up to a false-positive rate of 0.1; NaN where it is not published)
     "Skip-CAE-Transformer, AE": (0.916, 0.786),
-    "Skip-CAE-Transformer, MAE 4 × 4, 30 %": (0.902, None),
+    "Skip-CAE-Transformer, MAE 4 × 4, 30 %": (0.902, math.nan),
     "Skip-CAE": (0.901, 0.811),
     "One-class SVM on raw spectrograms": (0.797, 0.721),
     "CAE (Duman)": (0.772, 0.707),
@@ -54,36 +54,11 @@ EXPLAINERS = ("error_map", "saliency", "smoothgrad", "integrated_gradients", "gr
 """The explainers that the paper compares."""
 
 _DATA = "PlanerDataModule"
-_SYSTEMS = {
-    "OneClassSVM": "One-class SVM on raw spectrograms",
-    "IsolationForest": "Isolation forest on raw spectrograms",
-}
-"""Published baseline detectors by their class."""
-_BACKBONES = {
-    **dict.fromkeys(("dense", "DenseAutoencoder"), "DCASE dense AE"),
-    **dict.fromkeys(("cae", "CAE"), "CAE (Duman)"),
-    **dict.fromkeys(("skip_cae", "SkipCAE"), "Skip-CAE"),
-    **dict.fromkeys(("", "skip_cae_transformer", "SkipCAETransformer"), "Skip-CAE-Transformer, AE"),
-}
-"""Published AEs by their backbone's name or class, "" for the default."""
 
 
 def is_planer(model: Model) -> bool:
     """Whether a model was tested on recordings of the planer, real or simulated, so that the paper's numbers apply."""
     return str((model.runs[0].config.get("data") or {}).get("class_path", "")).endswith(_DATA)
-
-
-def detection_system(model: Model) -> str | None:
-    """The published system that a model is a version of, None where there is none."""
-    if model.is_baseline:
-        return _SYSTEMS.get(model_class(model.runs[0].config))
-    backbone = _model_settings(model).get("backbone") or ""
-    named = backbone.get("class_path", "") if isinstance(backbone, dict) else backbone
-    system = _BACKBONES.get(str(named).rpartition(".")[2])
-    if model.objective == "AE":
-        return system
-    published = model.objective == "MAE" and system == _BACKBONES[""] and mask(model) in {None, (0.3, 4)}
-    return "Skip-CAE-Transformer, MAE 4 × 4, 30 %" if published else None
 
 
 def mask(model: Model) -> tuple[float, int] | None:

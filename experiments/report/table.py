@@ -1,13 +1,11 @@
-"""What a table is, and how it is written: in the terminal, as CSV for programs and as LaTeX for papers."""
+"""What a table is, and how its numbers are formatted and printed."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from rich import box
@@ -15,28 +13,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lightning_modules.files import write_atomically
-
 MISSING = "–"
 
 _BOLD = "Bold: the best mean of its group as printed, without a test."
-
-_LATEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "≤": r"$\leq$",
-        "<": r"$<$",
-        ">": r"$>$",
-        "−": "$-$",
-        "–": "--",
-        "²": "$^2$",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -62,15 +41,19 @@ Row = tuple[Cell, ...]
 class Table:
     """Rows in groups within which models are compared.
 
+    A table leaves out columns of numbers, and rows, in which every number is missing.
+
     Attributes:
         title: What the table shows.
         note: What it is based on.
         header: Names of the columns.
         groups: Rows, the first `names` cells of which are names, the others numbers.
-        names: Number of columns with names; a name that repeats the one above in its group is left out.
+        names: Number of columns with names.
         name: Stem of the table's files.
         explained: What columns and marks mean: the end of a column's or a cell's text in lower case, and a sentence.
         terminal: Columns that a terminal shows, all if empty.
+        latex: Columns of the LaTeX table, those of the terminal if empty.
+        keep: Columns that stay even if every number is missing.
         is_detail: Whether a terminal leaves the table out.
     """
 
@@ -82,12 +65,56 @@ class Table:
     name: str = ""
     explained: tuple[tuple[str, str], ...] = ()
     terminal: tuple[str, ...] = ()
+    latex: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     is_detail: bool = False
+
+    def __post_init__(self) -> None:
+        """Leave out what is missing; rows stay where there is no number at all, and so do tables of names only."""
+        numbers = range(self.names, len(self.header))
+        found = {i for i in numbers if any(row[i].text != MISSING for row in self.rows)}
+        kept = [i for i, name in enumerate(self.header) if i < self.names or i in found or name in self.keep]
+        groups = (
+            tuple(
+                tuple(row[i] for i in kept)
+                for row in group
+                if not found or any(row[i].text != MISSING for i in numbers)
+            )
+            for group in self.groups
+        )
+        object.__setattr__(self, "header", tuple(self.header[i] for i in kept))
+        object.__setattr__(self, "groups", tuple(filter(None, groups)))
 
     @property
     def rows(self) -> list[Row]:
         """The rows of all groups."""
         return [row for group in self.groups for row in group]
+
+    @property
+    def shown_groups(self) -> list[list[Row]]:
+        """The rows for readers: of several names, the first is left out where it repeats the one above."""
+        return [
+            [
+                (Cell(""), *row[1:]) if self.names > 1 and i and row[0] == group[i - 1][0] else row
+                for i, row in enumerate(group)
+            ]
+            for group in self.groups
+        ]
+
+    @property
+    def header_lines(self) -> list[list[str]]:
+        """The header, each name in lines that are no wider than the widest cell or word of the column."""
+        lines = []
+        for i, name in enumerate(self.header):
+            width = max(len(text) for text in (" ", *name.split(), *(row[i].text for row in self.rows)))
+            lines.append(textwrap.wrap(name, width, break_on_hyphens=False))
+        return lines
+
+    @property
+    def width(self) -> int:
+        """Characters of a line, with two between columns."""
+        columns = enumerate(self.header_lines)
+        return sum(2 + max(map(len, [*lines, *(row[i].text for row in self.rows)])) for i, lines in columns) - 2
 
     @property
     def legend(self) -> str:
@@ -108,16 +135,6 @@ def only_columns(table: Table, chosen: Collection[str]) -> Table:
         groups=tuple(tuple(tuple(row[i] for i in kept) for row in group) for group in table.groups),
         names=sum(i < table.names for i in kept),
     )
-
-
-def without_empty_columns(table: Table, keep: Collection[str] = ()) -> Table:
-    """The table without the columns of numbers in which every cell is missing, except those to keep."""
-    chosen = {
-        column
-        for i, column in enumerate(table.header)
-        if i < table.names or column in keep or any(row[i].text != MISSING for row in table.rows)
-    }
-    return only_columns(table, chosen)
 
 
 def number_cells(
@@ -155,8 +172,8 @@ def cells(values: Iterable[float], text: Callable[[float], str]) -> list[Cell]:
 
 
 def named_rows(name: str, labels: Sequence[str], columns: Iterable[Sequence[Cell]]) -> tuple[Row, ...]:
-    """A group of rows, its name on the first only."""
-    names = [(Cell(name if i == 0 else ""), Cell(label)) for i, label in enumerate(labels)]
+    """A group of rows with the same first name."""
+    names = [(Cell(name), Cell(label)) for label in labels]
     return tuple((*name_cells, *values) for name_cells, *values in zip(names, *columns, strict=True))
 
 
@@ -205,82 +222,22 @@ def ordinal(number: int) -> str:
 def print_table(console: Console, table: Table) -> None:
     """Print the columns that fit a terminal with title and legend, groups set apart and the best numbers in bold."""
     shown = only_columns(table, table.terminal or table.header)
-    rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, name in enumerate(shown.header):
-        rich.add_column(Text(name), justify="left" if i < shown.names else "right", no_wrap=i < 1)
-    for group in shown.groups:
-        values = [cell.text for row in group for cell in row[shown.names :]]
-        if values and set(values) == {MISSING}:
-            continue
+    header = ["\n".join(lines) for lines in shown.header_lines]
+    gap = int(shown.width <= console.width)
+    rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+    for i, name in enumerate(header):
+        if i < shown.names:  # in several lines if need be, but words stay whole
+            longest = max(len(word) for row in shown.rows for word in (" ", *row[i].text.split()))
+            rich.add_column(Text(name), min_width=longest, overflow="fold")
+        else:
+            rich.add_column(Text(name), justify="right", no_wrap=True)
+    for group in shown.shown_groups:
         for row in group:
             rich.add_row(*(Text(cell.text, style="bold" if cell.best else "") for cell in row))
         if any(len(of_group) > 1 for of_group in shown.groups):
             rich.add_section()
     legend = [Text(shown.legend, style="dim")] if shown.legend else []
     console.print(Text(f"\n{table.title}", style="bold"), rich, *legend, sep="\n")
-
-
-def write_tables(tables: Sequence[Table], folder: Path) -> None:
-    """Write each table as CSV and LaTeX, each file complete or not at all."""
-    for table in tables:
-        write_atomically(folder / f"{table.name}.csv", to_csv(table).encode())
-        write_atomically(folder / f"{table.name}.tex", to_latex(table).encode())
-
-
-def to_csv(table: Table) -> str:
-    """The table with every name in every row, and numbers at full precision.
-
-    A column that shows several numbers becomes several: "F1", "F1 sd", "F1 low" and "F1 high". Missing ones are empty.
-    """
-    rows = [row for group in table.groups for row in _with_names(group, table.names)]
-    parts = [list(dict.fromkeys(part for row in rows for part, _ in row[i].numbers)) for i in range(len(table.header))]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        f"{column} {part}".strip() for column, own in zip(table.header, parts, strict=True) for part in own or [""]
-    )
-    for row in rows:
-        writer.writerow(value for cell, own in zip(row, parts, strict=True) for value in _values(cell, own))
-    return file.getvalue()
-
-
-def to_latex(table: Table) -> str:
-    """The table for a document that loads booktabs, its note in the caption."""
-    columns = "l" * table.names + "r" * (len(table.header) - table.names)
-    bodies = (" \\\\\n".join(" & ".join(map(_latex_cell, row)) for row in group) for group in table.groups)
-    return (
-        "\\begin{table}\n\\centering\n"
-        f"\\caption{{{_escape(table.title)}. {_escape(table.legend)}}}\n\\label{{tab:{table.name}}}\n"
-        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
-        f"{' & '.join(map(_escape, table.header))} \\\\\n\\midrule\n"
-        + " \\\\\n\\midrule\n".join(filter(None, bodies))
-        + " \\\\\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
-    )
-
-
-def _with_names(group: Sequence[Row], names: int) -> list[Row]:
-    """Rows with the names that a printed table leaves out because they repeat."""
-    rows: list[Row] = []
-    for row in group:
-        above = rows[-1] if rows else row
-        rows.append((*(cell if cell.text else above[i] for i, cell in enumerate(row[:names])), *row[names:]))
-    return rows
-
-
-def _values(cell: Cell, parts: Sequence[str]) -> list[str]:
-    if not parts:
-        return [cell.text]
-    numbers = dict(cell.numbers)
-    return [f"{numbers[part]:.8g}" if part in numbers else "" for part in parts]
-
-
-def _latex_cell(cell: Cell) -> str:
-    text = _escape(cell.text)
-    return f"\\textbf{{{text}}}" if cell.best else text
-
-
-def _escape(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 def _rounded(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -28,7 +28,6 @@ from experiments.report.table import (
     ordinal,
     p_text,
     signed_text,
-    without_empty_columns,
 )
 from explainers.registry import explainer_label
 from explainers.sanity import CHECKS
@@ -95,45 +94,43 @@ def detection_table(comparison: Comparison, evidence: Evidence) -> Table:
     models = comparison.models
     areas = where(evidence.detection, anomaly_type="")
     columns: Columns = {"Runs": [Cell(_runs(model)) for model in models.values()]}
-    facts: Columns = {}
     for key, score in SCORES.items():
         for area, name in AREAS.items() if key != LEVEL else ():
             found = _by_model(areas, models, score=key, measure=area)
             heading = f"{name}, {score.label}" if score.label else name
             columns[heading] = number_cells(found["mean"], found["sd"], "max")
             columns[f"{heading} 95 %"] = interval_cells(found["low"], found["high"])
-            facts.setdefault(f"Published {name}", number_cells(found["published"]))
-    columns |= facts
-    header = ("Model", *columns)
     groups = [_rows(models, columns)]
     level = where(areas, model=LEVEL_ALONE)
     level_note = ""
     if len(level):
         numbers = zip(number_cells(level["mean"]), interval_cells(level["low"], level["high"]), strict=True)
-        row = [Cell(f"Level alone ({evidence.level_side})"), Cell(MISSING), *chain(*numbers)]
-        groups.append((tuple(row + [Cell(MISSING)] * (len(header) - len(row))),))
+        columns_of_areas = (column for name in AREAS.values() for column in (name, f"{name} 95 %"))
+        values = dict(zip(columns_of_areas, chain(*numbers), strict=True))
+        groups.append((_row(list(columns)[1:], f"Level alone ({evidence.level_side})", MISSING, values),))
         level_note = (
             " Level alone: the score is the root mean square of the recording in dB (the mean of a spectrogram file), "
             "with the sign that gives an AUC of at least 0.5."
         )
-    planer = all(published.is_planer(model) for model in models.values())
-    if planer and comparison.has_roc:
-        groups.append(_published_systems(models.values(), len(header)))
+    if comparison.has_roc and all(published.is_planer(model) for model in models.values()):
+        systems = published.DETECTION.items()
+        facts = [(name, dict(zip(AREAS.values(), number_cells(areas), strict=True))) for name, areas in systems]
+        groups.append(tuple(_row(list(columns)[1:], name, "published", values) for name, values in facts))
     labels = comparison.first.clips["label"]
     undefined = ", so the AUC is undefined" if labels.nunique() == 1 else ""
-    table = Table(
+    return Table(
         title="Detection",
         note=f"{int((labels == 0).sum())} normal and {int(labels.sum())} anomalous test clips{undefined}. "
         f"pAUC: partial AUC up to a false-positive rate of {MAX_FPR:g}, standardised (McClish). Chance is 0.5."
         f"{level_note}{_spread_note(models.values())}",
-        header=header,
-        groups=tuple(group for group in groups if group),
+        header=("Model", *columns),
+        groups=tuple(groups),
         names=2,
         name="detection",
-        explained=(("95 %", "95 %: bootstrap interval over clips."), ("published auc", _published_note(comparison))),
+        explained=(("95 %", "95 %: bootstrap interval over clips."), _published_note(comparison)),
         terminal=("Model", "Runs", *AREAS.values(), f"{AREAS['auc']}, {SCORES['masked_score'].label}"),
+        keep=tuple(AREAS.values()),
     )
-    return without_empty_columns(table, keep=tuple(AREAS.values()))
 
 
 def detection_type_table(comparison: Comparison, evidence: Evidence) -> Table:
@@ -174,45 +171,51 @@ def ablation_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         columns[f"{size} × {size}"] = number_cells(found["mean"], found["sd"], "max")
     for size in sizes if planer else ():
         facts = [published.ABLATION.get((ratio, size), math.nan) for ratio in ratios]
-        columns[f"Published {size} × {size}"] = number_cells(facts)
-    table = Table(
+        columns[f"{size} × {size} published"] = number_cells(facts)
+    return Table(
         title="AUC by mask ratio and patch size",
-        note=f"MAE; a patch is a square of mel bands and frames.{_spread_note(models.values())}"
-        f"{f' {_published_note(comparison)}' if planer else ''}",
+        note=f"MAE; a patch is a square of mel bands and frames.{_spread_note(models.values())}",
         header=("Mask ratio", *columns),
         groups=(_rows([f"{100 * ratio:.0f} %" for ratio in ratios], columns),),
         names=1,
         name="mask_ablation",
+        explained=(_published_note(comparison),),
     )
-    return without_empty_columns(table)
 
 
-def overview_table(comparison: Comparison, evidence: Evidence) -> Table:
-    """The headline measures at one percentile with chance levels, tests and verdicts."""
+def overview_table(comparison: Comparison, evidence: Evidence, with_published: bool = True) -> Table:
+    """The headline measures at one percentile with chance levels, tests, verdicts and the paper's values."""
     shown = at_headline(comparison, evidence)
 
     def columns(explainer: str, labels: list[str]) -> Columns:
         found: Columns = {}
         for measure in comparison.headline:
             rows = _by_model(shown, labels, explainer=explainer, measure=measure)
-            short = MEASURES[measure].short
-            found[short] = number_cells(rows["mean"], best=MEASURES[measure].direction)
-            found[f"{short} chance"] = number_cells(rows["chance"])
-            found[f"{short} p (Holm)"] = cells(rows["p_holm"], p_text)
-            found[f"{short} verdict"] = _verdict_cells(rows, in_full=False)
+            label = MEASURES[measure].label
+            found[label] = number_cells(rows["mean"], best=MEASURES[measure].direction)
+            found[f"{label} chance"] = number_cells(rows["chance"])
+            found[f"{label} p (Holm)"] = cells(rows["p_holm"], p_text)
+            found[f"{label} verdict"] = _verdict_cells(rows, in_full=False)
         return found
 
-    shorts = [MEASURES[measure].short for measure in comparison.headline]
-    first = shorts[0]
+    def published_values(model: Model, explainer: str) -> dict[str, float]:
+        at, curve = comparison.percentile or 0, published.published_curve
+        return {
+            MEASURES[measure].label: curve(model, measure, explainer).get(at, math.nan)
+            for measure in comparison.headline
+        }
+
+    labels = tuple(MEASURES[measure].label for measure in comparison.headline)
     return _by_explainer(
         comparison,
         columns,
+        published_values=published_values if with_published else None,
         title=f"Explanations at the {shown_percentile(comparison)}",
         note=f"Means over {_n_clips(comparison)}; frames at or above the percentile of a clip's curve are peaks.",
         name="explanations",
         explained=(*_chance(comparison), ("*", NOT_ABOVE_REFERENCES)),
-        terminal=("Explainer", "Model", first, f"{first} chance", f"{first} verdict", *shorts[1:]),
-        keep=shorts,
+        terminal=("Explainer", "Model", labels[0], f"{labels[0]} chance", f"{labels[0]} verdict", *labels[1:]),
+        keep=labels,
     )
 
 
@@ -233,7 +236,7 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
         percentiles = [MISSING if np.isnan(percentile) else f"{percentile:.0f}" for percentile in rows["percentile"]]
         return {
             **({"Percentile": list(map(Cell, percentiles))} if best else {}),
-            entry.short: number_cells(rows["mean"], rows["sd"], entry.direction),
+            entry.label: number_cells(rows["mean"], rows["sd"], entry.direction),
             "95 %": interval_cells(rows["low"], rows["high"]),
             "Chance": number_cells(rows["chance"]),
             "Corrected": number_cells(rows["corrected"], best="max"),
@@ -257,8 +260,12 @@ def measure_table(comparison: Comparison, evidence: Evidence, measure: str, best
             *_chance(comparison, best),
             ("corrected", f"Corrected: (value − chance) / (oracle − chance). {entry.oracle}"),
         ),
+        latex=(
+            *("Explainer", "Model", "Percentile", entry.label, "95 %", "Chance", "Corrected", "p (Holm)"),
+            *(*REFERENCES.values(), "Published"),
+        ),
+        keep=(entry.label,),
         is_detail=True,
-        keep=(entry.short,),
     )
 
 
@@ -277,17 +284,22 @@ def anomaly_type_table(comparison: Comparison, evidence: Evidence) -> Table | No
             rows = _by_model(by_type, labels, anomaly_type=kind, explainer=explainer)
             found[heading] = number_cells(rows["mean"], rows["sd"], "max")
             found[f"{heading} chance"] = number_cells(rows["chance"])
-            found[f"{heading} published"] = number_cells(rows["published"])
         return found
+
+    def published_values(model: Model, explainer: str) -> dict[str, float]:
+        at, curve = comparison.percentile or 0, published.published_curve
+        return {name: curve(model, "f1", explainer, str(kind)).get(at, math.nan) for kind, name in headings.items()}
 
     return _by_explainer(
         comparison,
         columns,
+        published_values=published_values,
         title="F1 by type of anomaly",
         note=f"At the {shown_percentile(comparison)}; in brackets the number of annotated clips.",
         name="f1_by_type",
         terminal=("Explainer", "Model", *headings.values()),
-        keep=list(headings.values()),
+        latex=("Explainer", "Model", *(column for name in headings.values() for column in (name, f"{name} chance"))),
+        keep=tuple(headings.values()),
     )
 
 
@@ -317,21 +329,24 @@ def _paired_table(comparison: Comparison, first: Model, second: Model, tests: pd
             "Published": number_cells(rows["published"]),
         }
         labels = [explainer_label(name) for name in rows.index]
-        groups.append(named_rows(MEASURES[measure].short, labels, columns.values()))
+        groups.append(named_rows(MEASURES[measure].label, labels, columns.values()))
     shared = len({seed for seed in first.seeds if seed >= 0} & set(second.seeds))
     paired_by = f"clip and seed ({shared} shared)" if shared else "clip"
-    table = Table(
+    return Table(
         title=f"{second.label} against {first.label}",
         note=f"At the {shown_percentile(comparison)}, paired by {paired_by}. Difference: {second.label} minus "
         f"{first.label}.",
         header=("Measure", "Explainer", *columns),
-        groups=tuple(group for group in groups if group),
+        groups=tuple(groups),
         names=2,
         name=name,
-        explained=(*_PAIRED, *_verdicts(_FAMILY), _OVER_CHANCE),
+        explained=(*_PAIRED, *_verdicts(_FAMILY), _OVER_CHANCE, _published_note(comparison)),
         terminal=("Measure", "Explainer", "Difference", "95 %", "p (Holm)", "Verdict"),
+        latex=(
+            *("Measure", "Explainer", first.label, second.label, "Difference", "95 %", "p (Holm)", "Verdict"),
+            "Published",
+        ),
     )
-    return without_empty_columns(table)
 
 
 def masked_table(comparison: Comparison, evidence: Evidence) -> Table | None:
@@ -339,7 +354,7 @@ def masked_table(comparison: Comparison, evidence: Evidence) -> Table | None:
     columns, groups = {}, []
     for measure, tests in evidence.masked.groupby("measure", sort=False):
         columns = _test_cells(tests, explainer_label("error_map"), "Masked")
-        groups.append(named_rows(MEASURES[str(measure)].short, list(tests["model"]), columns.values()))
+        groups.append(named_rows(MEASURES[str(measure)].label, list(tests["model"]), columns.values()))
     if not groups:
         return None
     return Table(
@@ -377,7 +392,7 @@ def area_table(comparison: Comparison, evidence: Evidence) -> Table | None:
         found: Columns = {}
         for measure in areas["measure"].unique():
             rows, entry = _by_model(areas, labels, measure=measure, explainer=explainer), MEASURES[measure]
-            found[f"{entry.short} {arrows[entry.direction]}"] = number_cells(rows["mean"], rows["sd"], entry.direction)
+            found[f"{entry.label} {arrows[entry.direction]}"] = number_cells(rows["mean"], rows["sd"], entry.direction)
         return found
 
     return _by_explainer(
@@ -437,18 +452,24 @@ def _rows(names: Iterable[str], columns: Columns) -> tuple[Row, ...]:
     return tuple(zip(map(Cell, names), *columns.values(), strict=True))
 
 
+def _row(columns: Collection[str], name: str, second: str, values: Mapping[str, Cell]) -> Row:
+    """A row with two names and the values of some of the other columns."""
+    return (Cell(name), Cell(second), *(values.get(column, Cell(MISSING)) for column in columns))
+
+
 def _by_explainer(
     comparison: Comparison,
     columns: Callable[[str, list[str]], Columns],
     rows: pd.DataFrame | None = None,
     *,
-    title: str,
-    note: str,
-    name: str,
-    keep: Collection[str] = (),
+    published_values: Callable[[Model, str], dict[str, float]] | None = None,
+    explained: Explained = (),
     **presentation: Any,
 ) -> Table:
-    """A table with a group of rows per explainer of `rows`, of all by default, with a row per model that has it."""
+    """A table with a group of rows per explainer of `rows`, of all by default, with a row per model that has it.
+
+    `published_values` gives the paper's numbers for a model's objective and an explainer, by column, NaN where missing.
+    """
     rows = comparison.explanations if rows is None else rows
     explainers = [name for name in rows["explainer"].unique() if name not in REFERENCES]
     order = {name: i for i, name in enumerate(comparison.explainers)}
@@ -458,9 +479,23 @@ def _by_explainer(
         having = set(where(rows, explainer=explainer)["model"])
         labels = [label for label in comparison.models if label in having]
         found = columns(explainer, labels)
-        groups.append(named_rows(explainer_label(explainer), labels, found.values()))
-    header = ("Explainer", "Model", *found)
-    return without_empty_columns(Table(title, note, header, tuple(groups), 2, name, **presentation), keep)
+        group = named_rows(explainer_label(explainer), labels, found.values())
+        of_objective: dict[str, Model] = {}
+        for label in labels:
+            of_objective.setdefault(comparison.models[label].objective, comparison.models[label])
+        for objective, model in of_objective.items():
+            values = published_values(model, explainer) if published_values else {}
+            if not all(map(math.isnan, values.values())):
+                of_paper = dict(zip(values, number_cells(values.values()), strict=True))
+                group += (_row(found, f"{explainer_label(explainer)}, published", objective, of_paper),)
+        groups.append(group)
+    return Table(
+        header=("Explainer", "Model", *found),
+        groups=tuple(groups),
+        names=2,
+        explained=(*explained, _published_note(comparison)),
+        **presentation,
+    )
 
 
 def _verdict_cells(rows: pd.DataFrame, in_full: bool) -> list[Cell]:
@@ -528,23 +563,11 @@ def _spread_note(models: Iterable[Model]) -> str:
     return " ± is the standard deviation between seeds." if any(len(model.runs) > 1 for model in models) else ""
 
 
-def _published_systems(models: Iterable[Model], width: int) -> tuple[Row, ...]:
-    """The published systems that no model is a version of."""
-    ours = {published.detection_system(model) for model in models}
-    rows = []
-    for system, areas in published.DETECTION.items():
-        if system not in ours:
-            facts = number_cells(math.nan if area is None else area for area in areas)
-            rows.append((Cell(system), Cell("published"), *[Cell(MISSING)] * (width - 2 - len(facts)), *facts))
-    return tuple(rows)
-
-
-def _published_note(comparison: Comparison) -> str:
-    """Whether the published numbers are of the same clips."""
+def _published_note(comparison: Comparison) -> tuple[str, str]:
+    """Whether the published numbers are of the same clips, for a table that has any."""
     normal = int((comparison.first.clips["label"] == 0).sum())
     if (normal, comparison.anomaly_types) == (published.NORMAL_TEST_CLIPS, published.ANOMALOUS_CLIPS):
-        return "Published: on the same test clips, one training run."
+        return "published", "Published: on the same test clips, one training run."
     anomalous = sum(published.ANOMALOUS_CLIPS.values())
-    return (
-        f"Published: on the {published.NORMAL_TEST_CLIPS:,} normal and {anomalous} anomalous clips of the real planer."
-    )
+    clips = f"{published.NORMAL_TEST_CLIPS:,} normal and {anomalous} anomalous clips of the real planer"
+    return "published", f"Published: on the {clips}."

@@ -12,19 +12,10 @@ from run_folders import write_rows
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
-from experiments.report.table import (
-    Cell,
-    Table,
-    number_cells,
-    only_columns,
-    to_csv,
-    to_latex,
-    without_empty_columns,
-    write_tables,
-)
+from experiments.report.table import Cell, Table, number_cells, only_columns
+from experiments.report.table_files import to_csv
 from experiments.report.tables import (
     ablation_table,
-    all_tables,
     area_table,
     checks_table,
     masked_table,
@@ -54,7 +45,12 @@ def small():
         (
             (
                 (Cell("Error map"), Cell("AE"), *number_cells([0.25], [0.125]), Cell("–")),
-                (Cell(""), Cell("MAE"), Cell("0.500", True, (("", 0.5),)), Cell("<0.001", False, (("", 0.0001),))),
+                (
+                    Cell("Error map"),
+                    Cell("MAE"),
+                    Cell("0.500", True, (("", 0.5),)),
+                    Cell("<0.001", False, (("", 0.0001),)),
+                ),
             ),
         ),
         names=2,
@@ -68,35 +64,6 @@ def with_evidence(run_maker, tmp_path):
     return load(*folders)
 
 
-def test_csv_repeats_names_and_splits_numbers(small):
-    assert to_csv(small).splitlines() == [
-        "Explainer,Model,F1,F1 sd,p",
-        "Error map,AE,0.25,0.125,",
-        "Error map,MAE,0.5,,0.0001",
-    ]
-
-
-def test_latex_is_escaped_and_marks_the_best(small):
-    lines = to_latex(small).splitlines()
-    note = "A note. Bold: the best mean of its group as printed, without a test."
-    assert rf"\caption{{50 \% \& more\_x. {note}}}" in lines
-    assert r"\begin{tabular}{llrr}" in lines
-    assert r"Error map & AE & 0.250 $\pm$ 0.125 & -- \\" in lines
-    assert r" & MAE & \textbf{0.500} & $<$0.001 \\" in lines
-
-
-def test_files_of_all_tables(with_evidence, tmp_path):
-    tables = [table for of_section in all_tables(*with_evidence).values() for table in of_section]
-    assert len({table.name for table in tables}) == len(tables)
-    write_tables(tables, tmp_path / "tables")
-    for table in tables:
-        rows = list(csv.reader((tmp_path / "tables" / f"{table.name}.csv").open(encoding="utf-8")))
-        assert len({len(row) for row in rows}) == 1
-        assert len(rows) == 1 + sum(map(len, table.groups))
-        latex = (tmp_path / "tables" / f"{table.name}.tex").read_text(encoding="utf-8")
-        assert latex.count("{") == latex.count("}")
-
-
 def test_a_legend_explains_the_columns_and_marks_that_are_there(small):
     table = replace(small, explained=(("p", "p: of a test."), ("p (holm)", "corrected"), ("*", "not the best")))
     assert table.legend == "A note. p: of a test. Bold: the best mean of its group as printed, without a test."
@@ -105,11 +72,21 @@ def test_a_legend_explains_the_columns_and_marks_that_are_there(small):
     assert starred.legend == "A note. corrected not the best"
 
 
-def test_columns_without_a_number_go(small):
-    assert without_empty_columns(small).header == small.header
-    first_row = Table(small.title, "", small.header, (small.groups[0][:1],), 2)
-    assert without_empty_columns(first_row).header == ("Explainer", "Model", "F1")
-    assert without_empty_columns(first_row, keep=("p",)).header == small.header
+def test_columns_and_rows_without_a_number_are_left_out(small):
+    first_row = replace(small, groups=(small.groups[0][:1],))
+    assert first_row.header == ("Explainer", "Model", "F1")
+    dashes = (Cell("Saliency"), Cell("AE"), Cell("–"), Cell("–"))
+    assert replace(small, groups=(*small.groups, (dashes,))).groups == small.groups
+    # Where there is no number at all, the names and the columns to keep stay.
+    empty = replace(small, groups=((dashes,),), keep=("F1",))
+    assert (empty.header, empty.groups) == (("Explainer", "Model", "F1"), ((dashes[:3],),))
+    # The columns of a terminal may have no number of a row that has others.
+    assert len(only_columns(small, ("Explainer", "Model", "p")).rows) == 1
+
+
+def test_readers_see_a_repeated_name_once(small):
+    assert [row[0].text for row in small.shown_groups[0]] == ["Error map", ""]
+    assert [row[0].text for row in only_columns(small, ("Explainer", "F1")).shown_groups[0]] == ["Error map"] * 2
 
 
 def test_measure_table(with_evidence):
@@ -186,7 +163,7 @@ def test_mask_ablation(run_maker, tmp_path):
         membership = {"study": "masks", "variant": "MAE", "settings": {"mask_ratio": ratio, "size": size}, "seed": 0}
         (run / "study.json").write_text(json.dumps(membership))
     table = ablation_table(*load(study))
-    assert table.header == ("Mask ratio", "4 × 4", "16 × 16", "Published 4 × 4", "Published 16 × 16")
+    assert table.header == ("Mask ratio", "4 × 4", "16 × 16", "4 × 4 published", "16 × 16 published")
     assert list(by_column(table, 0).values()) == ["75 %", "0.750", "–", "0.864", "0.710"]
     assert list(by_column(table, 1).values()) == ["30 %", "0.750", "0.750", "0.902", "0.636"]
 

@@ -86,6 +86,6 @@ def test_a_step_is_not_misled_by_folders_of_the_user(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('imported the {name} of the user')")
     monkeypatch.chdir(tmp_path)
-    step = Step("chance", ["chance", "nowhere.csv"], tmp_path / "mark", tmp_path / "log.txt")
+    step = Step("chance", ["chance", "nowhere.csv", "--seconds", "10"], tmp_path / "mark", tmp_path / "log.txt")
     assert step.start({"PATH": ""}).wait() == 2
     assert step.failure(2).startswith("faithful-aad chance: error: nowhere.csv cannot be read")

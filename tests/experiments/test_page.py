@@ -162,7 +162,7 @@ def test_tables_fit_a_window_of_1200_pixels(visit):
     tables = page.locator(".scroll:has(table)")
     widths = tables.evaluate_all("tables => tables.map(e => [e.scrollWidth, e.clientWidth])")
     assert len(widths) > 10
-    assert all(needed <= available for needed, available in widths)
+    assert all(needed <= available for needed, available in widths), widths
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 
 from datamodules.audio import FLOOR_DB, cancelled
-from datamodules.description import Duplicates, Findings, Shared, Survey, SurveyedClip
+from datamodules.description import Duplicates, Findings, Shared, Survey, SurveyedClip, default_front_end
 from datamodules.description.survey import NORMAL, TEST, TRAINING
 from datamodules.files import left_out_text
-from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings, LogMelFrontEnd
+from datamodules.frontend import LogMelFrontEnd
 from experiments.commands.describe.clips import annotated_seconds, duration_text, format_of, kinds_of, media_of
 from experiments.commands.describe.confounds import LEVEL, Confound, confounds
 from experiments.commands.describe.tables import Row, level_text, text_table
@@ -151,12 +151,11 @@ def _recordings(survey: Survey) -> Iterator[Finding]:
     """Files left out, splits that cannot be tested, channels that cancel and low sample rates, as `fit` has them."""
     sounds = {clip.clip.path: clip.measured for clip in survey.clips if clip.measured and clip.measured.sample_rate}
     mixed = {path: sound.info for path, sound in sounds.items() if sound.info is not None}
-    front_end = DCASE_FRONT_END if survey.layout in ("dcase", "mimii") else FrontEndSettings()
     texts = (
         f"nothing can be tested: {survey.test_problem}" if survey.test_problem else "",
         left_out_text(survey.left_out),
         cancelled(mixed),
-        LogMelFrontEnd(front_end).upsampled([sound.sample_rate for sound in sounds.values()]),
+        LogMelFrontEnd(default_front_end(survey.layout)).upsampled([sound.sample_rate for sound in sounds.values()]),
     )
     for text in filter(None, texts):
         yield Finding("warning", f"{text[0].upper()}{text[1:]}.")
