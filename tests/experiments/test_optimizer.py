@@ -88,4 +88,4 @@ def test_a_step_is_not_misled_by_folders_of_the_user(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     step = Step("chance", ["chance", "nowhere.csv", "--seconds", "10"], tmp_path / "mark", tmp_path / "log.txt")
     assert step.start({"PATH": ""}).wait() == 2
-    assert step.failure(2).startswith("faithful-aad chance: error: nowhere.csv cannot be read")
+    assert step.end(2).startswith("faithful-aad chance: error: nowhere.csv cannot be read")
