@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
-from jsonargparse import ArgumentParser
-
+from experiments.cli.one_line_parser import OneLineParser
 from lightning_modules.errors import ConfigurationError
 
 PROGRAM = "faithful-aad"
@@ -75,25 +73,6 @@ def _with_values(arguments: list[str], function: Any) -> list[str]:
         f"{word}=true" if word in switches and following not in ("true", "false") else word
         for word, following in zip(arguments, [*arguments[1:], ""], strict=False)
     ]
-
-
-class OneLineParser(ArgumentParser):
-    """Raises what is wrong with the command line, for `main` to print, or a study to name the option.
-
-    Args:
-        hint: Added to the message about an unknown option.
-    """
-
-    def __init__(self, *args: Any, hint: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._hint = hint
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message without the usage, which `--help` shows."""
-        if not self.exit_on_error:  # jsonargparse uses this parser inside another one, which expects its exception
-            raise ArgumentError(None, message) from ex
-        hint = self._hint if message.startswith("unrecognized arguments") else ""
-        raise ConfigurationError(" ".join(message.split()) + hint) from ex
 
 
 STAGE = "experiments.cli.stages:run_stage"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
-from types import UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, NoReturn, Union, get_args
 
 from jsonargparse import _typehints
 from lightning.pytorch.cli import LightningArgumentParser
@@ -19,8 +16,8 @@ from datamodules import (
     PlanerDataModule,
     SpectrogramDataModule,
 )
-from experiments.cli.commands import OneLineParser
 from experiments.cli.errors import first_cause
+from experiments.cli.one_line_parser import OneLineParser, only_classes, option_keys, wrong_value
 from lightning_modules import (
     AnomalyDetector,
     Autoencoder,
@@ -32,7 +29,6 @@ from lightning_modules import (
 from lightning_modules.backbones import flat
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.imports import find_class, import_class
-from lightning_modules.wording import TYPE_NAMES
 
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
 CHOICES: dict[type, tuple[type, ...]] = {
@@ -73,10 +69,7 @@ _typehints.resolve_class_path_by_name = _class_path
 
 
 class ExperimentParser(OneLineParser, LightningArgumentParser):
-    """A LightningArgumentParser that accepts no abbreviations and raises a mistake as one line."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    """A LightningArgumentParser that raises a mistake as one line, and finds classes by their short names."""
 
     def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add a class's arguments; where one takes whole numbers as well as others, 1 is a whole number.
@@ -118,97 +111,31 @@ class ExperimentParser(OneLineParser, LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise one line that names the option, and what it accepts."""
-        message = self._accepted(message) or message
-        if not self.exit_on_error:
-            super().error(message, ex)
-        option = "--" + ".".join(_keys(message.partition(_ACCEPTS)[0]))
+        message = self.with_accepted(message)
         cause = None if ex is None else first_cause(ex)
-        if isinstance(cause, ConfigurationError) and not isinstance(cause, UnknownClassError):
-            super().error(str(cause), ex)
-        super().error(_mistake(message, option), ex)
+        if self.exit_on_error and isinstance(cause, ConfigurationError) and not isinstance(cause, UnknownClassError):
+            message = str(cause)
+        elif self.exit_on_error:
+            message = wrong_value(message) or _class_mistake(message)
+        super().error(message, ex)
 
-    def _accepted(self, message: str) -> str:
-        """The message about an option of this parser with what it accepts in words; "" for any other message.
+    def with_accepted(self, message: str) -> str:
+        """The message with what the option accepts, unless it says what is wrong with a class."""
+        accepted = super().with_accepted(message)
+        if accepted == message or _CLASS_ERROR not in message:
+            return accepted
+        value = accepted.rpartition(": ")[2]
+        return message if only_classes(accepted) or "." in value else accepted
 
-        A parser of the settings of a class that an option names raises it within the message about that option.
-        """
-        key, *inner = _keys(message)[:2] or [""]
-        found = re.search(r"(?:Got|Given) value: (.*)", message) or re.search(r"Unable to load config '(.*?)'", message)
-        action = next((action for action in self._actions if action.dest == key), None)
-        if action is None or not found or inner or "class_path '" in message:
-            return ""
-        accepted = accepted_values(getattr(action, "_typehint", None) or dict)
-        others = set(accepted.split(" or ")) - {"a list of them", TYPE_NAMES[type(None)]}
-        only_classes = all(choice.startswith(_CLASS) for choice in others)
-        if _CLASS_ERROR in message and (only_classes or "." in found[1]):
-            return ""
-        return f'Parser key "{key}":\n  {_ACCEPTS}{accepted}. Got value: {found[1].strip()}'
-
-
-def accepted_values(kind: Any) -> str:
-    """What an option of a type accepts.
-
-    Example:
-        >>> accepted_values(list[int] | Literal["all", "none"] | None)
-        'a list (each a whole number) or one of all, none or null'
-    """
-    origin, members = get_origin(kind), get_args(kind)
-    base = origin or kind
-    if origin in (Union, UnionType):
-        return " or ".join(_choices(members))
-    if origin is Literal:
-        values = list(dict.fromkeys(map(str, members)))
-        return f"one of {', '.join(values)}" if values[1:] else values[0]
-    if kind in TYPE_NAMES or not isinstance(base, type):
-        return TYPE_NAMES.get(kind, str(kind))
-    words = next((words for kinds, words in _KINDS.items() if issubclass(base, kinds)), "")
-    each = f" (each {accepted_values(members[0])})" if words == TYPE_NAMES[list] and members else ""
-    return f"{words}{each}" if words else f"{_CLASS}{base.__name__}"
-
-
-def _choices(members: tuple[Any, ...]) -> Iterable[str]:
-    """What an option accepts that takes any of some types."""
-    literals = tuple(choice for member in members if get_origin(member) is Literal for choice in get_args(member))
-    classes = [member.__name__ for member in members if accepted_values(member).startswith(_CLASS)]
-    words: dict[str, None] = {}
-    for member in members:
-        accepted = accepted_values(member)
-        if get_origin(member) is Literal:
-            accepted = accepted_values(Literal[literals])
-        elif accepted.startswith(_CLASS):
-            accepted = f"{_CLASS}{', '.join(classes)}"
-        elif classes and f"(each {_CLASS}" in accepted:
-            accepted = "a list of them"
-        words[accepted] = None
-    return sorted(words, key=lambda accepted: not accepted.startswith(_CLASS))  # what "them" means comes first
-
-
-_CLASS = "a class path of "
-_KINDS: dict[tuple[type, ...], str] = {
-    (str, os.PathLike): TYPE_NAMES[str],
-    (Mapping,): TYPE_NAMES[dict],
-    (Iterable,): TYPE_NAMES[list],
-    (timedelta,): "a duration such as 00:12:00:00 (days, hours, minutes and seconds)",
-}
 
 # Classes that have options only once a subclass is named.
 _BASES = ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler", "lightning.Callback")
 
-# Between the option and what it accepts, in the messages of one parser inside another.
-_ACCEPTS = "must be "
 
-
-def _keys(message: str) -> list[str]:
-    """The options that a message of jsonargparse names, the outer one first."""
-    return list(dict.fromkeys(re.findall(r'Parser key "([\w.]+)"', message)))
-
-
-def _mistake(message: str, option: str) -> str:
-    """A message of the parser as one line with the option."""
-    wrong = re.search(rf"{_ACCEPTS}(.+?)\. Got value: (.*)", message)
-    if wrong:
-        return f"{option} is {_shortened(wrong[2])}; it must be {wrong[1]}"
-    section = f"--{next(iter(_keys(message)), '')}"
+def _class_mistake(message: str) -> str:
+    """What is wrong with a class that an option names, or with its options; any other message as it is."""
+    keys = option_keys(message)
+    section = f"--{next(iter(keys), '')}"
     unaccepted = re.search(r"class_path '([\w.]+)':.*?Option '([\w.]+)' is not accepted", message, re.DOTALL)
     if unaccepted:
         first = f"; name another class with {section} first" if unaccepted[1] in _BASES else ""
@@ -219,10 +146,6 @@ def _mistake(message: str, option: str) -> str:
         return f"{section} {lacking[1]} needs {needed}"
     unknown = re.search(f"{_CLASS_ERROR}(.*)", message)
     if unknown:
-        return f"{option} {unknown[1]}"
+        return f"--{'.'.join(keys)} {unknown[1]}"
     # The parser knows the run's folder as `fit.run`.
     return re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message)
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= 60 else f"{value[:57]}..."

@@ -1,11 +1,14 @@
-"""A value of a wrong type is told in one short line that names the option, for every option of every stage."""
+"""A value of a wrong type is told in one short line that names the option, for every option of every command."""
 
 import inspect
+from importlib import import_module
 
 import pytest
 
 from datamodules import AudioFolderDataModule, SpectrogramDataModule
-from experiments.cli.parser import accepted_values
+from experiments.cli.commands import COMMANDS, STAGE
+from experiments.cli.main import main
+from experiments.cli.one_line_parser import accepted_values
 from experiments.study.checks import _Stages
 from lightning_modules import MaskedAutoencoder, ReconstructionModule
 
@@ -51,6 +54,20 @@ def test_every_option_says_what_it_accepts(stages):
     }
     assert silent <= TEXTS
     assert {name: message for name, message in told.items() if len(message) > 250 or "\n" in message} == {}
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.target != STAGE])
+def test_every_option_of_other_commands_says_what_it_accepts(name, capsys):
+    module, _, function = COMMANDS[name].target.partition(":")
+    given = [*name.split(), *("x" for _ in COMMANDS[name].positionals)]
+    for option, parameter in inspect.signature(getattr(import_module(module), function)).parameters.items():
+        if option in (*COMMANDS[name].positionals, COMMANDS[name].after_dashes) or "str" in str(parameter.annotation):
+            continue
+        assert main([*given, f"--{option}={WRONG}"]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith(f"faithful-aad {name}: error: --{option}"), "named"
+        assert message.count("\n") == 1
+        assert len(message) < 250
 
 
 @pytest.mark.parametrize(
