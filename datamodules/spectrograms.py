@@ -9,7 +9,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from datamodules.audio import Channel, SoundInfo, read_sound
+from datamodules.audio import Channel, SoundInfo, read_sound, sound_seconds
 from datamodules.errors import DataError
 from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import LogMelFrontEnd
@@ -64,6 +64,19 @@ def read_tensor(path: Path) -> Tensor:
         # strides can repeat one number a billion times
         raise DataError(f"{path} claims {tuple(content.shape)} numbers of which it holds only some; write it again")
     return _finite(content.detach().resolve_neg().float(), path)
+
+
+def clip_seconds(path: Path, frames_per_second: float) -> float:
+    """Length of a clip in s, by the header of a recording or by the frames of a stored spectrogram.
+
+    The first frame of a spectrogram is centred on its start and the last one on its end.
+
+    Raises:
+        DataError: If the file can't be read; the message names it.
+    """
+    if path.suffix.lower() == TENSOR_SUFFIX:
+        return (read_tensor(path).shape[1] - 1) / frames_per_second
+    return sound_seconds(path)
 
 
 def _is_plain(content: object) -> TypeGuard[Tensor]:

@@ -32,7 +32,7 @@ from experiments.cli.options import (
     one_line_errors,
 )
 from experiments.cli.parser import ExperimentParser
-from experiments.report.command import print_summary
+from experiments.report.terminal import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
     ResumePoint,

@@ -9,17 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 from rich.console import Console
 
 from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, convert_annotations, frame_mask
 from datamodules.annotations.rows import by_clip
-from datamodules.audio import sound_seconds
 from datamodules.errors import DataError
-from datamodules.files import AUDIO_SUFFIXES
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
-from experiments.report import published
-from experiments.report.clips_table import counts_table
+from datamodules.spectrograms import clip_seconds
 from experiments.report.table import Table, print_table
 from lightning_modules.wording import counted
 from metrics.functional.segments import hit_segments
@@ -27,7 +23,9 @@ from metrics.functional.segments import hit_segments
 _FRAMES_PER_SECOND = 40
 
 
-def check(files: list[str], root: str | None = None, seconds: float = 10.0, types: list[str] | None = None) -> None:
+def check(
+    files: list[str], root: str | None = None, seconds: float | None = None, types: list[str] | None = None
+) -> None:
     """Print what is wrong with annotations, and how many clips of each type they name and annotate.
 
     Exits with status 1 if anything is wrong.
@@ -35,14 +33,15 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
     Args:
         files: CSVs of annotations, label tracks of Audacity, or folders of label tracks, each checked by itself.
         root: Folder of the data set, which must contain every clip that is named.
-        seconds: Length of a clip without a sound file, s.
+        seconds: Length of the clips in s, after which no interval may end; by default that of the files of the data
+            set, and without those none.
         types: Valid types of anomaly, as in [bang,hiss]; by default the folders of the data set, or the paper's for
             the authors' CSV.
 
     Raises:
         DataError: A file or the data set cannot be read.
     """
-    if not 0 < seconds < math.inf:
+    if seconds is not None and not 0 < seconds < math.inf:
         raise DataError(f"--seconds is {seconds:g}; it must be above 0")
     data = None if root is None else _DataSet.scan(Path(root), seconds)
     console = Console(highlight=False)
@@ -53,12 +52,12 @@ def check(files: list[str], root: str | None = None, seconds: float = 10.0, type
             raise DataError(f"{path} does not exist; name a file of annotations or a folder of label tracks")
         known = types or _known_types(path, data)
         rows, problems = check_annotations(
-            path, seconds, known, data.test if data else None, data.seconds if data else None
+            path, seconds or math.inf, known, data.test if data else None, data.seconds if data else None
         )
         for problem in problems:
             print(problem)
         print(f"{path}: {counted(len(problems), 'problem')}")
-        print_table(console, _table(rows, seconds, data))
+        print_table(console, _table(rows, data))
         n_problems += len(problems)
     if n_problems:
         sys.exit(1)
@@ -104,42 +103,45 @@ class _DataSet:
     seconds: dict[str, float]
 
     @classmethod
-    def scan(cls, root: Path, clip_seconds: float) -> _DataSet:
+    def scan(cls, root: Path, seconds: float | None) -> _DataSet:
         if not root.is_dir():
             raise DataError(f"--root {root} is not a folder; name the folder of the data set")
         if not (root / "evaluation").is_dir() and not (root / "test").is_dir():
             # No folder says which clips are normal, so any may be annotated.
             clips = [replace(clip, label=1, anomaly_type=UNNAMED_ANOMALY) for clip in scan_files(root).test]
-            return cls(clips, math.nan, math.nan, _lengths(clips, clip_seconds))
+            return cls(clips, math.nan, math.nan, _lengths(clips, seconds))
         layout = scan_planer(root) if (root / "evaluation").is_dir() else scan_audio_folder(root)
         normal = sum(clip.label == 0 for clip in layout.test)
-        return cls(layout.test, len(layout.training), normal, _lengths(layout.test, clip_seconds))
+        return cls(layout.test, len(layout.training), normal, _lengths(layout.test, seconds))
 
 
-def _lengths(clips: Sequence[Clip], clip_seconds: float) -> dict[str, float]:
-    return {
-        clip.name: sound_seconds(clip.path) if clip.path.suffix.lower() in AUDIO_SUFFIXES else clip_seconds
-        for clip in clips
-        if clip.label
-    }
+def _lengths(clips: Sequence[Clip], seconds: float | None) -> dict[str, float]:
+    return {clip.name: seconds or clip_seconds(clip.path, _FRAMES_PER_SECOND) for clip in clips if clip.label}
 
 
 def _known_types(path: Path, data: _DataSet | None) -> set[str]:
     """Types that annotations may have, empty for any."""
+    from experiments.report import published  # noqa: PLC0415  loads pandas, which takes half a second
+
     named = {clip.anomaly_type for clip in data.test} - {"", UNNAMED_ANOMALY} if data else set()
     return named or (set(published.ANOMALOUS_CLIPS) if annotation_format(path) == "authors" else set())
 
 
-def _table(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None) -> Table:
+def _table(rows: Sequence[AnnotationRow], data: _DataSet | None) -> Table:
     """Count the clips that annotations name, and the normal ones of the data set."""
+    import pandas as pd  # noqa: PLC0415  takes half a second
+
+    from experiments.report import published  # noqa: PLC0415
+    from experiments.report.clips_table import counts_table  # noqa: PLC0415
+
     clips = []
     for of_clip in by_clip(rows).values():
         kind = next((row.anomaly_type for row in of_clip if row.anomaly_type), "")
         intervals = [interval for row in of_clip for interval in row.intervals if 0 <= interval[0] <= interval[1]]
-        frames = frame_mask(intervals, round(seconds * _FRAMES_PER_SECOND), _FRAMES_PER_SECOND)
-        hits = hit_segments(frames, _FRAMES_PER_SECOND)
-        lengths = (float(hits.sum()), float(hits.float().mean())) if intervals else (math.nan, math.nan)
-        clips.append((kind, bool(intervals), *lengths))
+        n_seconds = math.ceil(max((end for _, end in intervals), default=0)) + 1  # a point annotates a second too
+        frames = frame_mask(intervals, n_seconds * _FRAMES_PER_SECOND, _FRAMES_PER_SECOND)
+        seconds = float(hit_segments(frames, _FRAMES_PER_SECOND).sum()) if intervals else math.nan
+        clips.append((kind, bool(intervals), seconds, math.nan))
     anomalous = pd.DataFrame(clips, columns=["anomaly_type", "annotated", "seconds", "share"])
     types = set(anomalous["anomaly_type"])
     table = counts_table(
@@ -148,4 +150,4 @@ def _table(rows: Sequence[AnnotationRow], seconds: float, data: _DataSet | None)
         math.nan if data is None else data.training,
         planer=bool(types) and types <= set(published.ANOMALOUS_CLIPS),
     )
-    return replace(table, terminal=tuple(column for column in table.header if column != "Share"), is_detail=False)
+    return replace(table, is_detail=False)

@@ -12,12 +12,11 @@ from rich.console import Console
 from torch import Tensor
 
 from datamodules.annotations import annotate, frame_mask, read_annotations
-from datamodules.audio import sound_seconds
 from datamodules.description import default_front_end, find_layout, scan_layout
 from datamodules.errors import DataError
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip
-from datamodules.spectrograms import TENSOR_SUFFIX, read_tensor
+from datamodules.spectrograms import clip_seconds
 from experiments.report.table import Cell, Table, print_table
 from lightning_modules.wording import counted
 from metrics.functional.chance import chance_levels
@@ -65,16 +64,10 @@ def chance(
 def _masks_of_data(path: Path, clips: Sequence[Clip], rate: float) -> list[Tensor]:
     """Frames (T,) inside intervals of each annotated clip of a data set."""
     # A spectrogram has one more: its first frame is centred on the start and its last one on the end.
-    n_frames = {clip.name: _n_frames(clip.path, rate) if clip.label else 0 for clip in clips}
+    n_frames = {clip.name: max(1, round(clip_seconds(clip.path, rate) * rate)) if clip.label else 0 for clip in clips}
     lengths = {name: (number + 1) / rate for name, number in n_frames.items()}
     annotated = annotate(clips, read_annotations(path), lengths, path)
     return [frame_mask(clip.intervals, n_frames[clip.name], rate) for clip in annotated if clip.intervals]
-
-
-def _n_frames(path: Path, rate: float) -> int:
-    if path.suffix.lower() == TENSOR_SUFFIX:
-        return max(1, read_tensor(path).shape[1] - 1)
-    return max(1, round(sound_seconds(path) * rate))
 
 
 def _masks(path: Path, seconds: float, rate: float) -> list[Tensor]:

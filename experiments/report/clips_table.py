@@ -78,9 +78,9 @@ def counts_table(anomalous: pd.DataFrame, normal: float, training: float = math.
         groups.insert(0, (row("training, normal", training, (published.TRAINING_CLIPS, math.nan)),))
     note = (
         "Annotated seconds: seconds of a clip that overlap an annotated interval, as the F-score counts them; mean "
-        "over the annotated clips of the type, and their share of the clip as a model gets it."
-    )
-    note = note if anomalous["share"].notna().any() else ""
+        "over the annotated clips of the type."
+    ) * bool(anomalous["seconds"].notna().any())
+    note += " Share: of the clip as a model gets it." * bool(anomalous["share"].notna().any())
     header, keep = ("Type", *_COLUMNS), ("Clips", "Annotated")
     return Table("Test clips", note, header, tuple(groups), names=1, name="clips", keep=keep, is_detail=True)
 

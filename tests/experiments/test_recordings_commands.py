@@ -58,7 +58,7 @@ def test_slices_and_resumes(status, tmp_path, recording):
         (["--start", "2019-12-04 08:48:30"], "--start 2019-12-04 08:48:30 is not a whole minute"),
         (["--start", "2019-12-04T08:48+01:00"], "without time zone"),
         (["--start", "9999-12-31 23:59"], "of the years 1969 to 2068"),
-        (["--format", "mp3"], '"format"'),
+        (["--format", "mp3"], "--format is mp3; it must be one of "),
         (["--output", "press.wav/clips"], "press.wav/clips cannot be written"),
     ],
 )

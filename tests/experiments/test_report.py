@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments.report.command import print_report, print_summary, report
+from experiments.report.command import report
 from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.page import build_page
 from experiments.report.table import only_columns
 from experiments.report.tables import all_tables, anomaly_type_table, detection_table, detection_tables, overview_table
+from experiments.report.terminal import print_report, print_summary
 from lightning_modules import ConfigurationError
 
 
