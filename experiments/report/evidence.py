@@ -285,8 +285,9 @@ def _corrected(mean: Floats, chance: Floats, oracle: Any) -> Floats:
 def _runs(comparison: Comparison) -> pd.DataFrame:
     rows = comparison.explanations[~comparison.explanations["explainer"].isin(REFERENCES)]
     with_all = pd.concat([rows.assign(anomaly_type=""), rows])
-    means = with_all.groupby(_RUNS[:-1], sort=False, as_index=False)["value"].mean(skipna=False)
-    return means.rename(columns={"value": "mean"})
+    by_curve = with_all.groupby(_RUNS[:-1], sort=False)["value"]
+    # `GroupBy.mean` takes no `skipna` before pandas 3, which needs Python 3.11.
+    return by_curve.agg(lambda of_clips: of_clips.mean(skipna=False)).reset_index(name="mean")
 
 
 def _areas(values: Iterable[_Curves]) -> pd.DataFrame:
