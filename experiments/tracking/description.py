@@ -89,7 +89,8 @@ def describe(
     end = "" if stage == "fit" else f" {stage}"
     model = config.get("model") or {}
     backbone = (model.get("init_args") or {}).get("backbone")
-    tests_own_best = (run / "fit").is_dir() and config.get("ckpt_path") in (None, "best")
+    has_artifact = (config.get("wandb") or {}).get("log_model", True)
+    is_own_best = stage == "fit" or ((run / "fit").is_dir() and config.get("ckpt_path") in (None, "best"))
     known = {
         "stage": stage,
         # These two join the stages of a run.
@@ -101,7 +102,7 @@ def describe(
         "settings": settings or None,
         "backbone": None if backbone is None else describe_backbone(backbone).partition("(")[0],
         "training_clips": n_train,
-        "model_artifact": f"{model_artifact(run)}:best" if stage == "fit" or tests_own_best else None,
+        "model_artifact": f"{model_artifact(run)}:best" if has_artifact and is_own_best else None,
         "package_version": package_version(),
         "git_commit": _git_commit(),
     }

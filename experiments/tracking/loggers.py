@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.csv_logger import RunCSVLogger
@@ -36,28 +36,23 @@ _STAGING = "WANDB_DATA_DIR"
 Mode = Literal["offline", "online", "disabled"]
 
 
-def _default_mode() -> Mode:
-    """The mode of W&B's own variable WANDB_MODE; without it nothing leaves the machine."""
-    mode = os.environ.get("WANDB_MODE", "offline")
-    return cast(Mode, mode) if mode in get_args(Mode) else "offline"
-
-
 @dataclass
 class WandbSettings:
     """How a run is tracked on Weights & Biases.
 
     Attributes:
-        mode: `offline` needs no account (`wandb sync` uploads later), `disabled` keeps the CSV files only.
+        mode: `offline` needs no account (`wandb sync` uploads later), `disabled` keeps the CSV files only; by default
+            that of the variable WANDB_MODE, or else offline.
         project: The project of the run.
         name: The run's name; by default its model and seed, such as `MAE seed 1`.
         group: The group of the run; by default its study.
         job_type: What the run does; by default the stage, such as fit or test.
-        tags: Tags of the run beside its model and seed.
+        tags: Tags of the run beside its model and seed, as in [quick].
         log_model: Whether `fit` adds its best checkpoint as an artifact.
         log_config: Whether each stage adds its config.yaml as a file.
     """
 
-    mode: Mode = field(default_factory=_default_mode)
+    mode: Mode | None = None
     project: str = "faithful-aad"
     name: str | None = None
     group: str | None = None
@@ -65,6 +60,15 @@ class WandbSettings:
     tags: list[str] = field(default_factory=list)
     log_model: bool = True
     log_config: bool = True
+
+    def current_mode(self) -> Mode:
+        """The mode of these settings or else of the environment, which may change between the stages of a run."""
+        mode = self.mode or os.environ.get("WANDB_MODE") or "offline"
+        mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)  # as W&B still calls them
+        if mode not in get_args(Mode):
+            modes = ", ".join(get_args(Mode))
+            raise ConfigurationError(f"WANDB_MODE={mode} in the environment does not exist; set it to one of {modes}")
+        return cast(Mode, mode)
 
 
 def has_account() -> bool:
@@ -140,7 +144,14 @@ class RunWandbLogger(WandbLogger):
         if self._continues:
             return
         attempts = f"{self.version}" if self._stage == "fit" else f"{shared_id(self._run.path)}-{self._stage}-*"
-        earlier = list(self._run.path.glob(f"{TRACKING_FOLDER}/offline-run-*-{attempts}"))
+        folder = self._run.path / TRACKING_FOLDER
+        earlier = list(folder.glob(f"offline-run-*-{attempts}"))
+        uploaded = [*folder.glob(f"run-*-{attempts}"), *(one for one in earlier if any(one.glob("*.wandb.synced")))]
+        if uploaded:
+            ids = ", ".join(sorted(one.name.removeprefix("offline-").split("-", 2)[2] for one in uploaded))
+            rank_zero_warn(
+                f"an earlier {self._stage} of this run is on W&B too ({ids}); delete it there, or dashboards count both"
+            )
         for row in scalars:
             self.log_metrics(_numbers(row), int(row["step"]))
         for folder in earlier:
@@ -207,12 +218,14 @@ def build_loggers(
         n_train: Number of training clips, None where they are not read.
 
     Raises:
-        ConfigurationError: If the mode is `online` without an account, or the file with the run's id is damaged.
+        ConfigurationError: If the mode is `online` without an account or does not exist, or the file with the run's id
+            is damaged.
     """
+    mode = settings.current_mode()
     loggers: list[Logger] = [RunCSVLogger(run, name=stage, version="")]
-    if settings.mode == "disabled":
+    if mode == "disabled":
         return loggers
-    if settings.mode == "online" and not has_account():
+    if mode == "online" and not has_account():
         raise ConfigurationError("--wandb.mode online needs an account: call `wandb login` first, or use offline")
     own = {key: getattr(settings, key) for key in ("name", "group", "job_type", "tags")}
     # On the only process that has a run there.
@@ -222,7 +235,7 @@ def build_loggers(
         stage,
         project=settings.project,
         # Not Lightning's `offline`, which sets WANDB_MODE for everything that this process does next.
-        mode=settings.mode,
+        mode=mode,
         # Wraps the standard streams, which leaves progress bars as they are.
         settings=wandb.Settings(silent=True, console="wrap"),
         **described,

@@ -61,7 +61,6 @@ def _detection() -> ws.Section:
     panels = [
         _bars(", ".join(filter(None, [label, score.label])), [f"test/{area}{score.suffix}"])
         for score in SCORES.values()
-        if score.direction is not None
         for area, label in AREAS.items()
     ]
     return ws.Section(name="Detection", panels=panels, is_open=True)

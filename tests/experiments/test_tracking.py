@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from offline_runs import offline_runs, read_table
 
 from experiments.tracking.clips import MAX_CLIPS, MAX_SECONDS, log_clips, map_image, spectrogram_image
+from experiments.tracking.description import describe
 from experiments.tracking.loggers import WandbSettings, build_loggers
 from experiments.tracking.metrics import compared, direction
 from lightning_modules import ConfigurationError
@@ -58,13 +59,40 @@ def test_disabled_leaves_the_csv_files(tmp_path):
     assert isinstance(logger, CSVLogger)
 
 
-@pytest.mark.parametrize(("variable", "mode"), [("disabled", "disabled"), ("dryrun", "offline"), (None, "offline")])
+@pytest.mark.parametrize(
+    ("variable", "mode"),
+    [("disabled", "disabled"), ("dryrun", "offline"), ("run", "online"), ("", "offline"), (None, "offline")],
+)
 def test_default_mode_follows_the_variable_of_wandb(monkeypatch, variable, mode):
     if variable is None:
         monkeypatch.delenv("WANDB_MODE", raising=False)
     else:
         monkeypatch.setenv("WANDB_MODE", variable)
-    assert WandbSettings().mode == mode
+    assert WandbSettings().current_mode() == mode
+    assert WandbSettings(mode="disabled").current_mode() == "disabled"
+
+
+def test_rejects_an_unknown_variable_of_wandb(monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(ConfigurationError, match="WANDB_MODE=onlin in the environment does not exist; set it to one"):
+        build_loggers(tmp_path, "fit", WandbSettings(), CONFIG)
+
+
+@pytest.mark.parametrize("folder", ["run-2026_1-abc-test-1f", "offline-run-2026_1-abc-test-1f"])
+def test_a_test_that_was_uploaded_is_named_when_it_is_repeated(tmp_path, folder):
+    (tmp_path / "wandb-id").write_text("abc")
+    uploaded = tmp_path / "wandb" / folder
+    uploaded.mkdir(parents=True)
+    (uploaded / "run-abc-test-1f.wandb.synced").touch()
+    logger = build_loggers(tmp_path, "test", WandbSettings(mode="offline"), CONFIG)[1]
+    with pytest.warns(UserWarning, match=r"an earlier test of this run is on W&B too \(abc-test-1f\); delete it there"):
+        logger.replace_earlier([])
+    wandb.finish()
+
+
+def test_no_artifact_is_named_where_none_is_logged(tmp_path):
+    described = describe(tmp_path, "fit", CONFIG | {"wandb": {"log_model": False}})
+    assert "model_artifact" not in described["config"]
 
 
 def test_offline_run_keeps_the_environment(logger, monkeypatch):
