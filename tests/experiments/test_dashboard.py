@@ -74,6 +74,8 @@ def test_sections_and_panels(workspace):
         "pAUC": ["test/pauc"],
         "AUC, masked score": ["test/auc_masked_score"],
         "pAUC, masked score": ["test/pauc_masked_score"],
+        "AUC, level alone": ["test/auc_level"],
+        "pAUC, level alone": ["test/pauc_level"],
     }
     training = configs(laid_out["Training"])["Learning rate"]
     assert (training["xAxis"], training["metrics"]) == ("trainer/global_step", ["train/learning_rate"])
