@@ -13,6 +13,7 @@ from tracked_study import tracked_study
 from experiments.cli.main import main
 from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
+from experiments.report.table import Cell, Table, number_cells
 from explainers import EXPLAINERS
 
 __all__ = ["ae_and_mae", "example", "run_maker"]
@@ -109,3 +110,26 @@ def small_study(tmp_path_factory):
 def small_evidence(small_study):
     """What was measured in the study."""
     return compute_evidence(small_study)
+
+
+@pytest.fixture
+def small_table():
+    """Two rows with names, numbers and a p-value."""
+    return Table(
+        "50 % & more_x",
+        "A note.",
+        ("Explainer", "Model", "F1", "p"),
+        (
+            (
+                (Cell("Error map"), Cell("AE"), *number_cells([0.25], [0.125]), Cell("–")),
+                (
+                    Cell("Error map"),
+                    Cell("MAE"),
+                    Cell("0.500", True, (("", 0.5),)),
+                    Cell("<0.001", False, (("", 0.0001),)),
+                ),
+            ),
+        ),
+        names=2,
+        name="small",
+    )

@@ -12,7 +12,7 @@ from run_folders import write_rows
 from experiments.report.clips_table import clips_table
 from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
-from experiments.report.table import Cell, Table, number_cells, only_columns
+from experiments.report.table import Cell, only_columns
 from experiments.report.table_files import to_csv
 from experiments.report.tables import (
     ablation_table,
@@ -37,56 +37,34 @@ def by_column(table, row=0):
 
 
 @pytest.fixture
-def small():
-    return Table(
-        "50 % & more_x",
-        "A note.",
-        ("Explainer", "Model", "F1", "p"),
-        (
-            (
-                (Cell("Error map"), Cell("AE"), *number_cells([0.25], [0.125]), Cell("–")),
-                (
-                    Cell("Error map"),
-                    Cell("MAE"),
-                    Cell("0.500", True, (("", 0.5),)),
-                    Cell("<0.001", False, (("", 0.0001),)),
-                ),
-            ),
-        ),
-        names=2,
-        name="small",
-    )
-
-
-@pytest.fixture
 def with_evidence(run_maker, tmp_path):
     folders = [run_maker(objective, evidence=True).write(tmp_path / objective) for objective in ("AE", "MAE")]
     return load(*folders)
 
 
-def test_a_legend_explains_the_columns_and_marks_that_are_there(small):
-    table = replace(small, explained=(("p", "p: of a test."), ("p (holm)", "corrected"), ("*", "not the best")))
+def test_a_legend_explains_the_columns_and_marks_that_are_there(small_table):
+    table = replace(small_table, explained=(("p", "p: of a test."), ("p (holm)", "corrected"), ("*", "not the best")))
     assert table.legend == "A note. p: of a test. Bold: the best mean of its group as printed, without a test."
     assert only_columns(table, ("Explainer", "Model")).legend == "A note."
     starred = replace(table, header=("Explainer", "Model", "F1", "F1 p (Holm)"), groups=(((Cell("a *"),) * 4,),))
     assert starred.legend == "A note. corrected not the best"
 
 
-def test_columns_and_rows_without_a_number_are_left_out(small):
-    first_row = replace(small, groups=(small.groups[0][:1],))
+def test_columns_and_rows_without_a_number_are_left_out(small_table):
+    first_row = replace(small_table, groups=(small_table.groups[0][:1],))
     assert first_row.header == ("Explainer", "Model", "F1")
     dashes = (Cell("Saliency"), Cell("AE"), Cell("–"), Cell("–"))
-    assert replace(small, groups=(*small.groups, (dashes,))).groups == small.groups
+    assert replace(small_table, groups=(*small_table.groups, (dashes,))).groups == small_table.groups
     # Where there is no number at all, the names and the columns to keep stay.
-    empty = replace(small, groups=((dashes,),), keep=("F1",))
+    empty = replace(small_table, groups=((dashes,),), keep=("F1",))
     assert (empty.header, empty.groups) == (("Explainer", "Model", "F1"), ((dashes[:3],),))
     # The columns of a terminal may have no number of a row that has others.
-    assert len(only_columns(small, ("Explainer", "Model", "p")).rows) == 1
+    assert len(only_columns(small_table, ("Explainer", "Model", "p")).rows) == 1
 
 
-def test_readers_see_a_repeated_name_once(small):
-    assert [row[0].text for row in small.shown_groups[0]] == ["Error map", ""]
-    assert [row[0].text for row in only_columns(small, ("Explainer", "F1")).shown_groups[0]] == ["Error map"] * 2
+def test_readers_see_a_repeated_name_once(small_table):
+    assert [row[0].text for row in small_table.shown_groups[0]] == ["Error map", ""]
+    assert [row[0].text for row in only_columns(small_table, ("Explainer", "F1")).shown_groups[0]] == ["Error map"] * 2
 
 
 def test_measure_table(with_evidence):

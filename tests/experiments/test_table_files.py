@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.report.table import Cell, Table, number_cells
+from experiments.report.table import Cell, number_cells
 from experiments.report.table_files import latex_text, to_csv, to_latex, write_tables
 from experiments.report.tables import all_tables
 
@@ -35,38 +35,16 @@ def compile_latex(folder, tables, options):
     return log, int(re.search(r"Output written on all.pdf \((\d+) page", log)[1])
 
 
-@pytest.fixture
-def small():
-    return Table(
-        "50 % & more_x",
-        "A note.",
-        ("Explainer", "Model", "F1", "p"),
-        (
-            (
-                (Cell("Error map"), Cell("AE"), *number_cells([0.25], [0.125]), Cell("–")),
-                (
-                    Cell("Error map"),
-                    Cell("MAE"),
-                    Cell("0.500", True, (("", 0.5),)),
-                    Cell("<0.001", False, (("", 1e-4),)),
-                ),
-            ),
-        ),
-        names=2,
-        name="small",
-    )
-
-
-def test_csv_repeats_names_and_splits_numbers(small):
-    assert to_csv(small).splitlines() == [
+def test_csv_repeats_names_and_splits_numbers(small_table):
+    assert to_csv(small_table).splitlines() == [
         "Explainer,Model,F1,F1 sd,p",
         "Error map,AE,0.25,0.125,",
         "Error map,MAE,0.5,,0.0001",
     ]
 
 
-def test_latex_is_escaped_and_marks_the_best(small):
-    lines = to_latex(small).splitlines()
+def test_latex_is_escaped_and_marks_the_best(small_table):
+    lines = to_latex(small_table).splitlines()
     assert lines[:2] == [r"% Needs \usepackage{booktabs,graphicx}", r"\begin{table}"]
     assert r"\caption{50 \% \& more\_x.}" in lines
     note = "A note. Bold: the best mean of its group as printed, without a test."
@@ -76,13 +54,13 @@ def test_latex_is_escaped_and_marks_the_best(small):
     assert r" & MAE & \textbf{0.500} & $<$0.001 \\" in lines
 
 
-def test_latex_has_the_columns_of_papers_in_lines_and_spans_columns_where_wide(small):
+def test_latex_has_the_columns_of_papers_in_lines_and_spans_columns_where_wide(small_table):
     header = ("Explainer", "Model", "Frame-based faithfulness", "p")
-    stacked = to_latex(replace(small, header=header, latex=header[:3]))
+    stacked = to_latex(replace(small_table, header=header, latex=header[:3]))
     assert r"Explainer & Model & \shortstack[r]{Frame-based \\ faithfulness} \\" in stacked
     assert "0.001" not in stacked
-    assert to_latex(replace(small, terminal=("Explainer", "F1"))).count("lr}") == 1
-    assert r"\begin{table*}" in to_latex(replace(small, header=("Explainer", "Model", "F1" * 20, "p")))
+    assert to_latex(replace(small_table, terminal=("Explainer", "F1"))).count("lr}") == 1
+    assert r"\begin{table*}" in to_latex(replace(small_table, header=("Explainer", "Model", "F1" * 20, "p")))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +80,7 @@ def test_characters_become_ascii(text, latex):
 
 
 @needs_pdflatex
-def test_pdflatex_takes_every_name(small, tmp_path):
+def test_pdflatex_takes_every_name(small_table, tmp_path):
     # Besides names that users may choose, every character of the alphabets and symbols that tables are likely to hold.
     blocks = [(0x20, 0x250), (0x370, 0x530), (0x1E00, 0x2000), (0x2000, 0x2070), (0x2070, 0x2300), (0x4E00, 0x4E10)]
     characters = [
@@ -110,12 +88,12 @@ def test_pdflatex_takes_every_name(small, tmp_path):
     ]
     rows = tuple((Cell(name), Cell(name, best=True), *number_cells([0.25, 0.5])) for name in NAMES)
     named = [
-        replace(small, title=name, note=name, header=(name, "b", "c", "d"), name=f"n{i}", groups=(rows,))
+        replace(small_table, title=name, note=name, header=(name, "b", "c", "d"), name=f"n{i}", groups=(rows,))
         for i, name in enumerate(NAMES)
     ]
     every = [
         replace(
-            small,
+            small_table,
             name=f"c{i}",
             groups=(tuple((Cell(text), Cell("–"), *number_cells([0.1, 0.2])) for text in characters[i : i + 30]),),
         )
