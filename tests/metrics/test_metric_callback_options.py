@@ -50,4 +50,4 @@ def test_options_come_from_yaml(callback):
 
 def test_rejects_a_measure_of_peaks_without_a_function():
     with pytest.raises(ValueError, match="the measure mine of the family annotation needs compute"):
-        Measure("mine", "Mine", "Mine", "Mine.", "max", family="annotation")
+        Measure("mine", "Mine", "Mine.", "max", family="annotation")
