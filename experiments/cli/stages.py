@@ -35,6 +35,7 @@ from experiments.cli.parser import ExperimentParser
 from experiments.report.terminal import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
+    PlateauSteps,
     ResumePoint,
     StayStopped,
     complete_best,
@@ -291,7 +292,7 @@ class ExperimentCLI(LightningCLI):
         is_first = self.trainer.is_global_zero
         with run.alone(stage) if is_first else nullcontext():
             if stage == "fit":
-                self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), EpochTimer()]  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), PlateauSteps(), EpochTimer()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
             tracking = self.config_init[stage].wandb
             n_train = len(self.datamodule.train_clips) if stage == "fit" else None

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
+from torch import Tensor
 
 from experiments.runs.folder import CAUTION_FILE, DAMAGED, STAGES, RunFolder
 from experiments.runs.scalars import restore_scalars
@@ -251,3 +252,39 @@ class StayStopped(Callback):
             for callback in trainer.early_stopping_callbacks
             if isinstance(callback, EarlyStopping)
         )
+
+
+class PlateauSteps(Callback):
+    """Takes the steps of ReduceLROnPlateau schedulers that a checkpoint lacks.
+
+    Lightning takes them at the very end of an epoch, after all callbacks, hence after its checkpoints are written, and
+    no longer knows the monitored values when a training resumes.
+    """
+
+    _KEY = "plateau_values"
+
+    def __init__(self) -> None:
+        self._values: list[Tensor | None] = []
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note the value, of each scheduler, that its pending step takes; None for those without one."""
+        is_pending = trainer.is_last_batch and pl_module.automatic_optimization
+        checkpoint[self._KEY] = [
+            trainer.callback_metrics.get(str(config.monitor))
+            if is_pending
+            and config.reduce_on_plateau
+            and config.interval == "epoch"
+            and (trainer.current_epoch + 1) % config.frequency == 0
+            else None
+            for config in trainer.lr_scheduler_configs
+        ]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Read the values."""
+        self._values = checkpoint.get(self._KEY, [])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the pending steps of the checkpoint that the training resumes from."""
+        for config, value in zip(trainer.lr_scheduler_configs, self._values, strict=False):
+            if value is not None:
+                pl_module.lr_scheduler_step(config.scheduler, value)
