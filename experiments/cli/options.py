@@ -265,7 +265,7 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
     """Check that a trainer's limits leave a stage something to do, before it begins.
 
     Returns:
-        A caution about a later stage's clips that the limits leave out, "" where they leave out none.
+        A caution about clips that the limits leave out, of `fit` those to train on; "" where they leave out none.
 
     Raises:
         ConfigurationError: If nothing is left, or Lightning would reject a limit later; the message names the option.
@@ -286,24 +286,27 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
         limited = [min(n, limit) if isinstance(limit, int) else int(n * limit) for n in batches]
         used[kind] = limited[0]
         overfitted = stage == "fit" and trainer.overfit_batches  # type: ignore[attr-defined]
+        option = f"--trainer.{'overfit_batches' if overfitted else f'limit_{kind}_batches'} {limit:g}"
         # `fit` may do without validation.
         if limited[0] == 0 and (limit > 0 or kind != "val" or stage == "validate"):
             verb = {"train": "fit", "val": "validate"}.get(kind, kind)
             raise ConfigurationError(
-                f"--trainer.{'overfit_batches' if overfitted else f'limit_{kind}_batches'} {limit:g} of {batches[0]} "
-                f"batches leaves nothing to {verb}; give a number of batches"
+                f"{option} of {batches[0]} batches leaves nothing to {verb}; give a number of batches"
             )
         n_used = sum(min(n, m * data.batch_size * processes) for n, m in zip(clips, limited, strict=True))
-        if n_used < sum(clips):
-            cautions.append(
-                f"--trainer.limit_{kind}_batches {limit:g} leaves {n_used:,} of {counted(sum(clips), 'clip')}"
-            )
-    if stage != "fit":
-        return "; ".join(cautions)
+        if n_used < sum(clips) and (stage != "fit" or kind == "train"):
+            per_epoch = " per epoch" if stage == "fit" else ""
+            cautions.append(f"{option} leaves {n_used:,} of {counted(sum(clips), 'clip')}{per_epoch}")
     interval = trainer.val_check_interval
-    if isinstance(interval, int) and trainer.check_val_every_n_epoch and 0 < used["train"] < interval and used["val"]:
+    if (
+        stage == "fit"
+        and isinstance(interval, int)
+        and trainer.check_val_every_n_epoch
+        and 0 < used["train"] < interval
+        and used["val"]
+    ):
         raise ConfigurationError(
             f"--trainer.val_check_interval {interval} is more than the {used['train']} training batches of an epoch; "
             "give fewer, or --trainer.check_val_every_n_epoch null to count batches across epochs"
         )
-    return ""
+    return "; ".join(cautions)

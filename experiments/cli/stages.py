@@ -42,10 +42,11 @@ from experiments.runs.checkpoints import (
     find_resume_point,
     read_checkpoint,
     run_checkpoints,
-    unfinished_training,
+    time_caution,
+    training_caution,
 )
 from experiments.runs.csv_logger import CheckpointedScalars
-from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder, read_scalars
+from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, TRAINED_IN_PART, RunFolder, read_scalars
 from experiments.runs.predictions import Predictions
 from experiments.tracking.loggers import EpochTimer, WandbSettings, build_loggers, wandb_loggers
 from experiments.tracking.run_figures import RunFigures
@@ -230,9 +231,9 @@ class ExperimentCLI(LightningCLI):
         self._resume = ResumePoint()
         if self._stage == "fit":
             self._check_fit()
-            unfinished = ""
+            of_training = ""
         else:
-            unfinished = self._check_trained()
+            of_training = self._check_trained()
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
         self.datamodule.setup(self._stage)
@@ -240,7 +241,9 @@ class ExperimentCLI(LightningCLI):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
             self.model.check_clips(len(self.datamodule.train_clips), held_out)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
-        self._caution = "; ".join(filter(None, [unfinished, not_explained, "" if self._is_trial else left_out]))
+        self._left_out = "" if self._is_trial else left_out
+        cautions = [not_explained] if self._stage == "fit" else [not_explained, self._left_out, of_training]
+        self._caution = "; ".join(filter(None, cautions))
 
     def _check_fit(self) -> None:
         """Find where an interrupted training resumes, or load the weights that a new one begins with."""
@@ -264,12 +267,12 @@ class ExperimentCLI(LightningCLI):
             self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
 
     def _check_trained(self) -> str:
-        """Check the checkpoint of a later stage; returns a caution if its training has not ended."""
+        """Check the checkpoint of a later stage; returns a caution if its training is not whole."""
         config = self.config_init[self._stage]
         path = self._run.checkpoint(config.ckpt_path)
         checkpoint = self._read_checkpoint(path)
         config.ckpt_path = str(path)
-        return unfinished_training(path, checkpoint)
+        return training_caution(path, checkpoint)
 
     def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
         """Read a checkpoint and check that it fits the configuration."""
@@ -305,7 +308,7 @@ class ExperimentCLI(LightningCLI):
                     run.clear(stage)
                 for logger in wandb_loggers(own_loggers):
                     logger.replace_earlier(read_scalars(run.path / stage / "metrics.csv"))
-                if self._caution:
+                if self._caution and stage != "fit":
                     write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
             if is_first and stage == "fit":
@@ -331,6 +334,17 @@ class ExperimentCLI(LightningCLI):
                 raise ConfigurationError("the training made no step; look at the limits given with --trainer")
             if not self._is_trial:
                 rank_zero_only(complete_best)(self._run, self.trainer.callbacks)  # type: ignore[attr-defined]
+                self._tell_what_cut_the_training()
+
+    @rank_zero_only
+    def _tell_what_cut_the_training(self) -> None:
+        """Print what limits have cut, and keep it for the stages that use the weights."""
+        fit = self._run.fit_config.parent
+        (fit / CAUTION_FILE).unlink(missing_ok=True)  # of a training that has gone on
+        if cuts := "; ".join(filter(None, [self._left_out, time_caution(self.trainer)])):
+            caution = f"{TRAINED_IN_PART}: {cuts}"
+            write_atomically(fit / CAUTION_FILE, f"{caution}\n".encode())
+            print(f"caution: {caution}; this holds for {fit} and later stages", file=sys.stderr)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
@@ -98,13 +98,29 @@ def complete_best(folder: RunFolder, callbacks: Iterable[Callback]) -> None:
         print(f"warning: without validation the best epoch is unknown, so {best} is the last one", file=sys.stderr)
 
 
-def unfinished_training(path: Path, checkpoint: Mapping[str, Any]) -> str:
-    """The caution that a checkpoint's training has not ended; "" where it has, or nothing is known of it."""
+def training_caution(path: Path, checkpoint: Mapping[str, Any]) -> str:
+    """The caution that a checkpoint's training has not ended, or was cut short; "" where nothing of it is known."""
     fit = path.resolve().parent.parent
     run = RunFolder(fit.parent)
-    if run.fit_config != fit / run.fit_config.name or not run.fit_config.is_file() or run.is_finished("fit"):
+    if run.fit_config != fit / run.fit_config.name or not run.fit_config.is_file():
         return ""
-    return f"training unfinished: epoch {checkpoint['epoch'] + 1}"
+    if not run.is_finished("fit"):
+        return f"training unfinished: epoch {checkpoint['epoch'] + 1}"
+    caution = fit / CAUTION_FILE
+    return caution.read_text(encoding="utf-8").strip() if caution.is_file() else ""
+
+
+def time_caution(trainer: Trainer) -> str:
+    """The caution that a limit of time has ended a training; "" where none has."""
+    remaining = [each.time_remaining() for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
+    is_short = any(seconds is not None and seconds <= 0 for seconds in remaining)
+    bound = trainer.max_epochs if (trainer.max_epochs or 0) > 0 else None
+    has_all_epochs = bound is not None and trainer.current_epoch >= bound and trainer.is_last_batch
+    has_all_steps = 0 < trainer.max_steps <= trainer.global_step
+    if not is_short or has_all_epochs or has_all_steps or _is_out_of_patience(trainer):
+        return ""
+    of_all = "" if bound is None else f" of {bound}"
+    return f"the limit of time (--trainer.max_time) ended it in epoch {trainer.current_epoch}{of_all}"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -247,11 +263,15 @@ class StayStopped(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if early stopping, restored from the checkpoint, has run out of patience."""
-        trainer.should_stop = any(
-            callback.wait_count >= max(callback.patience, 1)
-            for callback in trainer.early_stopping_callbacks
-            if isinstance(callback, EarlyStopping)
-        )
+        trainer.should_stop = _is_out_of_patience(trainer)
+
+
+def _is_out_of_patience(trainer: Trainer) -> bool:
+    return any(
+        callback.wait_count >= max(callback.patience, 1)
+        for callback in trainer.early_stopping_callbacks
+        if isinstance(callback, EarlyStopping)
+    )
 
 
 class PlateauSteps(Callback):

@@ -25,6 +25,8 @@ TRACKING_FOLDER = "wandb"
 """Where Weights & Biases keeps what it has not uploaded."""
 DAMAGED = ".damaged"
 """The suffix of files that a training can't resume from, kept for their owner to look at."""
+TRAINED_IN_PART = "trained in part"
+"""What a caution begins with where a limit has cut the training short."""
 TEST_UNFINISHED = "test unfinished: results may be missing"
 """The caution of a run whose test stopped after it had written some of its results."""
 
