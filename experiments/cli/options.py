@@ -13,6 +13,7 @@ from typing import Any
 
 from jsonargparse import get_loader, set_loader
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
@@ -28,9 +29,10 @@ from explainers import AttributionMaps
 from lightning_modules import AnomalyDetector, BaselineDetector
 from lightning_modules.autoencoders import RECIPE_HPARAMS
 from lightning_modules.errors import ConfigurationError, first_line
+from lightning_modules.imports import OWN_PACKAGES
 from lightning_modules.wording import counted
 from metrics.callbacks import Faithfulness
-from metrics.measures import REFERENCES
+from metrics.measures import MEASURES, REFERENCES
 
 PARSER_MODE = "omegaconf+"
 """Resolves interpolations when all files and options are merged, so that they follow options that win."""
@@ -51,6 +53,11 @@ _TRAINER_NUMBERS = {
     "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
     "gradient_clip_val": (lambda value: value >= 0, "at least 0"),
 }
+# What `fit` logs without labels; with labelled validation, names that begin like these too.
+_LOGGED = {"train": ("loss", "learning_rate"), "val": ("loss",)}
+_MEASURED = (*MEASURES, "auc", "pauc", "convergence_delta")
+_LOG_NOTHING_ELSE = ("lightning.", *(f"{package}." for package in OWN_PACKAGES))
+_OTHER_NAMES = "which is not logged; train/loss and val/loss are"
 # Nothing else in the trainer's options is overridden.
 _UNUSED_BY_RUNS = {
     "default_root_dir": "all that a stage writes is in the folder of --run",
@@ -217,10 +224,45 @@ def check_optimizer(config: Any, model: AnomalyDetector) -> None:
                 "options of --optimizer and --lr_scheduler"
             )
     monitor = scheduler.init_args.get("monitor") if scheduler is not None else None
-    if monitor is not None and not monitor.startswith(("train/", "val/")):
-        raise ConfigurationError(
-            f"--lr_scheduler.monitor is {monitor}, which is not logged; train/loss and val/loss are"
-        )
+    if monitor is not None and (wrong := _not_logged(monitor, config.get("trainer"), config.data, model)):
+        raise ConfigurationError(f"--lr_scheduler.monitor is {monitor}, {wrong}")
+
+
+def check_monitors(callbacks: Iterable[Callback], trainer: Any, data: Any, model: AnomalyDetector) -> None:
+    """Check that what callbacks of the user's monitor is logged.
+
+    Args:
+        callbacks: The callbacks.
+        trainer: Parsed options of the trainer.
+        data: Parsed class of the data and its options.
+        model: The model.
+
+    Raises:
+        ConfigurationError: The message names callback and metric.
+    """
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint | EarlyStopping):
+            monitor = str(callback.monitor or "epoch")
+            if monitor not in ("epoch", "step") and (wrong := _not_logged(monitor, trainer, data, model)):
+                raise ConfigurationError(
+                    f"the {type(callback).__name__} of trainer.callbacks monitors {monitor}, {wrong}"
+                )
+
+
+def _not_logged(monitor: str, trainer: Any, data: Any, model: AnomalyDetector) -> str:
+    """Why a metric is not there to be monitored; "" where it is, or a class of the user's may log it."""
+    kind, _, name = monitor.partition("/")
+    if kind not in _LOGGED:
+        return _OTHER_NAMES
+    trainer = trainer or {}
+    if kind == "val" and trainer.get("limit_val_batches") == 0:
+        return "which is not logged without validation; train/loss is"
+    callbacks = trainer.get("callbacks") or []
+    paths = [each.class_path for each in (callbacks if isinstance(callbacks, list) else [callbacks])]
+    if any(not path.startswith(_LOG_NOTHING_ELSE) for path in (f"{type(model).__module__}.", *paths)):
+        return ""
+    is_measured = kind == "val" and data.init_args.get("labelled_validation") and name.startswith(_MEASURED)
+    return "" if name in _LOGGED[kind] or is_measured else _OTHER_NAMES
 
 
 def _default(model: type[AnomalyDetector], option: str) -> Any:

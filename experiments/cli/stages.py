@@ -26,6 +26,7 @@ from experiments.cli.options import (
     PARSER_MODE,
     check_callbacks,
     check_limits,
+    check_monitors,
     check_numbers,
     check_optimizer,
     complete,
@@ -199,6 +200,7 @@ class ExperimentCLI(LightningCLI):
                 )
             own = config["callbacks"] or []
             own = own if isinstance(own, list) else [own]
+            check_monitors(own, self._get(self.config, "trainer"), self._get(self.config, "data"), self.model)
             config["callbacks"] = [*own, *run_checkpoints(own, self._run, self.model.monitor)]
         with scheduler_errors():
             try:

@@ -64,23 +64,16 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
         monitor: The metric whose minimum defines the best epoch, None where that is the last one.
 
     Raises:
-        ConfigurationError: If one of the others monitors what is never logged, or would overwrite a checkpoint.
+        ConfigurationError: If one of the others would overwrite a checkpoint.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
-        of_trainer = f"the {type(other).__name__} of trainer.callbacks"
-        if isinstance(other, ModelCheckpoint | EarlyStopping):
-            monitored = str(other.monitor or "epoch")
-            if monitored not in ("epoch", "step") and not monitored.startswith(("train/", "val/")):
-                raise ConfigurationError(
-                    f"{of_trainer} monitors {monitored}, which is not logged; train/loss and val/loss are"
-                )
         if isinstance(other, ModelCheckpoint):
             names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
             if names & set(_NAMES) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
                 raise ConfigurationError(
-                    f"{of_trainer} would overwrite best.ckpt or last.ckpt, which fit keeps; give it another filename "
-                    "and no save_last, or a dirpath"
+                    f"the {type(other).__name__} of trainer.callbacks would overwrite best.ckpt or last.ckpt, which "
+                    "fit keeps; give it another filename and no save_last, or a dirpath"
                 )
     best = [RunCheckpoint("best", monitor)] if monitor else []
     return [*best, RunCheckpoint("last", None)]

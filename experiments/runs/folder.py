@@ -143,7 +143,10 @@ class RunFolder:
             now[_BOUND] = began[_BOUND]
         for key in sorted(began.keys() | now.keys()):
             if began.get(key) != now.get(key):
-                what, advice = "contains an interrupted", "give the same settings to resume it, or another --run"
+                what, advice = (
+                    "contains an interrupted",
+                    "give the same settings to resume it, or another --run, or delete it first",
+                )
                 if self.is_finished("fit"):
                     what, advice = "already contains a", "give another --run, or delete it first"
                 raise ConfigurationError(
