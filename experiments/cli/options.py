@@ -21,6 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from datamodules import SpectrogramDataModule
+from datamodules.errors import DataError, require
+from datamodules.frontend import FrontEndSettings
 from experiments.cli.errors import configuration_errors
 from experiments.configs import config_file
 from experiments.runs.config import read_yaml
@@ -87,7 +89,7 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
         return arguments
     # As the parser resolves it, which happens after the configuration is known: from variables such as ${oc.env:HOME}.
     run = RunFolder(OmegaConf.create([runs[-1]])[0])
-    if not run.fit_config.is_file() and (given & {*_CONFIG} or given >= {"--model", "--data"}):
+    if not run.fit_config.is_file() and _sections(arguments) >= {"model", "data"}:
         return arguments
     config = run.require_fit_config()
     _require_settings(config, str(config))
@@ -123,6 +125,14 @@ def _with_config_files(arguments: list[str]) -> list[str]:
                 value = str(path)
             completed[-1:] = [f"{option}={value}"]
     return completed
+
+
+def _sections(arguments: list[str]) -> set[str]:
+    """The sections that options and configuration files give; a file that is not there, for the parser, gives all."""
+    sections = {argument.partition("=")[0].removeprefix("--").partition(".")[0] for argument in arguments}
+    for value in _values(_CONFIG, arguments):
+        sections |= set(read_yaml(Path(value), resolve=False)) if Path(value).is_file() else {"model", "data"}
+    return sections
 
 
 def _class_before_arguments(arguments: list[str]) -> list[str]:
@@ -190,6 +200,15 @@ def check_numbers(config: Any) -> None:
     seed = config.seed_everything
     if not 0 <= seed <= _MAX_SEED:
         raise ConfigurationError(f"--seed_everything is {seed}; it must be a whole number from 0 to {_MAX_SEED}")
+    # Before the model, which gets the sizes of the spectrograms.
+    data = config.data.init_args
+    try:
+        if data.get("frontend") is not None:
+            FrontEndSettings(**data.frontend)
+        if data.get("n_frames") is not None:
+            require(data.n_frames >= 1, "n_frames", data.n_frames, "at least 1")
+    except DataError as error:
+        raise ConfigurationError(f"--data.{error}") from error
     for option, reason in _UNUSED_BY_RUNS.items():
         if config.get("trainer", {}).get(option):
             raise ConfigurationError(f"--trainer.{option} can't be used: {reason}; leave it out")
@@ -297,6 +316,8 @@ def check_callbacks(
             later = callback.obstacles(model, "test") if stage == "fit" else {}
             for name, obstacle in later.items():
                 rank_zero_warn(f"test will leave out {name}: it {obstacle}")
+            if later and len(later) == len(callback.names("test")):
+                rank_zero_warn("test will fail, since no explainer is left; give it other --attributions.explainers")
         if isinstance(callback, Faithfulness) and model.reconstructs:
             with configuration_errors():
                 callback.check(data.n_frames)

@@ -1,6 +1,7 @@
 """The four stages fit, validate, test and predict: each is built, checked, and then run in the run's folder."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -85,6 +86,18 @@ def run_stage(name: str, arguments: list[str]) -> None:
         wandb.finish()
 
 
+def _named_option(options: Mapping[str, Any], message: str) -> str:
+    """The option that a message of Lightning is about: named as an argument, else named, else by its value."""
+
+    def is_word(text: str) -> bool:
+        return re.search(rf"(?<![\w.]){re.escape(text)}(?![\w.]*\w)", message) is not None
+
+    as_argument = [name for name in options if f"{name}=" in message]
+    by_name = [name for name in options if is_word(name)]
+    by_value = [name for name, value in options.items() if value is not None and is_word(str(value))]
+    return next(iter([*as_argument, *by_name, *by_value]), "")
+
+
 class SaveRunConfig(SaveConfigCallback):
     """Writes the stage's whole configuration into its folder before it begins, and how its data were made."""
 
@@ -161,10 +174,27 @@ class ExperimentCLI(LightningCLI):
             with configuration_errors():
                 super().instantiate_classes()
         except ConfigurationError as error:
-            option = str(error).partition("=")[0]
-            if option in self._get(self.config, "model").init_args and option not in ("n_mels", "n_frames"):
-                raise ConfigurationError(f"--model.{error}") from error
+            if section := self._section(error):
+                raise ConfigurationError(f"--{section}.{error}") from error
             raise
+
+    def _section(self, error: ConfigurationError) -> str:
+        """The section of the option that a constructor's message begins with; "" where it begins with none."""
+        found = re.match(r"(\w+)[\w.]*(=|: | is )", str(error))
+        option = found[1] if found else ""
+        if option in self._get(self.config, "model").init_args and option not in ("n_mels", "n_frames"):
+            return "model"
+        if option in self._get(self.config, "data").init_args:
+            return "data"
+        for name, callback in _CALLBACKS.items():
+            options = self._get(self.config, name)
+            if option in options:
+                try:
+                    callback(**options)
+                except ValueError as own:  # several have this option
+                    if str(own) == str(error):
+                        return name
+        return ""
 
     def _add_configure_optimizers_method_to_model(self, subcommand: str | None) -> None:
         """Let `--optimizer` replace the optimiser of the model, and drop what the model says of its own."""
@@ -206,8 +236,7 @@ class ExperimentCLI(LightningCLI):
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
             except (MisconfigurationException, ValueError) as error:
-                named = [name for name, value in config.items() if name in str(error) or repr(value) in str(error)]
-                option = f"--trainer.{named[0]}: " if named else ""
+                option = f"--trainer.{name}: " if (name := _named_option(dict(config.items()), str(error))) else ""
                 raise ConfigurationError(f"{option}{first_line(error)}") from error
             except (TypeError, ImportError) as error:
                 machine = {name: config[name] for name in ("accelerator", "devices", "precision")}

@@ -83,7 +83,7 @@ class RunFolder:
             )
         raise ConfigurationError(
             f"--run {self.path} contains no training ({self.fit_config} is missing); "
-            f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
+            f"run faithful-aad fit --run {self.path} first, or name a whole configuration with --config"
         )
 
     @property
