@@ -73,7 +73,7 @@ class Explainer(ABC):
 
         Raises:
             ValueError: If x is not a batch of spectrograms.
-            ConfigurationError: If there is an `obstacle`, or the maps have another shape than x.
+            ConfigurationError: If there is an `obstacle`, or the maps are no tensor of the shape of x, or not finite.
         """
         if x.ndim != 3 or len(x) == 0:
             raise ValueError(f"x {tuple(x.shape)} is not a batch of spectrograms (B, F, T)")
@@ -82,12 +82,17 @@ class Explainer(ABC):
         with frozen_eval(self.module):
             # Tensors made in inference mode can't take part in autograd; their clones can.
             x = x.detach().clone()
-            maps = self.retry_on_oom(x, lambda: self._attribute(x, reconstruction).detach())
+            maps = self.retry_on_oom(x, lambda: self._attribute(x, reconstruction))
+        if not isinstance(maps, Tensor):
+            raise ConfigurationError(f"{type(self).__name__} returns {type(maps).__name__}; maps must be a tensor")
+        maps = maps.detach()
         if maps.shape != x.shape:
             raise ConfigurationError(
                 f"{type(self).__name__} returns maps of shape {tuple(maps.shape)} for clips of shape {tuple(x.shape)}; "
                 "they must have the same"
             )
+        if not maps.isfinite().all():
+            raise ConfigurationError(f"{type(self).__name__} returns maps with NaN or infinite values")
         return maps
 
     def retry_on_oom(self, x: Tensor, compute: Callable[[], T]) -> T:
@@ -105,7 +110,7 @@ class Explainer(ABC):
                 return compute()
             except (RuntimeError, MemoryError) as error:
                 rows = self.rows_per_pass(x)
-                if rows == 1 or not _memory_is_short(error):
+                if rows == 1 or not memory_is_short(error):
                     raise
             # Started again out here, where the error no longer keeps the tensors of the failed pass.
             self._rows_within_budget[tuple(x.shape[1:])] = rows // 2
@@ -145,7 +150,7 @@ def require_positive(**settings: Any) -> None:
             raise ConfigurationError(f"{name}={value} is not a positive whole number")
 
 
-def _memory_is_short(error: Exception) -> bool:
+def memory_is_short(error: Exception) -> bool:
     """Whether an error means that a device, or the machine, has no memory left."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 

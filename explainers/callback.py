@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explainers.base import Explainer, HasConvergenceDelta
 from explainers.examples import ExampleKeeper
-from explainers.registry import EXPLAINERS, check_settings, find_explainers
+from explainers.registry import EXPLAINERS, check_settings, find_explainers, user_errors
 from lightning_modules.base import StepOutputs, require_number
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import mean_over_clips
@@ -110,7 +110,8 @@ class AttributionMaps(EvaluationHooks):
         if not chosen.any():
             return
         for name, explainer in self.explainers.items():
-            outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
+            with user_errors(explainer):
+                outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
             if isinstance(explainer, HasConvergenceDelta):
                 self._deltas[name].append((batch["index"][chosen], explainer.convergence_delta.abs()))
         if self._folder is not None:

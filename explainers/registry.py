@@ -2,13 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from explainers.base import Explainer
+from explainers.base import Explainer, memory_is_short
 from explainers.gradients import GradCAM, GradientSHAPMap, IntegratedGradientsMap, SaliencyMap, SmoothGrad
 from explainers.maps import ErrorMap, MaskedErrorMap, RandomMap
-from lightning_modules.errors import ConfigurationError
+from lightning_modules.errors import ConfigurationError, told_by_class
 from lightning_modules.imports import find_class
 
 EXPLAINERS: dict[str, type[Explainer]] = {
@@ -85,6 +86,20 @@ def _name(explainer: type[Explainer]) -> str:
     ours = {each: name for name, each in EXPLAINERS.items()}
     words = re.sub("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", explainer.__name__)
     return ours.get(explainer, words.lower())
+
+
+@contextmanager
+def user_errors(explainer: Explainer) -> Iterator[None]:
+    """Name an explainer of the user's own, and the line, in place of what its code raises."""
+    try:
+        yield
+    except (ConfigurationError, OSError):
+        raise
+    except Exception as error:
+        kind = type(explainer)
+        if kind in EXPLAINERS.values() or memory_is_short(error):
+            raise
+        raise ConfigurationError(f"explainer {_name(kind)!r} fails: {told_by_class(error, kind)}") from error
 
 
 def explainer_label(name: str) -> str:

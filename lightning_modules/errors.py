@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import traceback
+from pathlib import Path
 
 
 class ConfigurationError(ValueError):
@@ -11,6 +14,13 @@ class ConfigurationError(ValueError):
 
 class TrainingError(RuntimeError):
     """A training can't go on; the message is one line with the step and what to try."""
+
+
+def told_by_class(error: Exception, owner: type) -> str:
+    """What the code of a user's class raised, with the last line of the class's file that it came from."""
+    path = inspect.getfile(owner)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return first_line(error) + (f" ({Path(path).name}, line {lines[-1]})" if lines else "")
 
 
 def first_line(error: Exception) -> str:

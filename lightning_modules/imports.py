@@ -28,10 +28,20 @@ def search_current_folder_last() -> None:
     """Let modules in the current folder be imported, after those of installed packages.
 
     `python -m` and PYTHONPATH=. put the current folder first, where a folder `metrics` would hide that of this package.
+    The packages of an editable install come after all folders, so they are imported before the current one joins.
+
+    Raises:
+        ConfigurationError: If a folder on PYTHONPATH hides a package of ours.
     """
     folder = str(Path.cwd())
     if folder != str(ROOT):
-        sys.path[:] = [*(entry for entry in sys.path if entry not in ("", folder)), folder]
+        sys.path[:] = [entry for entry in sys.path if entry not in ("", folder)]
+    if hidden := hidden_package():
+        raise ConfigurationError(hidden)
+    for name in OWN_PACKAGES:
+        import_module(name)
+    if folder != str(ROOT):
+        sys.path.append(folder)
 
 
 def find_class(name: str, base: type[T], known: Mapping[str, type[T]], example: str) -> type[T]:

@@ -14,7 +14,7 @@ from datamodules.errors import DataError
 from experiments.cli.commands import COMMANDS, PROGRAM, STAGE, find_command, overview
 from experiments.cli.errors import SCHEDULER_NUMBERS, Stopped, machine_mistake, shorten_warnings, stopped_by_signals
 from lightning_modules.errors import ConfigurationError, TrainingError
-from lightning_modules.imports import hidden_package, search_current_folder_last
+from lightning_modules.imports import search_current_folder_last
 
 # What tables and sentences contain beyond ASCII, for terminals that can't show it.
 _TRANSLITERATED = str.maketrans(
@@ -89,8 +89,6 @@ def _prepare_environment(*, is_stage: bool) -> None:
     except OSError:
         raise ConfigurationError("the current folder does not exist any more; change to one that does") from None
     search_current_folder_last()
-    if hidden := hidden_package():
-        raise ConfigurationError(hidden)
     os.environ["MPLBACKEND"] = "Agg"  # Figures are files; what a shell names instead may not exist
     for variable in SCHEDULER_NUMBERS:
         if not os.environ.get(variable, "0").isdecimal():

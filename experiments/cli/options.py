@@ -13,6 +13,7 @@ from typing import Any
 
 from jsonargparse import get_loader, set_loader
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
@@ -20,6 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from datamodules import SpectrogramDataModule
+from datamodules.errors import DataError, require
+from datamodules.frontend import FrontEndSettings
 from experiments.cli.errors import configuration_errors
 from experiments.configs import config_file
 from experiments.runs.config import read_yaml
@@ -28,9 +31,10 @@ from explainers import AttributionMaps
 from lightning_modules import AnomalyDetector, BaselineDetector
 from lightning_modules.autoencoders import RECIPE_HPARAMS
 from lightning_modules.errors import ConfigurationError, first_line
+from lightning_modules.imports import OWN_PACKAGES
 from lightning_modules.wording import counted
 from metrics.callbacks import Faithfulness
-from metrics.measures import REFERENCES
+from metrics.measures import MEASURES, REFERENCES
 
 PARSER_MODE = "omegaconf+"
 """Resolves interpolations when all files and options are merged, so that they follow options that win."""
@@ -51,6 +55,11 @@ _TRAINER_NUMBERS = {
     "val_check_interval": (lambda value: not isinstance(value, int | float) or value > 0, "above 0"),
     "gradient_clip_val": (lambda value: value >= 0, "at least 0"),
 }
+# What `fit` logs without labels; with labelled validation, names that begin like these too.
+_LOGGED = {"train": ("loss", "learning_rate"), "val": ("loss",)}
+_MEASURED = (*MEASURES, "auc", "pauc", "convergence_delta")
+_LOG_NOTHING_ELSE = ("lightning.", *(f"{package}." for package in OWN_PACKAGES))
+_OTHER_NAMES = "which is not logged; train/loss and val/loss are"
 # Nothing else in the trainer's options is overridden.
 _UNUSED_BY_RUNS = {
     "default_root_dir": "all that a stage writes is in the folder of --run",
@@ -80,7 +89,7 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
         return arguments
     # As the parser resolves it, which happens after the configuration is known: from variables such as ${oc.env:HOME}.
     run = RunFolder(OmegaConf.create([runs[-1]])[0])
-    if not run.fit_config.is_file() and (given & {*_CONFIG} or given >= {"--model", "--data"}):
+    if not run.fit_config.is_file() and _sections(arguments) >= {"model", "data"}:
         return arguments
     config = run.require_fit_config()
     _require_settings(config, str(config))
@@ -116,6 +125,14 @@ def _with_config_files(arguments: list[str]) -> list[str]:
                 value = str(path)
             completed[-1:] = [f"{option}={value}"]
     return completed
+
+
+def _sections(arguments: list[str]) -> set[str]:
+    """The sections that options and configuration files give; a file that is not there, for the parser, gives all."""
+    sections = {argument.partition("=")[0].removeprefix("--").partition(".")[0] for argument in arguments}
+    for value in _values(_CONFIG, arguments):
+        sections |= set(read_yaml(Path(value), resolve=False)) if Path(value).is_file() else {"model", "data"}
+    return sections
 
 
 def _class_before_arguments(arguments: list[str]) -> list[str]:
@@ -183,6 +200,15 @@ def check_numbers(config: Any) -> None:
     seed = config.seed_everything
     if not 0 <= seed <= _MAX_SEED:
         raise ConfigurationError(f"--seed_everything is {seed}; it must be a whole number from 0 to {_MAX_SEED}")
+    # Before the model, which gets the sizes of the spectrograms.
+    data = config.data.init_args
+    try:
+        if data.get("frontend") is not None:
+            FrontEndSettings(**data.frontend)
+        if data.get("n_frames") is not None:
+            require(data.n_frames >= 1, "n_frames", data.n_frames, "at least 1")
+    except DataError as error:
+        raise ConfigurationError(f"--data.{error}") from error
     for option, reason in _UNUSED_BY_RUNS.items():
         if config.get("trainer", {}).get(option):
             raise ConfigurationError(f"--trainer.{option} can't be used: {reason}; leave it out")
@@ -217,10 +243,45 @@ def check_optimizer(config: Any, model: AnomalyDetector) -> None:
                 "options of --optimizer and --lr_scheduler"
             )
     monitor = scheduler.init_args.get("monitor") if scheduler is not None else None
-    if monitor is not None and not monitor.startswith(("train/", "val/")):
-        raise ConfigurationError(
-            f"--lr_scheduler.monitor is {monitor}, which is not logged; train/loss and val/loss are"
-        )
+    if monitor is not None and (wrong := _not_logged(monitor, config.get("trainer"), config.data, model)):
+        raise ConfigurationError(f"--lr_scheduler.monitor is {monitor}, {wrong}")
+
+
+def check_monitors(callbacks: Iterable[Callback], trainer: Any, data: Any, model: AnomalyDetector) -> None:
+    """Check that what callbacks of the user's monitor is logged.
+
+    Args:
+        callbacks: The callbacks.
+        trainer: Parsed options of the trainer.
+        data: Parsed class of the data and its options.
+        model: The model.
+
+    Raises:
+        ConfigurationError: The message names callback and metric.
+    """
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint | EarlyStopping):
+            monitor = str(callback.monitor or "epoch")
+            if monitor not in ("epoch", "step") and (wrong := _not_logged(monitor, trainer, data, model)):
+                raise ConfigurationError(
+                    f"the {type(callback).__name__} of trainer.callbacks monitors {monitor}, {wrong}"
+                )
+
+
+def _not_logged(monitor: str, trainer: Any, data: Any, model: AnomalyDetector) -> str:
+    """Why a metric is not there to be monitored; "" where it is, or a class of the user's may log it."""
+    kind, _, name = monitor.partition("/")
+    if kind not in _LOGGED:
+        return _OTHER_NAMES
+    trainer = trainer or {}
+    if kind == "val" and trainer.get("limit_val_batches") == 0:
+        return "which is not logged without validation; train/loss is"
+    callbacks = trainer.get("callbacks") or []
+    paths = [each.class_path for each in (callbacks if isinstance(callbacks, list) else [callbacks])]
+    if any(not path.startswith(_LOG_NOTHING_ELSE) for path in (f"{type(model).__module__}.", *paths)):
+        return ""
+    is_measured = kind == "val" and data.init_args.get("labelled_validation") and name.startswith(_MEASURED)
+    return "" if name in _LOGGED[kind] or is_measured else _OTHER_NAMES
 
 
 def _default(model: type[AnomalyDetector], option: str) -> Any:
@@ -255,6 +316,8 @@ def check_callbacks(
             later = callback.obstacles(model, "test") if stage == "fit" else {}
             for name, obstacle in later.items():
                 rank_zero_warn(f"test will leave out {name}: it {obstacle}")
+            if later and len(later) == len(callback.names("test")):
+                rank_zero_warn("test will fail, since no explainer is left; give it other --attributions.explainers")
         if isinstance(callback, Faithfulness) and model.reconstructs:
             with configuration_errors():
                 callback.check(data.n_frames)
@@ -265,7 +328,7 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
     """Check that a trainer's limits leave a stage something to do, before it begins.
 
     Returns:
-        A caution about a later stage's clips that the limits leave out, "" where they leave out none.
+        A caution about clips that the limits leave out, of `fit` those to train on; "" where they leave out none.
 
     Raises:
         ConfigurationError: If nothing is left, or Lightning would reject a limit later; the message names the option.
@@ -286,24 +349,27 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
         limited = [min(n, limit) if isinstance(limit, int) else int(n * limit) for n in batches]
         used[kind] = limited[0]
         overfitted = stage == "fit" and trainer.overfit_batches  # type: ignore[attr-defined]
+        option = f"--trainer.{'overfit_batches' if overfitted else f'limit_{kind}_batches'} {limit:g}"
         # `fit` may do without validation.
         if limited[0] == 0 and (limit > 0 or kind != "val" or stage == "validate"):
             verb = {"train": "fit", "val": "validate"}.get(kind, kind)
             raise ConfigurationError(
-                f"--trainer.{'overfit_batches' if overfitted else f'limit_{kind}_batches'} {limit:g} of {batches[0]} "
-                f"batches leaves nothing to {verb}; give a number of batches"
+                f"{option} of {batches[0]} batches leaves nothing to {verb}; give a number of batches"
             )
         n_used = sum(min(n, m * data.batch_size * processes) for n, m in zip(clips, limited, strict=True))
-        if n_used < sum(clips):
-            cautions.append(
-                f"--trainer.limit_{kind}_batches {limit:g} leaves {n_used:,} of {counted(sum(clips), 'clip')}"
-            )
-    if stage != "fit":
-        return "; ".join(cautions)
+        if n_used < sum(clips) and (stage != "fit" or kind == "train"):
+            per_epoch = " per epoch" if stage == "fit" else ""
+            cautions.append(f"{option} leaves {n_used:,} of {counted(sum(clips), 'clip')}{per_epoch}")
     interval = trainer.val_check_interval
-    if isinstance(interval, int) and trainer.check_val_every_n_epoch and 0 < used["train"] < interval and used["val"]:
+    if (
+        stage == "fit"
+        and isinstance(interval, int)
+        and trainer.check_val_every_n_epoch
+        and 0 < used["train"] < interval
+        and used["val"]
+    ):
         raise ConfigurationError(
             f"--trainer.val_check_interval {interval} is more than the {used['train']} training batches of an epoch; "
             "give fewer, or --trainer.check_val_every_n_epoch null to count batches across epochs"
         )
-    return ""
+    return "; ".join(cautions)

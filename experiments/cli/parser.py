@@ -147,5 +147,9 @@ def _class_mistake(message: str) -> str:
     unknown = re.search(f"{_CLASS_ERROR}(.*)", message)
     if unknown:
         return f"--{'.'.join(keys)} {unknown[1]}"
-    # The parser knows the run's folder as `fit.run`.
-    return re.sub(r"(?<=required: )\w+\.(\w+)", r"--\1", message)
+    required = re.search(r"arguments are required: (.*)", message)
+    if required:  # of which the parser knows some as `fit.run`
+        options = [f"--{name.strip().removeprefix('--').rpartition('.')[2]}" for name in required[1].split(",")]
+        hint = "; give them, or a whole configuration with --config" if {"--model", "--data"} & {*options} else ""
+        return f"the following arguments are required: {', '.join(options)}{hint}"
+    return message

@@ -1,6 +1,7 @@
 """The four stages fit, validate, test and predict: each is built, checked, and then run in the run's folder."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -26,6 +27,7 @@ from experiments.cli.options import (
     PARSER_MODE,
     check_callbacks,
     check_limits,
+    check_monitors,
     check_numbers,
     check_optimizer,
     complete,
@@ -35,16 +37,18 @@ from experiments.cli.parser import ExperimentParser
 from experiments.report.terminal import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
+    PlateauSteps,
     ResumePoint,
     StayStopped,
     complete_best,
     find_resume_point,
     read_checkpoint,
     run_checkpoints,
-    unfinished_training,
+    time_caution,
+    training_caution,
 )
 from experiments.runs.csv_logger import CheckpointedScalars
-from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder, read_scalars
+from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, TRAINED_IN_PART, RunFolder, read_scalars
 from experiments.runs.predictions import Predictions
 from experiments.tracking.loggers import EpochTimer, WandbSettings, build_loggers, wandb_loggers
 from experiments.tracking.run_figures import RunFigures
@@ -80,6 +84,18 @@ def run_stage(name: str, arguments: list[str]) -> None:
             ExperimentCLI([name, *complete(name, arguments)])
     finally:
         wandb.finish()
+
+
+def _named_option(options: Mapping[str, Any], message: str) -> str:
+    """The option that a message of Lightning is about: named as an argument, else named, else by its value."""
+
+    def is_word(text: str) -> bool:
+        return re.search(rf"(?<![\w.]){re.escape(text)}(?![\w.]*\w)", message) is not None
+
+    as_argument = [name for name in options if f"{name}=" in message]
+    by_name = [name for name in options if is_word(name)]
+    by_value = [name for name, value in options.items() if value is not None and is_word(str(value))]
+    return next(iter([*as_argument, *by_name, *by_value]), "")
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -158,10 +174,27 @@ class ExperimentCLI(LightningCLI):
             with configuration_errors():
                 super().instantiate_classes()
         except ConfigurationError as error:
-            option = str(error).partition("=")[0]
-            if option in self._get(self.config, "model").init_args and option not in ("n_mels", "n_frames"):
-                raise ConfigurationError(f"--model.{error}") from error
+            if section := self._section(error):
+                raise ConfigurationError(f"--{section}.{error}") from error
             raise
+
+    def _section(self, error: ConfigurationError) -> str:
+        """The section of the option that a constructor's message begins with; "" where it begins with none."""
+        found = re.match(r"(\w+)[\w.]*(=|: | is )", str(error))
+        option = found[1] if found else ""
+        if option in self._get(self.config, "model").init_args and option not in ("n_mels", "n_frames"):
+            return "model"
+        if option in self._get(self.config, "data").init_args:
+            return "data"
+        for name, callback in _CALLBACKS.items():
+            options = self._get(self.config, name)
+            if option in options:
+                try:
+                    callback(**options)
+                except ValueError as own:  # several have this option
+                    if str(own) == str(error):
+                        return name
+        return ""
 
     def _add_configure_optimizers_method_to_model(self, subcommand: str | None) -> None:
         """Let `--optimizer` replace the optimiser of the model, and drop what the model says of its own."""
@@ -197,13 +230,13 @@ class ExperimentCLI(LightningCLI):
                 )
             own = config["callbacks"] or []
             own = own if isinstance(own, list) else [own]
+            check_monitors(own, self._get(self.config, "trainer"), self._get(self.config, "data"), self.model)
             config["callbacks"] = [*own, *run_checkpoints(own, self._run, self.model.monitor)]
         with scheduler_errors():
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
             except (MisconfigurationException, ValueError) as error:
-                named = [name for name, value in config.items() if name in str(error) or repr(value) in str(error)]
-                option = f"--trainer.{named[0]}: " if named else ""
+                option = f"--trainer.{name}: " if (name := _named_option(dict(config.items()), str(error))) else ""
                 raise ConfigurationError(f"{option}{first_line(error)}") from error
             except (TypeError, ImportError) as error:
                 machine = {name: config[name] for name in ("accelerator", "devices", "precision")}
@@ -229,9 +262,9 @@ class ExperimentCLI(LightningCLI):
         self._resume = ResumePoint()
         if self._stage == "fit":
             self._check_fit()
-            unfinished = ""
+            of_training = ""
         else:
-            unfinished = self._check_trained()
+            of_training = self._check_trained()
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
         self.datamodule.setup(self._stage)
@@ -239,7 +272,9 @@ class ExperimentCLI(LightningCLI):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
             self.model.check_clips(len(self.datamodule.train_clips), held_out)
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
-        self._caution = "; ".join(filter(None, [unfinished, not_explained, "" if self._is_trial else left_out]))
+        self._left_out = "" if self._is_trial else left_out
+        cautions = [not_explained] if self._stage == "fit" else [not_explained, self._left_out, of_training]
+        self._caution = "; ".join(filter(None, cautions))
 
     def _check_fit(self) -> None:
         """Find where an interrupted training resumes, or load the weights that a new one begins with."""
@@ -263,12 +298,12 @@ class ExperimentCLI(LightningCLI):
             self.model.load_state_dict(self._read_checkpoint(path)["state_dict"])
 
     def _check_trained(self) -> str:
-        """Check the checkpoint of a later stage; returns a caution if its training has not ended."""
+        """Check the checkpoint of a later stage; returns a caution if its training is not whole."""
         config = self.config_init[self._stage]
         path = self._run.checkpoint(config.ckpt_path)
         checkpoint = self._read_checkpoint(path)
         config.ckpt_path = str(path)
-        return unfinished_training(path, checkpoint)
+        return training_caution(path, checkpoint)
 
     def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
         """Read a checkpoint and check that it fits the configuration."""
@@ -291,7 +326,7 @@ class ExperimentCLI(LightningCLI):
         is_first = self.trainer.is_global_zero
         with run.alone(stage) if is_first else nullcontext():
             if stage == "fit":
-                self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), EpochTimer()]  # type: ignore[attr-defined]
+                self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), PlateauSteps(), EpochTimer()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
             tracking = self.config_init[stage].wandb
             n_train = len(self.datamodule.train_clips) if stage == "fit" else None
@@ -304,7 +339,7 @@ class ExperimentCLI(LightningCLI):
                     run.clear(stage)
                 for logger in wandb_loggers(own_loggers):
                     logger.replace_earlier(read_scalars(run.path / stage / "metrics.csv"))
-                if self._caution:
+                if self._caution and stage != "fit":
                     write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
             yield
             if is_first and stage == "fit":
@@ -330,6 +365,17 @@ class ExperimentCLI(LightningCLI):
                 raise ConfigurationError("the training made no step; look at the limits given with --trainer")
             if not self._is_trial:
                 rank_zero_only(complete_best)(self._run, self.trainer.callbacks)  # type: ignore[attr-defined]
+                self._tell_what_cut_the_training()
+
+    @rank_zero_only
+    def _tell_what_cut_the_training(self) -> None:
+        """Print what limits have cut, and keep it for the stages that use the weights."""
+        fit = self._run.fit_config.parent
+        (fit / CAUTION_FILE).unlink(missing_ok=True)  # of a training that has gone on
+        if cuts := "; ".join(filter(None, [self._left_out, time_caution(self.trainer)])):
+            caution = f"{TRAINED_IN_PART}: {cuts}"
+            write_atomically(fit / CAUTION_FILE, f"{caution}\n".encode())
+            print(f"caution: {caution}; this holds for {fit} and later stages", file=sys.stderr)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

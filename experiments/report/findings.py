@@ -26,7 +26,7 @@ from experiments.report.evidence import (
 from experiments.report.figures.style import readable
 from experiments.report.table import interval_text, ordinal, p_text, signed_text
 from experiments.runs.config import BASELINES
-from experiments.runs.folder import TEST_UNFINISHED
+from experiments.runs.folder import TEST_UNFINISHED, TRAINED_IN_PART
 from lightning_modules.wording import counted, join
 from metrics.functional.uncertainty import holm
 from metrics.measures import MEASURES, SCORES
@@ -154,6 +154,8 @@ def _runs(comparison: Comparison, seeds: bool) -> Iterator[str]:
     for label, run in comparison.runs.items():
         if run.caution:
             before = "Finish it and run" if "training unfinished" in run.caution else "Run"
+            if TRAINED_IN_PART in run.caution:
+                before = "Train without this limit and run"
             yield f"{label} ({run.folder}): {run.caution}. {before} faithful-aad test again."
     if comparison.unfinished:
         names = join([str(run) for run in comparison.unfinished[:3]])

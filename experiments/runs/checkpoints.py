@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.plugins import TorchCheckpointIO
+from torch import Tensor
 
 from experiments.runs.folder import CAUTION_FILE, DAMAGED, STAGES, RunFolder
 from experiments.runs.scalars import restore_scalars
@@ -63,23 +64,16 @@ def run_checkpoints(others: Iterable[Any], folder: RunFolder, monitor: str | Non
         monitor: The metric whose minimum defines the best epoch, None where that is the last one.
 
     Raises:
-        ConfigurationError: If one of the others monitors what is never logged, or would overwrite a checkpoint.
+        ConfigurationError: If one of the others would overwrite a checkpoint.
     """
     kept = folder.last_checkpoint.parent.resolve()
     for other in others:
-        of_trainer = f"the {type(other).__name__} of trainer.callbacks"
-        if isinstance(other, ModelCheckpoint | EarlyStopping):
-            monitored = str(other.monitor or "epoch")
-            if monitored not in ("epoch", "step") and not monitored.startswith(("train/", "val/")):
-                raise ConfigurationError(
-                    f"{of_trainer} monitors {monitored}, which is not logged; train/loss and val/loss are"
-                )
         if isinstance(other, ModelCheckpoint):
             names = {other.filename, other.CHECKPOINT_NAME_LAST if other.save_last else None}
             if names & set(_NAMES) and (other.dirpath is None or Path(other.dirpath).resolve() == kept):
                 raise ConfigurationError(
-                    f"{of_trainer} would overwrite best.ckpt or last.ckpt, which fit keeps; give it another filename "
-                    "and no save_last, or a dirpath"
+                    f"the {type(other).__name__} of trainer.callbacks would overwrite best.ckpt or last.ckpt, which "
+                    "fit keeps; give it another filename and no save_last, or a dirpath"
                 )
     best = [RunCheckpoint("best", monitor)] if monitor else []
     return [*best, RunCheckpoint("last", None)]
@@ -97,13 +91,29 @@ def complete_best(folder: RunFolder, callbacks: Iterable[Callback]) -> None:
         print(f"warning: without validation the best epoch is unknown, so {best} is the last one", file=sys.stderr)
 
 
-def unfinished_training(path: Path, checkpoint: Mapping[str, Any]) -> str:
-    """The caution that a checkpoint's training has not ended; "" where it has, or nothing is known of it."""
+def training_caution(path: Path, checkpoint: Mapping[str, Any]) -> str:
+    """The caution that a checkpoint's training has not ended, or was cut short; "" where nothing of it is known."""
     fit = path.resolve().parent.parent
     run = RunFolder(fit.parent)
-    if run.fit_config != fit / run.fit_config.name or not run.fit_config.is_file() or run.is_finished("fit"):
+    if run.fit_config != fit / run.fit_config.name or not run.fit_config.is_file():
         return ""
-    return f"training unfinished: epoch {checkpoint['epoch'] + 1}"
+    if not run.is_finished("fit"):
+        return f"training unfinished: epoch {checkpoint['epoch'] + 1}"
+    caution = fit / CAUTION_FILE
+    return caution.read_text(encoding="utf-8").strip() if caution.is_file() else ""
+
+
+def time_caution(trainer: Trainer) -> str:
+    """The caution that a limit of time has ended a training; "" where none has."""
+    remaining = [each.time_remaining() for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
+    is_short = any(seconds is not None and seconds <= 0 for seconds in remaining)
+    bound = trainer.max_epochs if (trainer.max_epochs or 0) > 0 else None
+    has_all_epochs = bound is not None and trainer.current_epoch >= bound and trainer.is_last_batch
+    has_all_steps = 0 < trainer.max_steps <= trainer.global_step
+    if not is_short or has_all_epochs or has_all_steps or _is_out_of_patience(trainer):
+        return ""
+    of_all = "" if bound is None else f" of {bound}"
+    return f"the limit of time (--trainer.max_time) ended it in epoch {trainer.current_epoch}{of_all}"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -246,8 +256,48 @@ class StayStopped(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if early stopping, restored from the checkpoint, has run out of patience."""
-        trainer.should_stop = any(
-            callback.wait_count >= max(callback.patience, 1)
-            for callback in trainer.early_stopping_callbacks
-            if isinstance(callback, EarlyStopping)
-        )
+        trainer.should_stop = _is_out_of_patience(trainer)
+
+
+def _is_out_of_patience(trainer: Trainer) -> bool:
+    return any(
+        callback.wait_count >= max(callback.patience, 1)
+        for callback in trainer.early_stopping_callbacks
+        if isinstance(callback, EarlyStopping)
+    )
+
+
+class PlateauSteps(Callback):
+    """Takes the steps of ReduceLROnPlateau schedulers that a checkpoint lacks.
+
+    Lightning takes them at the very end of an epoch, after all callbacks, hence after its checkpoints are written, and
+    no longer knows the monitored values when a training resumes.
+    """
+
+    _KEY = "plateau_values"
+
+    def __init__(self) -> None:
+        self._values: list[Tensor | None] = []
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note the value, of each scheduler, that its pending step takes; None for those without one."""
+        is_pending = trainer.is_last_batch and pl_module.automatic_optimization
+        checkpoint[self._KEY] = [
+            trainer.callback_metrics.get(str(config.monitor))
+            if is_pending
+            and config.reduce_on_plateau
+            and config.interval == "epoch"
+            and (trainer.current_epoch + 1) % config.frequency == 0
+            else None
+            for config in trainer.lr_scheduler_configs
+        ]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Read the values."""
+        self._values = checkpoint.get(self._KEY, [])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the pending steps of the checkpoint that the training resumes from."""
+        for config, value in zip(trainer.lr_scheduler_configs, self._values, strict=False):
+            if value is not None:
+                pl_module.lr_scheduler_step(config.scheduler, value)

@@ -25,6 +25,8 @@ TRACKING_FOLDER = "wandb"
 """Where Weights & Biases keeps what it has not uploaded."""
 DAMAGED = ".damaged"
 """The suffix of files that a training can't resume from, kept for their owner to look at."""
+TRAINED_IN_PART = "trained in part"
+"""What a caution begins with where a limit has cut the training short."""
 TEST_UNFINISHED = "test unfinished: results may be missing"
 """The caution of a run whose test stopped after it had written some of its results."""
 
@@ -81,7 +83,7 @@ class RunFolder:
             )
         raise ConfigurationError(
             f"--run {self.path} contains no training ({self.fit_config} is missing); "
-            f"run faithful-aad fit --run {self.path} first, or name a configuration with --config"
+            f"run faithful-aad fit --run {self.path} first, or name a whole configuration with --config"
         )
 
     @property
@@ -141,7 +143,10 @@ class RunFolder:
             now[_BOUND] = began[_BOUND]
         for key in sorted(began.keys() | now.keys()):
             if began.get(key) != now.get(key):
-                what, advice = "contains an interrupted", "give the same settings to resume it, or another --run"
+                what, advice = (
+                    "contains an interrupted",
+                    "give the same settings to resume it, or another --run, or delete it first",
+                )
                 if self.is_finished("fit"):
                     what, advice = "already contains a", "give another --run, or delete it first"
                 raise ConfigurationError(

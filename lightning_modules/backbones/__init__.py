@@ -6,9 +6,7 @@ layer that Grad-CAM explains by default.
 """
 
 import inspect
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +14,7 @@ from torch import nn
 
 from lightning_modules.backbones.plain import CAE, DenseAutoencoder
 from lightning_modules.backbones.skip_cae import SkipCAE, SkipCAETransformer
-from lightning_modules.errors import ConfigurationError, first_line
+from lightning_modules.errors import ConfigurationError, told_by_class
 from lightning_modules.imports import find_class
 from lightning_modules.modes import eval_mode
 from lightning_modules.wording import TYPE_NAMES
@@ -54,16 +52,15 @@ def build_backbone(backbone: str | Mapping[str, Any], n_mels: int, n_frames: int
         network = chosen(**size, **arguments)
         if chosen not in BACKBONES.values():
             _check_shape(network, n_mels, n_frames)
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise ValueError("it has no parameters to train")
     except (MemoryError, OSError):
         raise
     except Exception as error:
         if chosen in BACKBONES.values() and isinstance(error, ConfigurationError):
             raise
         given = ", ".join(f"{key}={value!r}" for key, value in (arguments | size).items())
-        path = inspect.getfile(chosen)
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        where = f" ({Path(path).name}, line {lines[-1]})" if lines else ""
-        raise ConfigurationError(f"{name} fails with {given}: {first_line(error)}{where}") from error
+        raise ConfigurationError(f"{name} fails with {given}: {told_by_class(error, chosen)}") from error
     return network
 
 

@@ -174,7 +174,19 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         ("--trainer.val_check_interval 0", "--trainer.val_check_interval is 0; it must be above 0"),
         ("--trainer.val_check_interval 9", "val_check_interval 9 is more than the 1 training batches of an epoch"),
         ("--trainer.gradient_clip_val -1", "--trainer.gradient_clip_val is -1; it must be at least 0"),
-        ("--trainer.accelerator cpu --trainer.devices 0", "devices="),
+        ("--trainer.accelerator cpu --trainer.devices 0", r"--trainer\.devices: .*devices="),
+        ("--trainer.limit_train_batches 1.5", r"--trainer\.limit_train_batches: "),
+        pytest.param(
+            "--trainer.accelerator gpu",
+            r"--trainer\.accelerator: No supported gpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+        ("--data.frontend.n_mels 0", r"--data\.frontend\.n_mels is 0; it must be from 1 to half the window's samples"),
+        ("--data.n_frames 0", r"--data\.n_frames is 0; it must be at least 1"),
+        ("--data.batch_size 0", r"--data\.batch_size is 0; it must be from 1"),
+        ("--data.labelled_validation 2", r"--data\.labelled_validation is 2\.0; it must be at least 0"),
+        ("--deletion.percentiles [150]", r"--deletion\.percentiles: 150 is not a whole number from 0 to 100"),
+        ("--fscore.percentiles [150]", r"--fscore\.percentiles: 150 is not a whole number"),
         ("--trainer.accelerator cpu --trainer.devices -3", r"--trainer\.devices -3.*int > 0"),
         ("--trainer.accelerator cpu --trainer.devices abc", r"--trainer\.devices abc.*int > 0"),
         ("--trainer.accelerator tpu", r"--trainer\.accelerator tpu.*torch_xla"),
@@ -185,6 +197,20 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         (
             "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val_loss",
             "EarlyStopping of trainer.callbacks monitors val_loss, which is not logged",
+        ),
+        *(
+            (f"--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor={name} {more}", f"monitors {name}, {why}")
+            for name, more, why in (
+                ("val/los", "", "which is not logged; train/loss and val/loss are"),
+                ("train/lss", "", "which is not logged; train/loss and val/loss are"),
+                ("val/auc", "", "which is not logged; train/loss and val/loss are"),
+                ("val/acu", "--data.labelled_validation 0.5", "which is not logged"),
+                ("val/loss", "--trainer.limit_val_batches 0", "which is not logged without validation; train/loss is"),
+            )
+        ),
+        (
+            "--optimizer Adam --lr_scheduler ReduceLROnPlateau --lr_scheduler.monitor val/los",
+            "--lr_scheduler.monitor is val/los, which is not logged; train/loss and val/loss are",
         ),
     ],
 )
@@ -206,6 +232,18 @@ def test_checkpoints_that_do_not_fit(rejects, fitted_run, tmp_path, command, mes
     best = fitted_run / "fit" / "checkpoints" / "best.ckpt"
     command = command.format(config=f"--config {config}", config_file=config, best=best)
     rejects(["test", "--run", tmp_path / "other", *command.split()], message)
+
+
+def test_incomplete_configurations(rejects, tmp_path):
+    config = tmp_path / "planer.yaml"
+    config.write_text("trainer: {max_epochs: 1}\n")
+    for options in ([], ["--config", config], ["--config", config, "--model", "Autoencoder"]):
+        for stage in ("validate", "test", "predict"):
+            rejects([stage, "--run", tmp_path / "nothing", *options], "--run .*nothing contains no training")
+    rejects(
+        ["fit", "--run", tmp_path / "nothing"],
+        "required: --data, --model; give them, or a whole configuration with --config$",
+    )
 
 
 def test_invalid_run_folders(rejects, simulated, tmp_path):
@@ -293,7 +331,10 @@ def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):
     shutil.copytree(fitted_run, run)
     (run / "fit" / "finished").unlink()
     arguments = ["fit", "--run", run, "--config", run / "fit" / "config.yaml", "--model.learning_rate", "0.5"]
-    rejects(arguments, r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same")
+    rejects(
+        arguments,
+        r"interrupted training with model.init_args.learning_rate=0.001, now it is 0.5; give the same .* or delete it",
+    )
 
 
 @pytest.mark.parametrize(

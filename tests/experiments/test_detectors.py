@@ -272,6 +272,9 @@ def test_grad_cam_of_a_dense_model_is_left_out(data, rejected, tmp_path, capsys)
     reason = "grad_cam: it needs a convolution, and DenseAutoencoder has none"
     with pytest.warns(UserWarning, match=f"test will leave out {reason}"):
         assert main(fit) == 0
+    only = ["--attributions.explainers", "[grad_cam]", "--trainer.fast_dev_run", "true"]
+    with pytest.warns(UserWarning, match="test will fail, since no explainer is left"):
+        assert main([*fit, *only]) == 0
     few = ["--attributions.explainers", "[error_map, grad_cam]", "--sanity.clips", "0"]
     assert main(["test", "--run", str(run), *few]) == 0
     caution = "left out: grad_cam needs a convolution, and DenseAutoencoder has none"

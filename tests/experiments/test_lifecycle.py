@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from unittest.mock import MagicMock
 
 import pytest
@@ -182,6 +183,32 @@ def test_results_of_some_of_the_clips_carry_a_caution(finished, simulated, tmp_p
     assert f"{caution}. Run faithful-aad test again." in " ".join(shown.out.split())
     assert main(["test", "--run", str(run), *UNEXPLAINED, limit, "1.0"]) == 0
     assert "leaves" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "cut"),
+    [
+        (["--trainer.limit_train_batches", "1"], r"--trainer\.limit_train_batches 1 leaves 4 of 11 clips per epoch"),
+        (["--trainer.overfit_batches", "1"], r"--trainer\.overfit_batches 1 leaves 4 of 11 clips per epoch"),
+        (
+            ["--trainer.max_time", "00:00:00:01"],
+            r"the limit of time \(--trainer\.max_time\) ended it in epoch 2 of 3",
+        ),
+        (["--trainer.limit_train_batches", "1.0", "--trainer.max_time", "00:00:10:00"], ""),
+    ],
+)
+def test_what_cut_a_training_is_a_caution_of_later_stages(train, at_step, options, cut, capsys):
+    if "ended" in cut:
+        at_step(STEPS_OF_AN_EPOCH + 1, lambda module: time.sleep(1.1) or 1.0)
+    status, run = train(*options)
+    assert status == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "trained in part" in line]
+    assert len(told) == bool(cut)
+    assert main(["validate", "--run", str(run.path), *UNEXPLAINED]) == 0
+    assert bool(re.search(f"caution: trained in part: {cut}; this", capsys.readouterr().err)) == bool(cut)
+    if cut:
+        assert re.fullmatch(f"caution: trained in part: {cut}; this holds for {run.path / 'fit'} and later.*", told[0])
+        assert re.fullmatch(f"trained in part: {cut}\n", (run.path / "validate" / "caution.txt").read_text())
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])

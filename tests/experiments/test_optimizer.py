@@ -67,6 +67,45 @@ def test_resuming_checks_the_optimiser(run, arguments, tmp_path, capsys):
     assert main([*command, *CHOSEN]) == 0
 
 
+def state(folder):
+    """Weights and optimiser at the end of a training, its scheduler, and what it logged."""
+    last = torch.load(folder / "fit" / "checkpoints" / "last.ckpt", weights_only=True)
+    logged = (folder / "fit" / "metrics.csv").read_text()
+    return [last["state_dict"], last["optimizer_states"]], last["lr_schedulers"], logged
+
+
+@pytest.fixture(scope="module")
+def plateau(arguments):
+    """The arguments of a training whose rate falls to a tenth in each epoch but the first."""
+    return [*arguments, *CHOSEN, "--optimizer.lr", "0.01"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(plateau, tmp_path_factory):
+    """The end of such a training of five epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    assert main(["fit", "--run", str(folder), *plateau, "--trainer.max_epochs", "5"]) == 0
+    return state(folder)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "interrupted, with a damaged last.ckpt", "finished"])
+def test_resumed_training_keeps_every_step_of_a_plateau_scheduler(plateau, uninterrupted, tmp_path, how):
+    more = ["--trainer.max_epochs", "5"]
+    if how == "finished":
+        assert main(["fit", "--run", str(tmp_path), *plateau]) == 0
+    else:
+        more += ["--trainer.callbacks+=interruptions.InterruptOnce"]
+        more += [f"--trainer.callbacks.marker={tmp_path / 'marker'}"]
+        assert main(["fit", "--run", str(tmp_path), *plateau, *more]) == 130
+        if how != "interrupted":
+            (tmp_path / "fit" / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    assert main(["fit", "--run", str(tmp_path), *plateau, *more]) == 0
+    (resumed, *others), (whole, *expected) = state(tmp_path), uninterrupted
+    assert others == expected
+    torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
+    assert resumed[1][0]["param_groups"][0]["lr"] == pytest.approx(1e-2 / 10**4), "a tenth in each epoch but the first"
+
+
 def test_rejects_settings_that_the_optimiser_does(arguments, tmp_path, capsys):
     assert main(["fit", "--run", str(tmp_path), *arguments, "--optimizer", "SGD", "--optimizer.lr", "-1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -171,6 +171,14 @@ class Level(Explainer):
         return self.factor * x if self.factor < 9 else x.mean(1, keepdim=True)
 
 
+class Faulty(Level):
+    """An explainer with a mistake of a kind."""
+
+    def _attribute(self, x, reconstruction):
+        values = {1.0: None, 2.0: x.numpy(), 3.0: x / 0, 4.0: x.shape}
+        return values[self.factor]
+
+
 class GRADCam(Level):
     """A class whose name in snake case is that of another explainer."""
 
@@ -201,6 +209,23 @@ def test_explainer_with_an_obstacle_is_left_out(tmp_path, module):
 def test_maps_of_another_shape_are_rejected(module):
     with pytest.raises(ConfigurationError, match=r"Level returns maps of shape \(2, 1, 32\) for clips of shape"):
         Level(module, factor=9).attribute(torch.zeros(2, 16, 32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (1.0, "^Faulty returns NoneType; maps must be a tensor$"),
+        (2.0, "^Faulty returns ndarray; maps must be a tensor$"),
+        (3.0, "^Faulty returns maps with NaN or infinite values$"),
+        (4.0, "^Faulty returns Size; maps must be a tensor$"),
+        (5.0, r"^explainer 'faulty' fails: 5\.0 \(test_attribution_maps\.py, line \d+\)$"),
+    ],
+)
+def test_mistakes_of_an_explainer_name_it(tmp_path, module, kind, message):
+    maps = AttributionMaps([f"{__name__}.Faulty"], {"faulty": {"factor": kind}}, clips="all")
+    trainer, _ = run(tmp_path, maps)
+    with pytest.raises(ConfigurationError, match=message):
+        trainer.test(module, LOADER, verbose=False)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Classes by name: modules that fail, folders that hide each other, and plugins of real distributions."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from torch import nn
 
 from lightning_modules.backbones import BACKBONES
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.imports import find_class, hidden_package, search_current_folder_last
+from lightning_modules.imports import OWN_PACKAGES, find_class, hidden_package, search_current_folder_last
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
@@ -106,6 +107,33 @@ def test_names_a_folder_that_hides_a_package_of_ours(tmp_path):
         f"faithful-aad report: error: {tmp_path}/metrics hides the package 'metrics' of faithful-aad; rename it, or "
         "take it off PYTHONPATH"
     ]
+
+
+# As pip installs a checkout to be edited: what finds its packages comes after all folders.
+EDITABLE = f"""
+import importlib.machinery as machinery, importlib.util as util, pathlib, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        package = pathlib.Path({str(ROOT)!r}, name, "__init__.py")
+        return util.spec_from_file_location(name, package) if package.is_file() else None
+sys.path[:] = [entry for entry in sys.path if entry not in ("", {str(ROOT)!r})]  # as in a console script
+sys.meta_path.insert(sys.meta_path.index(machinery.PathFinder) + 1, Finder)
+from experiments.cli.main import main
+"""
+
+
+def test_no_folder_of_the_user_hides_an_editable_install(tmp_path):
+    for name in OWN_PACKAGES:
+        (tmp_path / name).mkdir()
+    (tmp_path / "metrics" / "loss.csv").write_text("")
+    (tmp_path / "u_lab.py").write_text("value = 3")
+    code = f"{EDITABLE}\nstatus = main(['chance', 'nowhere.csv', '--seconds', '1'])\nimport u_lab\nsys.exit(status)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("faithful-aad chance: error: nowhere.csv cannot be read")
 
 
 def test_current_folder_comes_last_however_python_was_started(folder, monkeypatch):

@@ -175,6 +175,16 @@ class Failing(nn.Module):
         raise ValueError("my own error")
 
 
+class WithoutParameters(nn.Module):
+    """A backbone that can't learn."""
+
+    def __init__(self, n_mels, n_frames):
+        super().__init__()
+
+    def forward(self, x):
+        return x
+
+
 class Shorter(nn.Module):
     """A backbone that loses the last frame."""
 
@@ -234,6 +244,7 @@ def test_a_backbone_is_chosen_by_name_or_class_path(chosen, expected):
         ({"num_heads": True}, "num_heads is True; it must be a whole number"),
         (f"{__name__}.Failing", r"Failing fails with n_mels=16, n_frames=24: my own error \(test_.*\.py, line \d+\)"),
         (f"{__name__}.Shorter", r"Shorter fails with .* shape \(2, 16, 24\) is \(2, 16, 23\), but it must"),
+        (f"{__name__}.WithoutParameters", "WithoutParameters fails with n_mels.*: it has no parameters to train"),
         ("torch.nn.ReLU", "backbone ReLU has to take n_mels and n_frames"),
         ({"class_path": "cae", "init_args": [3]}, r"init_args of backbone is \[3\]"),
         *((value, "backbone is .*; it must be one of skip_cae_transformer") for value in (None, nn.ReLU, nn.ReLU())),
