@@ -11,7 +11,7 @@ from typing import Literal
 from experiments.cli.commands import PROGRAM
 from experiments.configs import config_file
 from experiments.runs.folder import RunFolder
-from experiments.study.definition import copy_definition, read_common_slurm, read_definition
+from experiments.study.definition import check_overrides, copy_definition, read_common_slurm, read_definition
 from experiments.study.local import StudyProgress, run_jobs, sharing_text
 from experiments.study.plan import RunPlan, make_jobs, open_plans, plan_runs
 from experiments.study.resources import NO_REQUEST, SlurmSettings
@@ -63,7 +63,9 @@ def study(
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
     path = config_file(definition, "study", "the study")
     folder = RunFolder(output or Path("runs") / path.stem).path
-    whole = plan_runs(read_definition(path, slurm), folder, overrides or [])
+    variants = read_definition(path, slurm)
+    check_overrides(overrides or [], variants)
+    whole = plan_runs(variants, folder, overrides or [])
     plans = select(whole, _listed(only)) if only else whole
     if status:
         print_status(plans, folder)
