@@ -69,7 +69,7 @@ def test_state_of_a_run_from_its_folder(plans):
     more, *_ = plans(STUDY.replace("max_epochs: 5", "max_epochs: 8"))
     assert run_state(more) == ("to go on", ", epoch 5/5")
     other, *_ = plans(STUDY.replace("AE: {config: base.yaml, fit: {", "AE: {config: base.yaml, fit: {data.hop: 1, "))
-    assert run_state(other) == ("changed", ": was made with other options (was without, is --data.hop=1)")
+    assert run_state(other) == ("changed", ": was made with other options (--data.hop was not given, is 1)")
 
 
 def test_state_of_a_run_with_a_slurm_job(plans):
@@ -147,7 +147,7 @@ def test_trainings_that_ended_at_their_bound_go_on_to_a_higher_one(plans):
 
     train(lower, 5, finished=True)
     fewer = plans(STUDY.replace("max_epochs: 5", "max_epochs: 2"))[2]
-    with pytest.raises(ValueError, match=r"\(was --trainer.max_epochs=5, is --trainer.max_epochs=2\); discard it with"):
+    with pytest.raises(ValueError, match=r"\(--trainer.max_epochs was 5, is 2\); discard it with"):
         fewer.is_fitted()
 
 
