@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+WOULD_FAIL_AGAIN = "The same options would fail again"
+"""In what `fit` prints last of a training that diverged."""
+
 
 class ConfigurationError(ValueError):
     """A model, explainer or checkpoint setting is wrong; the message is one line that says what to do."""

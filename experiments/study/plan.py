@@ -148,6 +148,19 @@ class RunPlan:
         contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", "fit", "test")}
         write_atomically(self.folder / STUDY_FILE, json.dumps(contents, indent=1).encode())
 
+    def failure(self) -> str:
+        """Why the last step that failed did so; "" if none did since it was started again."""
+        for folder in (self.folder, self.fitted_in):
+            path = folder / FAILED_FILE
+            if path.is_file():
+                return path.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def forget_failure(self) -> None:
+        """Delete what was recorded of a failure, once the run has its results, by whichever command."""
+        for folder in (self.folder, self.fitted_in):
+            (folder / FAILED_FILE).unlink(missing_ok=True)
+
     def _read_record(self) -> dict[str, dict[str, str]] | None:
         """The options of `fit` and `test` that the run was made with; None if there is no record."""
         path = self.folder / STUDY_FILE

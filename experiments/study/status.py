@@ -8,7 +8,6 @@ from pathlib import Path
 
 from experiments.runs.folder import RunFolder
 from experiments.study.plan import RunPlan
-from experiments.study.process import FAILED_FILE
 from experiments.study.slurm import is_active, job_states, submitted_jobs
 from lightning_modules.wording import counted
 
@@ -66,10 +65,9 @@ def run_state(plan: RunPlan, number: str = "", job: str = "") -> tuple[str, str]
 
 def _resting(plan: RunPlan, job: str, number: str, epochs: str) -> tuple[str, str]:
     """The state of a run that nothing is working on."""
-    for folder in (plan.folder, plan.fitted_in):
-        failed = folder / FAILED_FILE
-        if failed.is_file():
-            return "failed", f": {failed.read_text(encoding='utf-8', errors='replace')}"
+    failure = plan.failure()
+    if failure:
+        return "failed", f": {failure}"
     if job and job != "COMPLETED":
         return "failed", f": Slurm job {number} ended as {job}"
     if plan.is_fitted():

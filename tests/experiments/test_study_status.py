@@ -9,11 +9,13 @@ import pytest
 
 from experiments.cli.main import main
 from experiments.runs.folder import RunFolder
+from experiments.study.command import conclude
 from experiments.study.definition import read_definition
 from experiments.study.plan import open_plans, plan_runs
 from experiments.study.process import Step
 from experiments.study.selection import discard, select
 from experiments.study.status import run_state
+from lightning_modules.errors import TrainingError
 
 STUDY = """
 seeds: [0, 1]
@@ -96,6 +98,27 @@ def test_a_failed_step_is_remembered_until_it_starts_again(plans):
     process.kill()
     assert step.end(process.wait()) == "killed by SIGKILL", "whatever it printed last"
     assert run_state(plan) == ("failed", ": killed by SIGKILL")
+
+
+def test_advice_after_failures_depends_on_whether_the_same_options_would_fail_again(plans, tmp_path):
+    diverged, killed, _ = runs = plans()
+
+    def advice(*failed):
+        with pytest.raises(TrainingError) as raised:
+            conclude(failed, tmp_path / "out")
+        return str(raised.value).rpartition("log.txt); ")[2]
+
+    assert advice(*runs) == "the same command tries them again"
+    for plan, failure in (
+        (diverged, "the training loss is nan in epoch 2. The same options would fail again"),  # as `fit` prints it
+        (killed, "killed by SIGKILL"),
+    ):
+        plan.folder.mkdir(parents=True)
+        (plan.folder / "failed.txt").write_text(failure)
+    assert advice(killed) == "the same command tries them again"
+    assert advice(diverged).startswith("their training diverged, and the same options would fail again: change")
+    assert advice(*runs).startswith("the same command tries them again, except those whose training diverged and")
+    assert "(AE seed 0): change their options" in advice(*runs)
 
 
 def test_status_starts_nothing_and_imports_no_lightning(plans, tmp_path):
