@@ -195,6 +195,9 @@ def test_says_how_runs_share_the_machine(monkeypatch, gpus, jobs, text):
         (["nowhere.yaml"], "nowhere.yaml is not a file; name the YAML of a study"),
         (["{study}", "--output", "{study}"], "--output {study} can't be a folder: {study} is a file; name another"),
         (["{study}", "--jobs", "0"], "--jobs 0 is not a positive number"),
+        (["{study}", "--slurm.cpu", "2"], "unrecognized arguments: --slurm.cpu 2; did you mean --slurm.cpus?\n"),
+        (["{study}", "--satus", "--job=3"], "--satus --job=3; did you mean --status and --jobs?\n"),
+        (["{study}", "--satus", "--data.hop=3"], "did you mean --status?; put options for all training runs after"),
         (["{study}", "--data.root=x"], "--data.root=x; put options for all training runs after `--`"),
     ],
 )

@@ -56,7 +56,10 @@ def rejects(tmp_path, capsys):
             "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
             "variants.MAE, test --fscore.percentiles=[101]: percentiles: 101 is not a whole number from 0 to 100",
         ),
-        ("test: {faithfulness.shift: 1}", "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1"),
+        (
+            "test: {faithfulness.shift: 1}",
+            "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1; did you mean --faithfulness.shifts?",
+        ),
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
             "grid: {model.backbone: [skip_cae, dense]}\ntest: {attributions.explainers: [grad_cam]}",
@@ -76,7 +79,10 @@ def rejects(tmp_path, capsys):
         ),
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
         ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit --data.root=nope: nope is"),
-        ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
+        (
+            "fit: {trainer.max_epoch: 1}",
+            "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1; did you mean --trainer.max_epochs?",
+        ),
         ("fit: {trainer.fast_dev_run: true}", "variants.MAE, fit: trainer.fast_dev_run keeps no results, which"),
         ("test: {trainer: {fast_dev_run: 2}}", "variants.MAE, test: trainer.fast_dev_run keeps no results, which"),
         ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model 'svm' does not exist; choose"),
