@@ -80,11 +80,13 @@ def test_state_of_a_run_with_a_slurm_job(plans):
     assert run_state(plan, "7_0", "RUNNING") == ("training", " (Slurm job 7_0)")
     train(plan, 3)
     assert run_state(plan, "7_0", "PENDING") == ("queued", " (Slurm job 7_0), epoch 3/5"), "it was requeued"
-    assert run_state(plan, "7_0", "COMPLETING") == ("training", ", epoch 3/5 (Slurm job 7_0)")
+    assert run_state(plan, "7_0", "COMPLETING") == ("ending", " (Slurm job 7_0), epoch 3/5")
+    assert run_state(plan, "7_0", "CANCELLED") == ("cancelled", ", epoch 3/5 (Slurm job 7_0)")
     assert run_state(plan, "7_0", "OUT_OF_MEMORY") == ("failed", ": Slurm job 7_0 ended as OUT_OF_MEMORY")
     assert run_state(plan, "7_0", "") == ("interrupted", ", epoch 3/5"), "Slurm has forgotten the job"
     train(plan, 5, finished=True)
     assert run_state(plan, "7_0", "RUNNING") == ("testing", " (Slurm job 7_0)")
+    assert run_state(plan, "7_0", "CANCELLED") == ("cancelled", " (Slurm job 7_0)")
 
 
 def test_a_failed_step_is_remembered_until_it_starts_again(plans):
