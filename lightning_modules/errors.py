@@ -7,6 +7,9 @@ import re
 import traceback
 from pathlib import Path
 
+WOULD_FAIL_AGAIN = "The same options would fail again"
+"""In what `fit` prints last of a training that diverged."""
+
 
 class ConfigurationError(ValueError):
     """A model, explainer or checkpoint setting is wrong; the message is one line that says what to do."""

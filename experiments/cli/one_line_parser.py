@@ -7,17 +7,19 @@ import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.wording import TYPE_NAMES
+from lightning_modules.wording import TYPE_NAMES, join
 
 # Between the option and what it accepts, in the messages of one parser inside another.
 _ACCEPTS = "must be "
 _CLASS = "a class path of "
+_NEARLY = 0.85  # of two names' letters are the same; sections such as `--trainer.` are a large part already
 _KINDS: dict[tuple[type, ...], str] = {
     (str, os.PathLike): TYPE_NAMES[str],
     (Mapping,): TYPE_NAMES[dict],
@@ -30,7 +32,7 @@ class OneLineParser(ArgumentParser):
     """Accepts no abbreviations, and raises what is wrong with the command line, for `main` to print.
 
     Args:
-        hint: Added to the message about an unknown option.
+        hint: Added to the message about an unknown option that is not nearly one of the parser's own.
     """
 
     def __init__(self, *args: Any, hint: str = "", **kwargs: Any) -> None:
@@ -42,8 +44,17 @@ class OneLineParser(ArgumentParser):
         message = self.with_accepted(message)
         if not self.exit_on_error:  # jsonargparse uses this parser inside another one, which expects its exception
             raise ArgumentError(None, message) from ex
-        hint = self._hint if message.startswith("unrecognized arguments") else ""
+        hint = self._unknown_hint(message) if message.startswith("unrecognized arguments") else ""
         raise ConfigurationError(" ".join((wrong_value(message) or message).split()) + hint) from ex
+
+    def _unknown_hint(self, message: str) -> str:
+        """The options that were probably meant by unknown ones, and the parser's hint where there are none."""
+        unknown = re.findall(r"(?<!\S)--[\w.]+", message)
+        known = list(self._option_string_actions)
+        meant = [get_close_matches(option, known, n=1, cutoff=_NEARLY) for option in unknown]
+        names = list(dict.fromkeys(name for near in meant for name in near))
+        found = f"; did you mean {join(names)}?" if names else ""
+        return found + ("" if meant and all(meant) else self._hint)
 
     def with_accepted(self, message: str) -> str:
         """The message about a value of an option of this parser with what it accepts; any other message as it is.

@@ -56,7 +56,7 @@ from explainers import AttributionMaps, SanityChecks
 from lightning_modules import AnomalyDetector, ConfigurationError, NearestNeighbours
 from lightning_modules.autoencoders import RECIPE_HPARAMS
 from lightning_modules.base import check_checkpoint
-from lightning_modules.errors import TrainingError, first_line
+from lightning_modules.errors import WOULD_FAIL_AGAIN, TrainingError, first_line
 from lightning_modules.files import write_atomically
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
@@ -360,7 +360,7 @@ class ExperimentCLI(LightningCLI):
                 raise Stopped(f" in epoch {self.trainer.current_epoch + 1}; the same command {begins}") from stop
             except TrainingError as error:
                 kept = f", and {last.parent} has the epochs before; name another --run" if last.is_file() else ""
-                raise TrainingError(f"{error}. The same options would fail again{kept}") from error
+                raise TrainingError(f"{error}. {WOULD_FAIL_AGAIN}{kept}") from error
             if self._resume.checkpoint is None and self.trainer.global_step == 0:
                 raise ConfigurationError("the training made no step; look at the limits given with --trainer")
             if not self._is_trial:

@@ -44,14 +44,16 @@ class RunFolder:
 
     Args:
         path: The run's folder; need not exist yet.
+        option: What messages call the folder.
 
     Raises:
         ConfigurationError: If there can't be a folder of this name.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, option: str = "--run") -> None:
         if not str(path).strip():
-            raise ConfigurationError("--run is empty; name the folder of the run")
+            raise ConfigurationError(f"{option} is empty; name a folder")
+        self.option = option
         self.path = Path(path).expanduser()  # which no shell does in quotes or after "="
         if self.path.suffix == ".ckpt" and self.path.is_file():
             raise ConfigurationError(
@@ -65,7 +67,7 @@ class RunFolder:
                     raise ConfigurationError(
                         f"{place} is {what}, but a stage needs a folder there; move it away or name another --run"
                     )
-                raise ConfigurationError(f"--run {path} can't be a folder: {place} is {what}; name another")
+                raise ConfigurationError(f"{option} {path} can't be a folder: {place} is {what}; name another")
 
     @property
     def fit_config(self) -> Path:
@@ -195,10 +197,12 @@ class RunFolder:
             lock.acquire(blocking=False)
         except Timeout:
             raise ConfigurationError(
-                f"another process is running {stage} in --run {self.path}; wait for it, or name another folder"
+                f"another process is running {stage} in {self.option} {self.path}; wait for it, or name another folder"
             ) from None
         except OSError as error:
-            raise ConfigurationError(f"--run {self.path} can't be written ({error.strerror}); name another") from error
+            raise ConfigurationError(
+                f"{self.option} {self.path} can't be written ({error.strerror}); name another"
+            ) from error
         except NotImplementedError:  # a file system without locks
             yield
             return

@@ -79,6 +79,8 @@ class _Stages(ExperimentCLI):
         """Parse a stage's arguments and build its data, model and callbacks."""
         config = self.parser.parse_args([stage, *complete(stage, arguments)])
         check_numbers(config[stage])
+        if config[stage]["trainer"]["fast_dev_run"]:
+            raise ConfigurationError("trainer.fast_dev_run keeps no results, which a study compares; remove it")
         del config[stage]["trainer"]
         with configuration_errors():
             built = self.parser.instantiate(config)[stage]

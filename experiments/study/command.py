@@ -11,14 +11,14 @@ from typing import Literal
 from experiments.cli.commands import PROGRAM
 from experiments.configs import config_file
 from experiments.runs.folder import RunFolder
-from experiments.study.definition import copy_definition, read_common_slurm, read_definition
+from experiments.study.definition import check_overrides, copy_definition, read_common_slurm, read_definition
 from experiments.study.local import StudyProgress, run_jobs, sharing_text
 from experiments.study.plan import RunPlan, make_jobs, open_plans, plan_runs
 from experiments.study.resources import NO_REQUEST, SlurmSettings
 from experiments.study.selection import deletions, discard, select
 from experiments.study.slurm import require_idle, scripts, submit
 from experiments.study.status import print_status
-from lightning_modules.errors import ConfigurationError, TrainingError
+from lightning_modules.errors import WOULD_FAIL_AGAIN, ConfigurationError, TrainingError
 from lightning_modules.wording import counted, join
 
 
@@ -62,8 +62,11 @@ def study(
     if jobs < 1:
         raise ConfigurationError(f"--jobs {jobs} is not a positive number of runs at a time")
     path = config_file(definition, "study", "the study")
-    folder = RunFolder(output or Path("runs") / path.stem).path
-    whole = plan_runs(read_definition(path, slurm), folder, overrides or [])
+    place = RunFolder(output or Path("runs") / path.stem, "--output")
+    folder = place.path
+    variants = read_definition(path, slurm)
+    check_overrides(overrides or [], variants)
+    whole = plan_runs(variants, folder, overrides or [])
     plans = select(whole, _listed(only)) if only else whole
     if status:
         print_status(plans, folder)
@@ -84,31 +87,36 @@ def study(
         by_cluster = launcher == "slurm" and todo
         print(scripts(todo, folder, common, report_on) if by_cluster else _commands(todo, folder))
         return
-    copy_definition(path, folder)
     left_out = join(list(dict.fromkeys(plan.variant for plan in whole if plan not in plans)))
     runs = f"{counted(len(plans), 'run')} in {folder}" + (f", without {left_out}" if left_out else "")
-    if not todo:
-        print(f"{runs}: all finished")
+    with place.alone("study"):
+        copy_definition(path, folder)
+        todo = open_plans(marked)  # again: another process may have finished some until it released the lock
+        for plan in marked:
+            if plan not in todo:
+                plan.forget_failure()
+        if not todo:
+            print(f"{runs}: all finished")
+            report_on()
+            return
+        steps = make_jobs(todo)
+        n_steps = sum(map(len, steps))
+        print(f"{runs}: {len(plans) - len(todo)} finished, {counted(n_steps, 'step')} to do")
+        for deletion in deletions(todo):
+            print(deletion)
+        if launcher == "slurm":
+            arrays, last = submit(todo, folder, common, report_on)
+            print(
+                f"submitted job {' and '.join(arrays)} for {counted(len(steps), 'training')}, and job {last}, which "
+                "reports when all have ended"
+            )
+            return
+        for plan in todo:
+            plan.record()
+        print(sharing_text(jobs))
+        with StudyProgress(n_steps) as progress:
+            run_jobs(steps, jobs, progress)
         report_on()
-        return
-    steps = make_jobs(todo)
-    n_steps = sum(map(len, steps))
-    print(f"{runs}: {len(plans) - len(todo)} finished, {counted(n_steps, 'step')} to do")
-    for deletion in deletions(todo):
-        print(deletion)
-    if launcher == "slurm":
-        arrays, last = submit(todo, folder, common, report_on)
-        print(
-            f"submitted job {' and '.join(arrays)} for {counted(len(steps), 'training')}, and job {last}, which "
-            "reports when all have ended"
-        )
-        return
-    for plan in todo:
-        plan.record()
-    print(sharing_text(jobs))
-    with StudyProgress(n_steps) as progress:
-        run_jobs(steps, jobs, progress)
-    report_on()
 
 
 def _commands(todo: Sequence[RunPlan], folder: Path) -> str:
@@ -133,6 +141,18 @@ def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
         # The log of a run that was not tested is that of the training it tests.
         logs = [plan.log if plan.log.is_file() else plan.fitted_in / plan.log.name for plan in failed]
         names = "; ".join(f"{plan.label} ({log})" for plan, log in zip(failed, logs, strict=True))
-        raise TrainingError(
-            f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; the same command tries them again"
-        )
+        raise TrainingError(f"{len(failed)} of {counted(len(plans), 'run')} failed: {names}; {_advice(failed)}")
+
+
+def _advice(failed: Sequence[RunPlan]) -> str:
+    """What to do about runs without results, of which the same command would only repeat a training that diverged."""
+    diverged = [plan.label for plan in failed if WOULD_FAIL_AGAIN in plan.failure()]
+    if not diverged:
+        return "the same command tries them again"
+    other = "change their options and discard them with --redo, or give the study another --output"
+    if len(diverged) == len(failed):
+        return f"their training diverged, and the same options would fail again: {other}"
+    return (
+        "the same command tries them again, except those whose training diverged and would with the same options again "
+        f"({', '.join(diverged)}): {other}"
+    )

@@ -22,8 +22,8 @@ Grid = dict[str, list[tuple[Any, Any]]]
 # Options of the runs, whose interpolations are those of a run's configuration.
 _OPTIONS = ("fit", "test", "grid", "test_grid")
 _SETTINGS = ("seeds", *_OPTIONS, "slurm")
-# Options that the study gives every run.
-_OWN_OPTIONS = ("config", "run", "seed_everything")
+# Options that the study gives every run, and what to do instead.
+_OWN_OPTIONS = {"config": "remove it", "run": "remove it", "seed_everything": "list seeds"}
 _COPY = "study.yaml"
 # Contains the path of the YAML that was copied.
 _ORIGIN = "study_origin.txt"
@@ -82,6 +82,33 @@ def read_definition(path: Path, slurm: SlurmSettings = NO_REQUEST) -> list[Varia
         _variant(top, name, _Section(path, f"variants.{name}.", contents), folder, slurm)
         for name, contents in variants.items()
     ]
+
+
+def check_overrides(overrides: Sequence[str], variants: Sequence[Variant]) -> None:
+    """Raise a ConfigurationError if options for all trainings replace what tells the runs apart.
+
+    Args:
+        overrides: What follows ``--`` on the command line.
+        variants: What the study compares.
+    """
+    for word in overrides:
+        if not word.startswith("-"):
+            continue
+        option = word.partition("=")[0]
+        name = "config" if option == "-c" else option.removeprefix("--").removesuffix("+")
+        if name in _OWN_OPTIONS:
+            raise ConfigurationError(f"{option} after -- is given by the study; {_OWN_OPTIONS[name]}")
+        for variant in variants:
+            varied = {_without_init_args(key) for key in variant.grid}
+            if _without_init_args(name) in varied:
+                raise ConfigurationError(
+                    f"{option} after -- would replace the values that grid gives variants.{variant.name}; remove one"
+                )
+
+
+def _without_init_args(option: str) -> str:
+    """The short name of a class's argument: ``model.init_args.patch_size`` is ``model.patch_size``."""
+    return option.replace(".init_args.", ".")
 
 
 def copy_definition(path: Path, folder: Path) -> None:
@@ -161,8 +188,7 @@ class _Section:
         options = self.mapping(key)
         for name in options:
             if name in _OWN_OPTIONS:
-                hint = "list seeds" if name == "seed_everything" else "remove it"
-                raise self._error(f"{key}.{name}", f" is given by the study; {hint}")
+                raise self._error(f"{key}.{name}", f" is given by the study; {_OWN_OPTIONS[name]}")
         return options
 
     def seeds(self) -> list[int]:

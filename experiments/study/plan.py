@@ -19,6 +19,7 @@ from experiments.runs.folder import (
     RunFolder,
     allows_more,
 )
+from experiments.study.changes import MAX_EPOCHS, differing, max_epochs_of, options_of, study_of
 from experiments.study.definition import Grid, Options, Variant
 from experiments.study.process import FAILED_FILE, Step
 from experiments.study.resources import SlurmSettings
@@ -36,7 +37,7 @@ class RunPlan:
     """One run of a study.
 
     Attributes:
-        study: Name of the study.
+        root: Folder of the study.
         variant: What is compared, for example AE.
         settings: Labels of the run's values of the grid, by the last part of the option's name.
         seed: Seed of everything.
@@ -48,7 +49,7 @@ class RunPlan:
         discarded: Folders of runs whose training and results `record` deletes, for them to be made again.
     """
 
-    study: str
+    root: Path
     variant: str
     settings: dict[str, Any]
     seed: int
@@ -58,6 +59,11 @@ class RunPlan:
     test: list[str]
     slurm: SlurmSettings
     discarded: frozenset[Path] = frozenset()
+
+    @property
+    def study(self) -> str:
+        """Name of the study: that of its folder."""
+        return self.root.resolve().name
 
     @property
     def label(self) -> str:
@@ -81,24 +87,27 @@ class RunPlan:
     def change(self) -> str:
         """The first option of `fit` that differs from those that the run was made with; "" if none does.
 
-        A higher bound of the epochs is no change: the training goes on. How a run is tracked changes no weight.
+        A higher bound of the epochs is no change: the training goes on.
         """
         made = self._read_record()
         # A run that failed before its first stage has nothing that the new options could be mixed with.
         begun = any((self.folder / stage).exists() for stage in ("fit", "test"))
-        if not begun or made is None or made["fit"] == self.fit or self.fitted_in in self.discarded:
+        if not begun or made is None or self.fitted_in in self.discarded:
             return ""
-        (before, _), (now, new) = _training_options(made["fit"]), _training_options(self.fit)
-        _, bound = RunFolder(self.fitted_in).epochs()  # the options may leave it to the configuration
-        if before == now and new is not None and (new == bound or allows_more(bound, new)):
-            return ""
-        return _first_change(made["fit"], self.fit)
+        now = options_of(self.fit, self.root)
+        changes = differing(made["fit"], now)
+        new = max_epochs_of(now)
+        if changes.keys() == {MAX_EPOCHS} and new is not None:
+            _, bound = RunFolder(self.fitted_in).epochs()  # the options may leave it to the configuration
+            if new == bound or allows_more(bound, new):
+                return ""
+        return next(iter(changes.values()), "")
 
     def goes_on(self) -> bool:
         """Whether the training has finished at the bound of its epochs, which the plan raises."""
         run = RunFolder(self.fitted_in)
         done, bound = run.epochs() if run.is_finished("fit") else (0, None)
-        _, new = _training_options(self.fit)
+        new = max_epochs_of(options_of(self.fit, self.root))
         return bound is not None and done == bound and new is not None and allows_more(bound, new)
 
     def is_fitted(self) -> bool:
@@ -119,7 +128,8 @@ class RunPlan:
     def is_tested(self) -> bool:
         """Whether the run has its results, made with the options that the plan has now."""
         made = self._read_record()
-        is_tested = made is not None and made["test"] == self.test and RunFolder(self.folder).is_finished("test")
+        is_same = made is not None and made["test"] == options_of(self.test, self.root)
+        is_tested = is_same and RunFolder(self.folder).is_finished("test")
         return is_tested and self.folder not in self.discarded and not self.goes_on()
 
     def record(self) -> None:
@@ -138,15 +148,30 @@ class RunPlan:
         contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", "fit", "test")}
         write_atomically(self.folder / STUDY_FILE, json.dumps(contents, indent=1).encode())
 
-    def _read_record(self) -> dict[str, Any] | None:
+    def failure(self) -> str:
+        """Why the last step that failed did so; "" if none did since it was started again."""
+        for folder in (self.folder, self.fitted_in):
+            path = folder / FAILED_FILE
+            if path.is_file():
+                return path.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def forget_failure(self) -> None:
+        """Delete what was recorded of a failure, once the run has its results, by whichever command."""
+        for folder in (self.folder, self.fitted_in):
+            (folder / FAILED_FILE).unlink(missing_ok=True)
+
+    def _read_record(self) -> dict[str, dict[str, str]] | None:
+        """The options of `fit` and `test` that the run was made with; None if there is no record."""
         path = self.folder / STUDY_FILE
         try:
             made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return {"fit": made["fit"], "test": made["test"]}
+            study = study_of(made["test"], self.folder.relative_to(self.root))
+            return {stage: options_of(made[stage], study) for stage in ("fit", "test")}
         except FileNotFoundError:
             return None
         # A UnicodeEncodeError is about the path, not about the file.
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path} is damaged ({error}); delete the folder") from error
 
 
@@ -210,7 +235,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
         of_other = {} if place == trained else _trained(trained)
         test = of_other | variant.test | _values(tested) | {"run": str(place)}
         yield RunPlan(
-            study=name,
+            root=folder,
             variant=variant.name,
             settings={key.rpartition(".")[2]: label for key, (label, _) in (fitted | tested).items()},
             seed=seed,
@@ -250,29 +275,3 @@ def _arguments(options: Mapping[str, Any]) -> list[str]:
         ['--model=Autoencoder', '--trainer.max_epochs=3', '--wandb.tags=["AE"]']
     """
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()]
-
-
-def _training_options(arguments: Sequence[str]) -> tuple[list[str], int | None]:
-    """A command line without its tracking and `--trainer.max_epochs`, and the last value of that; None without one.
-
-    Example:
-        >>> _training_options(["fit", "--trainer.max_epochs=3", "--wandb.group=b", "--data=x"])
-        (['fit', '--data=x'], 3)
-    """
-    others, bound = [], ""
-    words = iter(arguments)
-    for word in words:
-        name, given, value = word.partition("=")
-        if name == "--trainer.max_epochs":
-            bound = value if given else next(words, "")
-        elif not name.startswith("--wandb."):
-            others.append(word)
-        elif not given:
-            next(words, "")
-    return others, int(bound) if bound.isdecimal() else None
-
-
-def _first_change(before: list[str], now: list[str]) -> str:
-    was = next((argument for argument in before if argument not in now), "without")
-    is_now = next((argument for argument in now if argument not in before), "without")
-    return f"was {was}, is {is_now}"

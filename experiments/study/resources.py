@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.wording import TYPE_NAMES, join
+from lightning_modules.wording import TYPE_NAMES
 
 _REPORT_MINUTES = 30
 # What a job without a GPU must not ask for, besides GPUs.
@@ -49,8 +49,8 @@ class SlurmSettings:
             for name in names:
                 value = getattr(self, name)
                 if value is not None and type(value) not in types:
-                    kinds = join([TYPE_NAMES[one] for one in types]).replace(" and ", " or ")
-                    raise ConfigurationError(f"slurm.{name} is {value!r}; it must be {kinds}")
+                    kind = TYPE_NAMES[types[0]] + _UNITS.get(name, "")
+                    raise ConfigurationError(f"slurm.{name} is {value!r}; it must be {kind}")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -112,6 +112,7 @@ _TYPES: dict[tuple[str, ...], tuple[type, ...]] = {
     ("setup",): (list,),
     ("options",): (dict,),
 }
+_UNITS = {"time": " of minutes, such as 240", "memory": " of GB, such as 16"}
 _LEAST = {"time": 1, "gpus": 0, "cpus": 1, "memory": 0.1, "array_parallelism": 1}
 _DEFAULTS = SlurmSettings(time=1440, gpus=0, cpus=1, memory=8.0, array_parallelism=256)
 

@@ -31,6 +31,9 @@ _ENDED = (
     *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
 )
 
+ENDING = "COMPLETING"
+"""State of a job whose processes have been told to end, by `scancel` or by their own end."""
+
 
 @dataclass(frozen=True)
 class _Submission:
@@ -161,14 +164,17 @@ def is_active(state: str) -> bool:
 
 
 def require_idle(folder: Path) -> None:
-    """Raise a ConfigurationError that names the jobs of a study that are still in the queue or running."""
-    states = job_states(submitted_jobs(folder))
-    active = dict.fromkeys(number.partition("_")[0] for number, state in states.items() if is_active(state))
-    if active:
-        raise ConfigurationError(
-            f"jobs {join(list(active))} of {folder} are queued or running; wait for them, or call "
-            f"scancel {' '.join(active)} first"
-        )
+    """Raise a ConfigurationError that names the jobs of a study that are still in the queue, running or ending."""
+    states = {number: state for number, state in job_states(submitted_jobs(folder)).items() if is_active(state)}
+    working = [number for number, state in states.items() if state != ENDING]
+    jobs = list(dict.fromkeys(number.partition("_")[0] for number in working or states))
+    if not jobs:
+        return
+    noun, verb, them = ("job", "is", "it") if len(jobs) == 1 else ("jobs", "are", "them")
+    what = f"queued or running; wait for {them}, or call scancel {' '.join(jobs)} first"
+    if not working:
+        what = "ending; give the same command again in a minute"
+    raise ConfigurationError(f"{noun} {join(jobs)} of {folder} {verb} {what}")
 
 
 def _submissions(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from experiments.runs.folder import RunFolder
 from experiments.study.plan import RunPlan
-from experiments.study.process import FAILED_FILE
-from experiments.study.slurm import is_active, job_states, submitted_jobs
+from experiments.study.slurm import ENDING, is_active, job_states, submitted_jobs
 from lightning_modules.wording import counted
 
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
@@ -55,8 +54,8 @@ def run_state(plan: RunPlan, number: str = "", job: str = "") -> tuple[str, str]
     epochs = _epochs(training)
     fitted = plan.is_fitted()
     of_job = f" (Slurm job {number})" if job and is_active(job) else ""
-    if of_job and job in _WAITING:
-        return "queued", f"{of_job}{'' if fitted else epochs}"
+    if of_job and job in (*_WAITING, ENDING):
+        return "ending" if job == ENDING else "queued", f"{of_job}{'' if fitted else epochs}"
     if run.is_running("test") or (of_job and fitted):
         return "testing", of_job
     if of_job or training.is_running("fit"):
@@ -66,10 +65,11 @@ def run_state(plan: RunPlan, number: str = "", job: str = "") -> tuple[str, str]
 
 def _resting(plan: RunPlan, job: str, number: str, epochs: str) -> tuple[str, str]:
     """The state of a run that nothing is working on."""
-    for folder in (plan.folder, plan.fitted_in):
-        failed = folder / FAILED_FILE
-        if failed.is_file():
-            return "failed", f": {failed.read_text(encoding='utf-8', errors='replace')}"
+    failure = plan.failure()
+    if failure:
+        return "failed", f": {failure}"
+    if job == "CANCELLED":
+        return "cancelled", f"{'' if plan.is_fitted() else epochs} (Slurm job {number})"
     if job and job != "COMPLETED":
         return "failed", f": Slurm job {number} ended as {job}"
     if plan.is_fitted():

@@ -13,7 +13,7 @@ from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.plan import plan_runs
 from experiments.study.process import ClusterJob, Step
-from experiments.study.slurm import job_states, require_idle
+from experiments.study.slurm import is_active, job_states, require_idle
 from lightning_modules.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
@@ -151,6 +151,31 @@ def test_submits_what_the_dry_run_shows_with_the_requests_of_each_variant(cluste
         assert main(command) == 2, "held jobs are in the queue"
     finally:
         cluster.call("scancel", *submitted)
+    capsys.readouterr()
+    assert main([*command, "--status"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"AE seed 0          cancelled (Slurm job {submitted[0]}_0)",
+        f"neighbours seed 0  cancelled (Slurm job {submitted[1]})",
+        f"AE seed 1          cancelled (Slurm job {submitted[0]}_1)",
+        f"3 runs in {folder}: 3 cancelled",
+        f"report: Slurm job {submitted[2]}, CANCELLED",
+    ]
+
+
+def test_a_job_that_ends_after_scancel_is_waited_for(cluster, tmp_path):
+    submit = ["sbatch", "--parsable", f"--output={tmp_path / 'log.txt'}", "--wrap"]
+    job = cluster.call(*submit, "trap '' TERM; echo begun; sleep 3").strip()
+    submitted = tmp_path / "slurm" / "jobs.json"
+    submitted.parent.mkdir()
+    submitted.write_text(f'{{"{job}": ["runs/AE/seed_0"]}}')
+    cluster.wait(lambda: (tmp_path / "log.txt").is_file() and "begun" in (tmp_path / "log.txt").read_text())
+    with pytest.raises(ConfigurationError, match=rf"^job {job} of .* is queued or running; wait for it, or call scan"):
+        require_idle(tmp_path)
+    cluster.call("scancel", job)
+    with pytest.raises(ConfigurationError, match=rf"^job {job} of .* is ending; give the same command again"):
+        require_idle(tmp_path)
+    cluster.wait(lambda: not is_active(job_states([job])[job]))
+    require_idle(tmp_path)
 
 
 def test_a_rejected_array_leaves_none_in_the_queue(cluster, definition, tmp_path, capsys):
@@ -182,9 +207,9 @@ def test_scripts_have_account_qos_and_constraint(cluster, definition, tmp_path, 
     ("slurm", "message"),
     [
         ("{gpu: 1}", "slurm.gpu does not exist; choose from partition, account, qos"),
-        ("{time: 4h}", "slurm.time is '4h'; it must be a whole number"),
+        ("{time: 4h}", "slurm.time is '4h'; it must be a whole number of minutes, such as 240"),
         ("{cpus: 0}", "slurm.cpus 0 is too small; give at least 1"),
-        ("{memory: 4G}", "slurm.memory is '4G'; it must be a number or a whole number"),
+        ("{memory: 4G}", "slurm.memory is '4G'; it must be a number of GB, such as 16"),
         ("{options: [hold]}", r"slurm.options is \['hold'\]; it must be a mapping"),
         ("{account: 7}", "slurm.account is 7; it must be text"),
         ("[gpus]", r"slurm is \['gpus'\], not a mapping"),

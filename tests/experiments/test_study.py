@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli.main import main
+from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
 from experiments.study.local import environment, sharing_text
 from experiments.study.plan import plan_runs
@@ -130,6 +131,8 @@ def test_finished_study_is_reported_again_also_from_its_copy(study, tmp_path, ca
     (plan,) = plan_runs(read_definition(Path(definition)), folder)
     plan.record()
     assert main(plan.fit) == main(plan.test) == 0
+    failure = plan.folder / "failed.txt"
+    failure.write_text("of an earlier try")
     for path in (definition, str(folder / "study.yaml")):  # the configuration is next to the first one only
         (folder / "report.html").unlink(missing_ok=True)
         capsys.readouterr()
@@ -140,6 +143,21 @@ def test_finished_study_is_reported_again_also_from_its_copy(study, tmp_path, ca
         assert "study (steps)" not in output, "a bar of no steps"
         assert (folder / "report.html").is_file()
         assert (folder / "study.yaml").read_text() == Path(definition).read_text()
+        assert not failure.exists(), "the run has its results"
+
+
+def test_only_one_process_works_on_a_study(study, tmp_path, capsys):
+    definition = study("  AE: {config: base.yaml, fit: {model: Autoencoder}}")
+    folder = tmp_path / "study"
+    command = ["study", definition, "--output", str(folder)]
+    with RunFolder(folder).alone("study"):
+        before = list(folder.rglob("*"))
+        for options in ([], ["--redo", "AE seed 0"]):
+            assert main([*command, *options]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert f"another process is running study in --output {folder}; wait for it, or name another" in line
+        assert main([*command, "--status"]) == main([*command, "--dry_run"]) == 0
+        assert list(folder.rglob("*")) == before
 
 
 def test_runs_take_turns_on_gpus_and_share_cores(monkeypatch):
@@ -175,13 +193,17 @@ def test_says_how_runs_share_the_machine(monkeypatch, gpus, jobs, text):
     ("arguments", "message"),
     [
         (["nowhere.yaml"], "nowhere.yaml is not a file; name the YAML of a study"),
+        (["{study}", "--output", "{study}"], "--output {study} can't be a folder: {study} is a file; name another"),
         (["{study}", "--jobs", "0"], "--jobs 0 is not a positive number"),
+        (["{study}", "--slurm.cpu", "2"], "unrecognized arguments: --slurm.cpu 2; did you mean --slurm.cpus?\n"),
+        (["{study}", "--satus", "--job=3"], "--satus --job=3; did you mean --status and --jobs?\n"),
+        (["{study}", "--satus", "--data.hop=3"], "did you mean --status?; put options for all training runs after"),
         (["{study}", "--data.root=x"], "--data.root=x; put options for all training runs after `--`"),
     ],
 )
 def test_rejects_invalid_arguments(study, tmp_path, capsys, arguments, message):
     definition = study("  AE: {config: base.yaml}")
     arguments = [argument.format(study=definition) for argument in arguments]
-    assert main(["study", *arguments, "--output", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
+    assert main(["study", "--output", str(tmp_path / "out"), *arguments]) == 2
+    assert message.format(study=definition) in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -56,7 +56,10 @@ def rejects(tmp_path, capsys):
             "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
             "variants.MAE, test --fscore.percentiles=[101]: percentiles: 101 is not a whole number from 0 to 100",
         ),
-        ("test: {faithfulness.shift: 1}", "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1"),
+        (
+            "test: {faithfulness.shift: 1}",
+            "variants.MAE, test: unrecognized arguments: --faithfulness.shift=1; did you mean --faithfulness.shifts?",
+        ),
         ("test: {data.nframes: 1}", "variants.MAE, test: --data.nframes does not exist: datamodules.PlanerDataModule"),
         (
             "grid: {model.backbone: [skip_cae, dense]}\ntest: {attributions.explainers: [grad_cam]}",
@@ -76,7 +79,12 @@ def rejects(tmp_path, capsys):
         ),
         ("  seed: {config: base.yaml, seeds: [4294967296]}", "variants.seed.seeds is [4294967296]; list whole numbers"),
         ("  kNN: {config: base.yaml, fit: {data.root: nope}}", "variants.kNN, fit --data.root=nope: nope is"),
-        ("fit: {trainer.max_epoch: 1}", "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1"),
+        (
+            "fit: {trainer.max_epoch: 1}",
+            "variants.MAE, fit: unrecognized arguments: --trainer.max_epoch=1; did you mean --trainer.max_epochs?",
+        ),
+        ("fit: {trainer.fast_dev_run: true}", "variants.MAE, fit: trainer.fast_dev_run keeps no results, which"),
+        ("test: {trainer: {fast_dev_run: 2}}", "variants.MAE, test: trainer.fast_dev_run keeps no results, which"),
         ("  svm: {config: base.yaml, fit: {model: svm}}", "variants.svm, fit: --model 'svm' does not exist; choose"),
     ],
 )
@@ -88,9 +96,35 @@ def test_rejects_invalid_configurations_and_overrides(rejects, tmp_path):
     assert rejects("", "--", "--data.batch_size=0").startswith(
         "variants.MAE, fit --data.batch_size=0: batch_size is 0;"
     )
+    message = rejects("", "--", "--trainer.fast_dev_run", "true")
+    assert message.startswith("variants.MAE, fit: trainer.fast_dev_run keeps no results")
     (tmp_path / "twice.yaml").write_text("wandb: {}\nwandb: {}\n")
     message = rejects("  AE: {config: twice.yaml}")
     assert message.startswith(f"variants.AE, fit: {tmp_path / 'twice.yaml'} is not a readable YAML mapping: line 2")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--seed_everything=3"], "--seed_everything after -- is given by the study; list seeds"),
+        (["--data.root", ".", "--seed_everything", "3"], "--seed_everything after -- is given by the study; list"),
+        (["--run=x"], "--run after -- is given by the study; remove it"),
+        (["--run", "x"], "--run after -- is given by the study; remove it"),
+        (["--config=x.yaml"], "--config after -- is given by the study; remove it"),
+        (["-c", "x.yaml"], "-c after -- is given by the study; remove it"),
+        (["--model.patch_size=8"], "--model.patch_size after -- would replace the values that grid gives variants.MAE"),
+        (["--model.init_args.patch_size", "8"], "--model.init_args.patch_size after -- would replace the values that"),
+    ],
+)
+def test_rejects_overrides_that_make_runs_alike(tmp_path, capsys, overrides, message):
+    (tmp_path / "base.yaml").write_text(BASE)
+    path, folder = tmp_path / "study.yaml", tmp_path / "out"
+    path.write_text("variants: {MAE: {config: base.yaml}}\ngrid: {model.patch_size: [4, 16]}\n")
+    for mode in ([], ["--status"], ["--dry_run"]):
+        assert main(["study", str(path), "--output", str(folder), *mode, "--", *overrides]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"faithful-aad study: error: {message}")
+    assert not folder.exists()
 
 
 def test_accepts_the_study_of_the_documentation(tmp_path, monkeypatch):

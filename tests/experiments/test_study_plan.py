@@ -118,8 +118,49 @@ def test_rejects_changed_options_of_a_training(plans):
     (now,) = plans("variants: {AE: {config: base.yaml, fit: {trainer.max_epochs: 9}}}")
     assert open_commands([now]) == [[now.fit, now.test]], "nothing has begun"
     (before.folder / "fit").mkdir()
-    with pytest.raises(ConfigurationError, match=r"made with other options \(was without, is --trainer.max_epochs=9\)"):
+    with pytest.raises(ConfigurationError, match=r"with other options \(--trainer.max_epochs was not given, is 9\)"):
         open_plans([now])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [
+        ("trainer.max_epochs: 30", "trainer.max_epochs: 20", "--trainer.max_epochs was 30, is 20"),
+        ("data.root: data", "data.hop: 1", "--data.root was data, is not given"),
+        ("data.hop: 1, wandb.group: a", "data.hop: 2, wandb.group: b", "--data.hop was 1, is 2"),
+        ("data.hop: 1, data.fmin: 5", "data.fmin: 5, data.hop: 1", ""),
+    ],
+)
+def test_a_change_is_one_of_an_option_of_the_training(plans, before, now, change):
+    study = "variants: {{AE: {{config: base.yaml, fit: {{{}}}}}}}"
+    (plan,) = plans(study.format(before))
+    plan.record()
+    (plan.folder / "fit").mkdir()
+    assert plans(study.format(now))[0].change() == change
+
+
+def test_a_moved_or_renamed_study_stays_finished(tmp_path, monkeypatch):
+    """Also with configurations in its folder, and runs that test the training of another."""
+    monkeypatch.chdir(tmp_path)
+    study = Path("b")
+    study.mkdir()
+    (study / "base.yaml").touch()
+    (study / "mine.yaml").write_text("variants: {AE: {config: base.yaml}}\ntest_grid: {faithfulness.shifts: [1, 9]}")
+    runs = plan_runs(read_definition(study / "mine.yaml"), study)
+    for plan in runs:
+        plan.record()
+        finish(plan.folder, "test")
+    finish(runs[0].fitted_in, "fit")
+    study.rename("b2")
+    for folder in (Path("b2"), tmp_path / "b2"):
+        moved = plan_runs(read_definition(folder / "mine.yaml"), folder)
+        assert [plan.study for plan in moved] == ["b2", "b2"]
+        assert [plan.change() for plan in moved] == ["", ""]
+        assert open_plans(moved) == []
+    monkeypatch.chdir("b2")
+    assert open_plans(plan_runs(read_definition(Path("mine.yaml")), Path())) == []
+    others = plan_runs(read_definition(Path("mine.yaml")), Path(), ["--data.root", "data"])
+    assert others[0].change() == "--data.root was not given, is data"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import pytest
 
 from experiments.cli.main import main
 from experiments.runs.folder import RunFolder
+from experiments.study.command import conclude
 from experiments.study.definition import read_definition
 from experiments.study.plan import open_plans, plan_runs
 from experiments.study.process import Step
 from experiments.study.selection import discard, select
 from experiments.study.status import run_state
+from lightning_modules.errors import TrainingError
 
 STUDY = """
 seeds: [0, 1]
@@ -69,7 +71,7 @@ def test_state_of_a_run_from_its_folder(plans):
     more, *_ = plans(STUDY.replace("max_epochs: 5", "max_epochs: 8"))
     assert run_state(more) == ("to go on", ", epoch 5/5")
     other, *_ = plans(STUDY.replace("AE: {config: base.yaml, fit: {", "AE: {config: base.yaml, fit: {data.hop: 1, "))
-    assert run_state(other) == ("changed", ": was made with other options (was without, is --data.hop=1)")
+    assert run_state(other) == ("changed", ": was made with other options (--data.hop was not given, is 1)")
 
 
 def test_state_of_a_run_with_a_slurm_job(plans):
@@ -78,11 +80,13 @@ def test_state_of_a_run_with_a_slurm_job(plans):
     assert run_state(plan, "7_0", "RUNNING") == ("training", " (Slurm job 7_0)")
     train(plan, 3)
     assert run_state(plan, "7_0", "PENDING") == ("queued", " (Slurm job 7_0), epoch 3/5"), "it was requeued"
-    assert run_state(plan, "7_0", "COMPLETING") == ("training", ", epoch 3/5 (Slurm job 7_0)")
+    assert run_state(plan, "7_0", "COMPLETING") == ("ending", " (Slurm job 7_0), epoch 3/5")
+    assert run_state(plan, "7_0", "CANCELLED") == ("cancelled", ", epoch 3/5 (Slurm job 7_0)")
     assert run_state(plan, "7_0", "OUT_OF_MEMORY") == ("failed", ": Slurm job 7_0 ended as OUT_OF_MEMORY")
     assert run_state(plan, "7_0", "") == ("interrupted", ", epoch 3/5"), "Slurm has forgotten the job"
     train(plan, 5, finished=True)
     assert run_state(plan, "7_0", "RUNNING") == ("testing", " (Slurm job 7_0)")
+    assert run_state(plan, "7_0", "CANCELLED") == ("cancelled", " (Slurm job 7_0)")
 
 
 def test_a_failed_step_is_remembered_until_it_starts_again(plans):
@@ -96,6 +100,27 @@ def test_a_failed_step_is_remembered_until_it_starts_again(plans):
     process.kill()
     assert step.end(process.wait()) == "killed by SIGKILL", "whatever it printed last"
     assert run_state(plan) == ("failed", ": killed by SIGKILL")
+
+
+def test_advice_after_failures_depends_on_whether_the_same_options_would_fail_again(plans, tmp_path):
+    diverged, killed, _ = runs = plans()
+
+    def advice(*failed):
+        with pytest.raises(TrainingError) as raised:
+            conclude(failed, tmp_path / "out")
+        return str(raised.value).rpartition("log.txt); ")[2]
+
+    assert advice(*runs) == "the same command tries them again"
+    for plan, failure in (
+        (diverged, "the training loss is nan in epoch 2. The same options would fail again"),  # as `fit` prints it
+        (killed, "killed by SIGKILL"),
+    ):
+        plan.folder.mkdir(parents=True)
+        (plan.folder / "failed.txt").write_text(failure)
+    assert advice(killed) == "the same command tries them again"
+    assert advice(diverged).startswith("their training diverged, and the same options would fail again: change")
+    assert advice(*runs).startswith("the same command tries them again, except those whose training diverged and")
+    assert "(AE seed 0): change their options" in advice(*runs)
 
 
 def test_status_starts_nothing_and_imports_no_lightning(plans, tmp_path):
@@ -147,7 +172,7 @@ def test_trainings_that_ended_at_their_bound_go_on_to_a_higher_one(plans):
 
     train(lower, 5, finished=True)
     fewer = plans(STUDY.replace("max_epochs: 5", "max_epochs: 2"))[2]
-    with pytest.raises(ValueError, match=r"\(was --trainer.max_epochs=5, is --trainer.max_epochs=2\); discard it with"):
+    with pytest.raises(ValueError, match=r"\(--trainer.max_epochs was 5, is 2\); discard it with"):
         fewer.is_fitted()
 
 
