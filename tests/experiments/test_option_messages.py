@@ -75,7 +75,7 @@ def test_every_option_of_other_commands_says_what_it_accepts(name, capsys):
     [
         ("--trainer.precision 12", "--trainer.precision is 12; it must be one of 64, 32, 16, transformer-engine, "),
         ("--trainer.logger [x]", "--trainer.logger is ['x']; it must be a class path of Logger or a list of them or"),
-        ("--wandb.mode on", "--wandb.mode is on; it must be one of offline, online, disabled"),
+        ("--wandb.mode dry", "--wandb.mode is dry; it must be one of offline, online, disabled or null"),
         ("--data.channel x", "--data.channel is x; it must be a whole number or mix"),
         ("--data.frontend [1]", "--data.frontend is [1]; it must be a mapping"),
         ("--wandb x.yaml", "--wandb is x.yaml; it must be a mapping"),

@@ -17,7 +17,7 @@ from experiments.report.tables import all_tables
 
 CONFIG = Path(__file__).resolve().parents[2] / "experiments" / "configs" / "spliced.yaml"
 OPTIONS = ["--data.n_frames", "80", "--data.batch_size", "2", "--wandb.mode", "disabled"]
-OPTIONS += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--trainer.accelerator", "cpu"]
+OPTIONS += ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"]
 OPTIONS += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 OPTIONS += ["--attributions.explainers", "[error_map]", "--attributions.examples", "1"]
 MARK = "Test set constructed by splicing."
@@ -81,7 +81,7 @@ def test_everything_that_is_reported_says_how_the_test_set_came_about(runs, tmp_
     assert "Control: pieces of real normal clips" in " ".join(warnings(of_control, compute_evidence(of_control)))
     tables = [table for of_section in all_tables(comparison, evidence).values() for table in of_section]
     assert len(tables) > 4
-    assert all(table.note.endswith(MARK) for table in tables)
+    assert [table.note for table in tables if not table.note.endswith(MARK)] == []
     report([str(run)], str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
