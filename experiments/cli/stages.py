@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import wandb
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
@@ -50,8 +49,8 @@ from experiments.runs.checkpoints import (
 from experiments.runs.csv_logger import CheckpointedScalars
 from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, TRAINED_IN_PART, RunFolder, read_scalars
 from experiments.runs.predictions import Predictions
-from experiments.tracking.loggers import EpochTimer, WandbSettings, build_loggers, wandb_loggers
 from experiments.tracking.run_figures import RunFigures
+from experiments.tracking.settings import WandbSettings
 from explainers import AttributionMaps, SanityChecks
 from lightning_modules import AnomalyDetector, ConfigurationError, NearestNeighbours
 from lightning_modules.autoencoders import RECIPE_HPARAMS
@@ -83,7 +82,8 @@ def run_stage(name: str, arguments: list[str]) -> None:
         with one_line_errors():
             ExperimentCLI([name, *complete(name, arguments)])
     finally:
-        wandb.finish()
+        if "wandb" in sys.modules:  # where something was tracked
+            sys.modules["wandb"].finish()
 
 
 def _named_option(options: Mapping[str, Any], message: str) -> str:
@@ -316,6 +316,9 @@ class ExperimentCLI(LightningCLI):
     @contextmanager
     def _in_folder(self) -> Iterator[None]:
         """Keep other processes out of the stage's folder, prepare it, and mark it as finished at the end."""
+        # Loads W&B, which takes half a second: the help and mistakes do without.
+        from experiments.tracking.loggers import EpochTimer, build_loggers, wandb_loggers  # noqa: PLC0415
+
         stage, run = self._stage, self._run
         if self._caution:
             rank_zero_only(print)(f"caution: {self._caution}; this holds for {run.path / stage}", file=sys.stderr)

@@ -22,7 +22,6 @@ from experiments.runs.results import (
     read_explanations,
     read_learning,
 )
-from experiments.tracking.clips import log_clips
 from explainers.examples import Example
 from lightning_modules import ConfigurationError
 from metrics.measures import CLIPS_FILE, HEADLINE_PERCENTILE, MEASURES
@@ -137,6 +136,8 @@ def _show(trainer: Trainer, key: str, paths: Sequence[Path], captions: Sequence[
 
 def _show_clips(trainer: Trainer, key: str, scores: pd.DataFrame | None, examples: Sequence[Example]) -> None:
     """Log the kept clips to every Weights & Biases logger, with their recordings."""
+    from experiments.tracking.clips import log_clips  # noqa: PLC0415  loads W&B, which takes half a second
+
     data = trainer.datamodule  # type: ignore[attr-defined]
     clips = getattr(data, {"val": "labelled_val_clips", "test": "test_clips", "predict": "predict_clips"}[key], ())
     recordings = {clip.name: clip.path for clip in clips}

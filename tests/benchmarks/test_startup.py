@@ -34,7 +34,7 @@ for name, command in COMMANDS.items():
         unneeded([*name.split(), "--no_such"], *HEAVY)
 """
 STAGES = """
-unneeded(["fit", "--no_such"], "captum.attr", "sklearn.svm", "altair.vegalite", "submitit")
+unneeded(["fit", "--no_such"], "wandb", "captum.attr", "sklearn.svm", "altair.vegalite", "submitit")
 """
 
 

@@ -15,8 +15,9 @@ from offline_runs import offline_runs, read_table
 
 from experiments.tracking.clips import MAX_CLIPS, MAX_SECONDS, log_clips, map_image, spectrogram_image
 from experiments.tracking.description import describe
-from experiments.tracking.loggers import WandbSettings, build_loggers
+from experiments.tracking.loggers import build_loggers
 from experiments.tracking.metrics import compared, direction
+from experiments.tracking.settings import WandbSettings
 from lightning_modules import ConfigurationError
 
 CONFIG = {"seed_everything": 3, "model": {"class_path": "lightning_modules.Autoencoder"}}
