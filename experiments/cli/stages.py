@@ -118,6 +118,7 @@ class ExperimentCLI(LightningCLI):
     """LightningCLI whose stages share one run folder, one set of callbacks and one path from data to metrics."""
 
     def __init__(self, arguments: list[str]) -> None:
+        self._only = next(iter(arguments), None)  # each parser takes a while to build
         super().__init__(
             model_class=AnomalyDetector,
             subclass_mode_model=True,
@@ -149,14 +150,13 @@ class ExperimentCLI(LightningCLI):
         for name in ("fscore", "faithfulness", "predictions"):
             parser.link_arguments(frame_settings, f"{name}.frames_per_second", frame_rate)
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The stages, each with the trainer's arguments that are not the user's to set."""
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # which is static, and called on self
+        """The stage, or all without one, each with the trainer's arguments that are not the user's to set."""
         skipped = LightningCLI.subcommands()
         for stage in ("validate", "test"):
             skipped[stage] |= {"verbose"}
         skipped["predict"] |= {"return_predictions"}
-        return skipped
+        return {stage: names for stage, names in skipped.items() if self._only in (None, stage)}
 
     # ---- build
 
