@@ -1,5 +1,6 @@
 """What tests of several folders share."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def golden():
 def _one_thread_a_process():
     """Small tensors gain nothing from threads, and tests run side by side."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c():
+    """A shell that starts the tests in the background has them ignore Ctrl-C, which some tests send."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
