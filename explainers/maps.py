@@ -7,8 +7,8 @@ from torch import Tensor
 
 from explainers.base import Explainer, reproducible, require_positive
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.masking import complementary_masks, masked_prediction, patch_size_of
-from lightning_modules.scores import squared_error
+from lightning_modules.masking import complementary_masks, patch_size_of
+from lightning_modules.scores import masked_prediction, squared_error
 
 
 class ErrorMap(Explainer):

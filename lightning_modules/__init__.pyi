@@ -14,5 +14,5 @@ from .detectors import OneClassSVM as OneClassSVM
 from .errors import ConfigurationError as ConfigurationError
 from .masking import PatchMasker as PatchMasker
 from .masking import complementary_masks as complementary_masks
-from .masking import masked_prediction as masked_prediction
+from .scores import masked_prediction as masked_prediction
 from .scores import squared_error as squared_error

@@ -18,8 +18,8 @@ from lightning_modules.backbones import DEFAULT_BACKBONE, build_backbone
 from lightning_modules.base import AnomalyDetector, StepOutputs, is_finite, require_number
 from lightning_modules.distributed import mean_over_clips
 from lightning_modules.errors import TrainingError
-from lightning_modules.masking import PatchMasker, complementary_masks, masked_prediction, patch_size_of
-from lightning_modules.scores import squared_error
+from lightning_modules.masking import PatchMasker, complementary_masks, patch_size_of
+from lightning_modules.scores import masked_prediction, squared_error
 
 RECIPE_HPARAMS = ("learning_rate", "min_learning_rate", "restart_epochs", "weight_decay")
 """Hyperparameters of the module's own optimiser and schedule, without effect where others are configured."""

@@ -54,7 +54,7 @@ def find_class(name: str, base: type[T], known: Mapping[str, type[T]], example: 
         example: Dotted path that a message gives as an example.
 
     Raises:
-        ConfigurationError: If there is no such class, its module fails, or it is not derived from `base`.
+        ConfigurationError: If the class does not exist, its module fails, or it is not derived from `base`.
 
     Example:
         >>> find_class("dict", dict, {}, "my_lab.MyDict")

@@ -131,29 +131,6 @@ def complementary_masks(
     return owner == torch.arange(n_masks, device=device)[:, None, None]
 
 
-def masked_prediction(module: nn.Module, x: Tensor, masks: Tensor, batch_size: int) -> Tensor:
-    """Predict every cell from the cells that its mask leaves visible, in K forward passes per clip.
-
-    Hidden cells are set to 0 dB, as in masked training.
-
-    Args:
-        module: Maps spectrograms (N, F, T) in dB to reconstructions of the same shape.
-        x: Spectrograms (B, F, T), dB.
-        masks: Complementary masks (K, F, T), bool, that hide every cell once.
-        batch_size: Most spectrograms that the module runs at once.
-
-    Returns:
-        Predictions (B, F, T), dB, each cell from the pass that hid it.
-    """
-    predictions = torch.zeros_like(x)
-    n_masks = len(masks)
-    for passes in torch.arange(len(x) * n_masks, device=x.device).split(batch_size):
-        clips, hidden = passes // n_masks, masks[passes % n_masks]
-        reconstruction = module(x[clips].masked_fill(hidden, 0.0)).to(x.dtype)
-        predictions.index_add_(0, clips, reconstruction.masked_fill(~hidden, 0.0))
-    return predictions
-
-
 def hash_int64(counter: Tensor) -> Tensor:
     """SplitMix64's output function on int64 tensors, which wrap around like unsigned ones."""
     z = (counter + 1) * _INCREMENT

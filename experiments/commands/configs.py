@@ -33,7 +33,7 @@ def copy(name: str, file: str | None = None) -> None:
         file: The file or folder to write; a file in the current folder by default.
 
     Raises:
-        ConfigurationError: If there is no such configuration, or the file exists.
+        ConfigurationError: If the configuration does not exist, or the file already does.
     """
     config = find_shipped(name)
     path = Path(file or ".")

@@ -70,7 +70,7 @@ class Table:
     is_detail: bool = False
 
     def __post_init__(self) -> None:
-        """Leave out what is missing; rows stay where there is no number at all, and so do tables of names only."""
+        """Leave out rows and columns without a number; a table that has no number keeps its rows."""
         numbers = range(self.names, len(self.header))
         found = {i for i in numbers if any(row[i].text != MISSING for row in self.rows)}
         kept = [i for i, name in enumerate(self.header) if i < self.names or i in found or name in self.keep]

@@ -32,7 +32,7 @@ TEST_UNFINISHED = "test unfinished: results may be missing"
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a ``metrics.csv`` as text; none where there is no file."""
+    """Read the rows of a ``metrics.csv`` as text; an empty list if the file is missing."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -248,7 +248,7 @@ def max_epochs(config: Mapping[str, Any]) -> int | None:
 
 
 def allows_more(bound: int | None, new: int | None) -> bool:
-    """Whether a new bound of the epochs is higher; None is no bound."""
+    """Whether a new maximum number of epochs is higher than the old one; None means unlimited."""
     return bound is not None and (new is None or new > bound)
 
 

@@ -87,7 +87,7 @@ class RunPlan:
     def change(self) -> str:
         """The first option of `fit` that differs from those that the run was made with; "" if none does.
 
-        A higher bound of the epochs is no change: the training goes on.
+        A higher `max_epochs` does not count as a change, since the training goes on.
         """
         made = self._read_record()
         # A run that failed before its first stage has nothing that the new options could be mixed with.
@@ -162,7 +162,7 @@ class RunPlan:
             (folder / FAILED_FILE).unlink(missing_ok=True)
 
     def _read_record(self) -> dict[str, dict[str, str]] | None:
-        """The options of `fit` and `test` that the run was made with; None if there is no record."""
+        """The options of `fit` and `test` that the run was made with; None if nothing is recorded."""
         path = self.folder / STUDY_FILE
         try:
             made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.runs.folder import STAGES
+from experiments.runs.folder import STAGES, TRACKING_FOLDER
 from experiments.study.plan import RunPlan
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.wording import join
@@ -52,8 +52,8 @@ def discard(plans: Sequence[RunPlan], names: Sequence[str]) -> list[RunPlan]:
 def deletions(plans: Sequence[RunPlan]) -> list[str]:
     """What is deleted of runs that are made again: a line per folder that has something."""
     folders = sorted({folder for plan in plans for folder in plan.discarded})
-    stages = {folder: [stage for stage in STAGES if (folder / stage).exists()] for folder in folders}
-    return [f"deletes {join(found)} of {folder}" for folder, found in stages.items() if found]
+    parts = {folder: [part for part in (*STAGES, TRACKING_FOLDER) if (folder / part).exists()] for folder in folders}
+    return [f"deletes {join(found)} of {folder}" for folder, found in parts.items() if found]
 
 
 def _places(plan: RunPlan) -> set[Path]:

@@ -85,7 +85,7 @@ def submit(
         The numbers of the arrays and of the last job.
 
     Raises:
-        ConfigurationError: If there is no cluster, or it rejects some jobs; then none stays in the queue.
+        ConfigurationError: If there is no cluster, or it rejects a job; those already submitted are cancelled.
     """
     *arrays, report = _submissions(plans, folder, common, conclude)
     executors = [_executor(folder, array) for array in arrays]

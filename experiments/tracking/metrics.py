@@ -102,7 +102,7 @@ def direction(name: str) -> Direction | None:
 
 
 def compared(scalars: Mapping[str, Any]) -> dict[str, Any]:
-    """The scalars that runs are compared by, and everything that is no scalar of an evaluation.
+    """The scalars that runs are compared by, and all others that no evaluation has logged.
 
     Example:
         >>> compared({"epoch": 3, "val/auc": 0.9, "val/auc/broken_board": 0.8, "val/f1/saliency/p90": 0.5})

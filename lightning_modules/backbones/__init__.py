@@ -41,7 +41,7 @@ def build_backbone(backbone: str | Mapping[str, Any], n_mels: int, n_frames: int
         n_frames: Frames T of the spectrograms.
 
     Raises:
-        ConfigurationError: If there is no such backbone, an argument is unknown or of the wrong type, or the class
+        ConfigurationError: If the backbone does not exist, an argument is unknown or of the wrong type, or the class
             fails for this size; the message names the class and the argument.
     """
     chosen, arguments = _parse(backbone)

@@ -13,7 +13,7 @@ from experiments.study.command import conclude
 from experiments.study.definition import read_definition
 from experiments.study.plan import open_plans, plan_runs
 from experiments.study.process import Step
-from experiments.study.selection import discard, select
+from experiments.study.selection import deletions, discard, select
 from experiments.study.status import run_state
 from lightning_modules.errors import TrainingError
 
@@ -201,6 +201,7 @@ def test_redo_discards_a_training_and_its_results(plans):
     assert (again.folder / "fit").is_dir()
     (again.folder / "wandb-id").write_text("abc")
     (again.folder / "wandb" / "offline-run-1-abc").mkdir(parents=True)
+    assert deletions([again]) == [f"deletes fit, test and wandb of {again.folder}"], "all of it is announced"
     again.record()
     assert [path.name for path in again.folder.iterdir()] == ["study.json"]
     assert runs[0].is_tested(), "others stay"
