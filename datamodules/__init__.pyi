@@ -4,6 +4,7 @@ from .data_modules import AudioFolderDataModule as AudioFolderDataModule
 from .data_modules import DCASEDataModule as DCASEDataModule
 from .data_modules import MIMIIDataModule as MIMIIDataModule
 from .data_modules import PlanerDataModule as PlanerDataModule
+from .data_modules import SplicedDataModule as SplicedDataModule
 from .errors import DataError as DataError
 from .frontend import FrontEndSettings as FrontEndSettings
 from .frontend import LogMelFrontEnd as LogMelFrontEnd

@@ -42,7 +42,8 @@ class SpectrogramDataModule(LightningDataModule):
         frontend: Settings of the log-mel front end.
         reference_level: Level that becomes 0 in the spectrograms, dB. Hidden patches, the explainers' baselines and
             the padding of convolutions are 0, so choose it near the mean of the training clips; the planer's is
-            near 0 already.
+            near 0 already. When ``None``, it is that mean, to a tenth of a dB, and every stage needs the training
+            clips.
         channel: Channel of the recordings to use: its index from 0, or ``mix``, the mean of all channels.
         batch_size: Clips in a batch.
         val_fraction: Share of the training clips held out for the validation loss.
@@ -70,7 +71,7 @@ class SpectrogramDataModule(LightningDataModule):
         root: str,
         n_frames: int = 400,
         frontend: FrontEndSettings = PLANER_FRONT_END,
-        reference_level: float = 0.0,
+        reference_level: float | None = 0.0,
         channel: Channel = "mix",
         batch_size: int = 32,
         val_fraction: float = 0.1,
@@ -93,7 +94,7 @@ class SpectrogramDataModule(LightningDataModule):
             ("n_frames", n_frames, n_frames >= 1, "at least 1"),
             ("batch_size", batch_size, 1 <= batch_size <= _MOST_CLIPS, f"from 1 to {_MOST_CLIPS}"),
             # Front ends give levels from -100 to 100 dB; 32-bit numbers far from those cannot represent sound.
-            ("reference_level", reference_level, abs(reference_level) <= 200, "from -200 to 200 dB"),
+            ("reference_level", reference_level or 0.0, abs(reference_level or 0.0) <= 200, "from -200 to 200 dB"),
             ("val_fraction", val_fraction, 0 < val_fraction < 1, "above 0 and below 1"),
             ("labelled_validation", labelled_validation, 0 <= labelled_validation < 1, "at least 0 and below 1"),
             ("num_workers", num_workers, 0 <= num_workers <= _MOST_WORKERS, f"from 0 to {_MOST_WORKERS}"),
@@ -106,7 +107,6 @@ class SpectrogramDataModule(LightningDataModule):
         self.root = Path(root).expanduser()
         self.n_frames = n_frames
         self.frontend = frontend
-        self.reference_level = reference_level
         self.channel: Channel = channel
         self.batch_size = batch_size
         self.val_fraction = val_fraction
@@ -132,6 +132,19 @@ class SpectrogramDataModule(LightningDataModule):
     def frames_per_second(self) -> float:
         """Frame rate of the spectrograms."""
         return self.frontend.frames_per_second
+
+    @cached_property
+    def reference_level(self) -> float:
+        """Level that becomes 0 in the spectrograms, dB."""
+        given: float | None = self.hparams["reference_level"]
+        if given is not None:
+            return given
+        clips = self._layout.training
+        entries = self._entries(clips)
+        recorded = SpectrogramDataset(
+            clips, [entries[clip.name] for clip in clips], self.n_frames, self.frames_per_second
+        )
+        return round(recorded.mean_level(), 1)
 
     @property
     def signal_settings(self) -> dict[str, Any]:

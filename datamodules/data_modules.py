@@ -1,6 +1,6 @@
-"""The DataModule of each layout: planer, audio folder, DCASE and MIMII."""
+"""The DataModule of each layout: planer, audio folder, spliced sets, DCASE and MIMII."""
 
-from typing import Any
+from typing import Any, Literal
 
 from datamodules.base import SpectrogramDataModule
 from datamodules.frontend import DCASE_FRONT_END, FrontEndSettings
@@ -28,6 +28,21 @@ class AudioFolderDataModule(SpectrogramDataModule):
     def scan(self) -> Layout:
         """List the clips in ``train/``, ``test/normal/`` and ``test/anomaly/``."""
         return scan_audio_folder(self.root)
+
+
+class SplicedDataModule(AudioFolderDataModule):
+    """A test set made by :func:`~datamodules.splicing.splice`, or its control.
+
+    Args:
+        root: Folder that ``splice`` wrote.
+        part: ``spliced``, where pieces of anomalous clips are in normal ones, or ``control``, where pieces of normal
+            clips are. Both have the same training clips.
+        **kwargs: Further options of :class:`~datamodules.base.SpectrogramDataModule`.
+    """
+
+    def __init__(self, root: str, part: Literal["spliced", "control"] = "spliced", **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        self.root /= part
 
 
 class DCASEDataModule(SpectrogramDataModule):

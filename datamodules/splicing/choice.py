@@ -183,7 +183,7 @@ def choose_anomalies(
         raise DataError(
             f"clips={len(hosts)} needs as many anomalous clips with stretches of up to three seconds that deviate from "
             f"the training clips, and {n_usable} of {len(donors)} have any; "
-            + ("ask for fewer" if n_usable else "none deviates enough to be spliced")
+            + ("ask for fewer, or lower percentile" if n_usable else "none deviates enough; lower percentile")
         )
     hop = FRONT_END.hop_length / FRONT_END.sample_rate
     return [

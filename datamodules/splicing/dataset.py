@@ -50,6 +50,7 @@ def splice(
     machine: str | None = None,
     section: str | None = None,
     clips: int = 25,
+    percentile: float = 99,
     fade: float = 0.04,
     seed: int = 0,
 ) -> Path:
@@ -66,6 +67,9 @@ def splice(
         machine: Name of the machine's folder, if the source is DCASE data.
         section: One of its sections; all by default.
         clips: Number of spliced clips, and of clips of the control.
+        percentile: Half the frames of a piece deviate from the training clips more than this share of the training
+            clips' own frames from each other, in %. With 0 a piece is the most deviating stretch of its clip, however
+            little it deviates.
         fade: Length of the cross-fades, s.
         seed: Seed of all draws.
 
@@ -78,6 +82,7 @@ def splice(
     """
     root = Path(output)
     require(clips >= 1, "clips", clips, "at least 1")
+    require(0 <= percentile < 100, "percentile", percentile, "at least 0 and below 100")
     require(0.001 <= fade <= 0.2, "fade", fade, "between 0.001 and 0.2 seconds")
     require(seed >= 0, "seed", seed, "at least 0")
     require_new_folder(root, "the spliced set")
@@ -95,12 +100,14 @@ def splice(
     stream = _stream(seed, _INTERVALS)
     intervals = [draw_intervals(seconds, stream) for _ in range(clips)]
     training = read_recordings(layout.training, "Reading training clips")
-    deviation = FrameDeviation([recording.spectrogram for recording in training])
+    deviation = FrameDeviation([recording.spectrogram for recording in training], percentile)
     sets = {
         SPLICED: choose_anomalies(hosts, anomalous, intervals, deviation),
         CONTROL: choose_controls(control_hosts, control_donors, intervals, _stream(seed, _PIECES)),
     }
-    settings = {"machine": machine, "section": section, "clips": clips, "fade": fade, "seed": seed}
+    settings = {
+        "machine": machine, "section": section, "clips": clips, "percentile": percentile, "fade": fade, "seed": seed,
+    }  # fmt: skip
     with written_as_a_whole(root) as built:
         for name, splices in sets.items():
             _link(layout.training, built / name, "train")

@@ -58,9 +58,6 @@ def _band_centres(n_bands: int) -> NDArray[np.float64]:
 _REFERENCE_STEP = 3
 """Every third training frame is a neighbour; the frames between overlap with them by half."""
 
-_NORMAL_PERCENTILE = 99
-"""A frame deviates if it is further from its nearest neighbour than 99 % of the training frames from theirs."""
-
 _LEAST_SHARE = 0.5  # Share of a stretch's frames that must deviate
 
 
@@ -72,17 +69,19 @@ class FrameDeviation:
 
     Args:
         training: Spectrograms of at least two normal clips, each (F, T) in dB.
+        percentile: A frame deviates if it is further from its nearest neighbour than this share of the training frames
+            from theirs, in %.
 
     Attributes:
         threshold: Distance in dB beyond which a frame deviates.
     """
 
-    def __init__(self, training: Sequence[Array]) -> None:
+    def __init__(self, training: Sequence[Array], percentile: float = 99) -> None:
         of_clip = [_foreground(clip) for clip in training]
         self._neighbours = np.concatenate([frames[::_REFERENCE_STEP] for frames in of_clip])
         owner = np.repeat(np.arange(len(of_clip)), [len(frames[::_REFERENCE_STEP]) for frames in of_clip])
         normal = [_distance(frames, self._neighbours[owner != i]) for i, frames in enumerate(of_clip)]
-        self.threshold = float(np.percentile(np.concatenate(normal), _NORMAL_PERCENTILE))
+        self.threshold = float(np.percentile(np.concatenate(normal), percentile))
 
     def __call__(self, spectrogram: Array) -> Array:
         """Distance of each frame of (F, T), root mean square over bands: (T,) in dB."""

@@ -15,6 +15,7 @@ from datamodules import (
     MIMIIDataModule,
     PlanerDataModule,
     SpectrogramDataModule,
+    SplicedDataModule,
 )
 from experiments.cli.errors import first_cause
 from experiments.cli.one_line_parser import OneLineParser, only_classes, option_keys, wrong_value
@@ -33,7 +34,13 @@ from lightning_modules.imports import find_class, import_class
 # What `--model` and `--data` take by their short names, which are looked up among the classes imported here.
 CHOICES: dict[type, tuple[type, ...]] = {
     AnomalyDetector: (Autoencoder, MaskedAutoencoder, OneClassSVM, IsolationForest, NearestNeighbours),
-    SpectrogramDataModule: (PlanerDataModule, DCASEDataModule, AudioFolderDataModule, MIMIIDataModule),
+    SpectrogramDataModule: (
+        PlanerDataModule,
+        DCASEDataModule,
+        AudioFolderDataModule,
+        MIMIIDataModule,
+        SplicedDataModule,
+    ),
 }
 
 # What `link_arguments` would override without a word.

@@ -133,6 +133,22 @@ def test_warns_of_a_mean_level_far_from_zero(planer, trainer, recwarn):
         trainer.fit(Recorder(), planer(reference_level=50.0))
 
 
+def test_reference_level_is_the_mean_of_the_training_clips_if_not_given(planer_copy, tmp_path):
+    files = sorted((planer_copy / "training").rglob("*.pt"))
+    for path in files:
+        torch.save(torch.load(path) - 20, path)
+    mean = torch.stack([torch.load(path)[:, :400] for path in files]).mean().item()
+
+    def first_test_clips(**settings):
+        data = PlanerDataModule(str(planer_copy), cache_dir=str(tmp_path / "cache"), **settings)
+        data.setup("test")
+        return data, next(iter(data.test_dataloader()))["spectrogram"]
+
+    data, shifted = first_test_clips(reference_level=None, seed=5)
+    assert data.signal_settings["reference_level"] == data.reference_level == round(mean, 1)
+    torch.testing.assert_close(shifted, first_test_clips()[1] - round(mean, 1))
+
+
 def test_labelled_validation_leaves_the_test_set(planer, trainer):
     model, datamodule = Recorder(), planer(labelled_validation=0.3)
     trainer.validate(model, datamodule, verbose=False)

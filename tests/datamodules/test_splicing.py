@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from datamodules import AudioFolderDataModule
+from datamodules import SplicedDataModule
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip
 from datamodules.provenance import PROVENANCE_FILE, read_provenance
@@ -123,8 +123,9 @@ def test_the_control_has_normal_pieces_at_the_same_intervals(made):
 
 @pytest.mark.parametrize("kind", ["spliced", "control"])
 def test_data_module_reads_annotations_and_provenance_of_a_spliced_set(fan, made, tmp_path, kind):
-    data = AudioFolderDataModule(
-        str(made / kind),
+    data = SplicedDataModule(
+        str(made),
+        part=kind,
         n_frames=240,
         frontend=FrontEndSettings(sample_rate=RATE),
         cache_dir=str(tmp_path),
@@ -200,6 +201,8 @@ def test_rejects_clips_that_cannot_be_spliced(fan, tmp_path, data_error):
     quiet = copy(fan, tmp_path / "quiet", {name: (noise(i + 300), RATE) for i, name in enumerate(anomalies)})
     with data_error("clips=2", "0 of 3 have any", "none deviates enough"):
         splice(quiet, str(tmp_path / "out"), machine="fan", clips=2)
+    with data_error("percentile is 100", "below 100"):
+        splice(quiet, str(tmp_path / "out"), machine="fan", clips=2, percentile=100)
     rates = copy(fan, tmp_path / "rates", {anomalies[1]: (noise(1, rate=8000), 8000)})
     with data_error(f"{anomalies[1]}.wav", "8000 Hz", "16000 Hz"):
         splice(rates, str(tmp_path / "out"), machine="fan", clips=2)
@@ -209,9 +212,25 @@ def test_rejects_clips_that_cannot_be_spliced(fan, tmp_path, data_error):
     assert not (tmp_path / "out").exists()
 
 
+def test_percentile_0_takes_the_most_deviating_stretch_of_any_clip(fan, tmp_path):
+    anomalies = [f"anomaly_id_00_{i:08}" for i in range(3)]
+    quiet = copy(fan, tmp_path / "quiet", {name: (noise(i + 300), RATE) for i, name in enumerate(anomalies)})
+    made = splice(quiet, str(tmp_path / "out"), machine="fan", clips=2, percentile=0)
+    donors = [row["donor"] for row in rows(made / "manifest.csv") if row["set"] == "spliced"]
+    assert len(set(donors)) == 2
+    assert read_provenance(made / "spliced").settings["percentile"] == 0
+
+
 def test_rejects_damaged_provenance(made, tmp_path, data_error):
     stored = json.loads((made / "spliced" / PROVENANCE_FILE).read_text())
-    assert stored["settings"] == {"machine": "fan", "section": None, "clips": 2, "fade": 0.04, "seed": 0}
+    assert stored["settings"] == {
+        "machine": "fan",
+        "section": None,
+        "clips": 2,
+        "percentile": 99,
+        "fade": 0.04,
+        "seed": 0,
+    }
     assert read_provenance(tmp_path) is None
     for text in ("{", "[]", '{"constructed": "by splicing"}'):
         (tmp_path / PROVENANCE_FILE).write_text(text)

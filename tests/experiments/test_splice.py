@@ -45,11 +45,11 @@ def runs(spliced, tmp_path_factory):
     """A model tested on the set and on the control, by the commands that the configuration names."""
     folder = tmp_path_factory.mktemp("runs")
     run, control = folder / "ae", folder / "ae-control"
-    options = ["--config", str(CONFIG), "--data.root", str(spliced / "spliced"), "--model", "Autoencoder", *OPTIONS]
+    options = ["--config", str(CONFIG), "--data.root", str(spliced), "--model", "Autoencoder", *OPTIONS]
     assert main(["fit", "--run", str(run), *options]) == 0
     assert main(["test", "--run", str(run)]) == 0
     arguments = ["--config", str(run / "fit/config.yaml"), "--ckpt_path", str(run / "fit/checkpoints/best.ckpt")]
-    arguments += ["--data.root", str(spliced / "control"), "--run", str(control)]
+    arguments += ["--data.part", "control", "--run", str(control)]
     assert main(["test", *arguments]) == 0
     return run, control
 
