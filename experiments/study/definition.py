@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -58,6 +59,9 @@ def read_definition(path: Path, slurm: SlurmSettings = NO_REQUEST) -> list[Varia
     Options at the top of the file apply to every variant. A variant's own `fit` and `test` are added to them and win;
     its own `seeds`, `grid` and `test_grid` replace them. Configurations are names of the package's, or paths
     relative to the YAML's folder or, for the copy in a study's folder, to that of the copied file.
+
+    A grid's values may be given as a pattern of folders, relative to the current folder as other paths in options are;
+    each folder that matches is a value, and its name the label.
 
     Interpolations in options name keys of a run's configuration, as on its command line; others keys of the file.
 
@@ -161,6 +165,12 @@ def _variant(top: _Section, name: str, own: _Section, folder: Path, slurm: Slurm
     )
 
 
+def _matching_folders(pattern: str) -> list[Path]:
+    """The folders that a pattern such as ``data/spliced/*`` matches, in the order of their names."""
+    paths = map(Path, glob.glob(str(Path(pattern).expanduser())))  # noqa: PTH207  takes absolute patterns too
+    return sorted(path for path in paths if path.is_dir())
+
+
 @dataclass(frozen=True)
 class _Section:
     """A mapping in the file, and the dotted prefix of its keys."""
@@ -200,13 +210,17 @@ class _Section:
         return list(seeds)
 
     def grid(self, key: str) -> Grid:
-        """The values of each varied option: a list, or a mapping of labels to values."""
+        """The values of each varied option: a list, a mapping of labels to values, or a pattern of folders."""
         grid: Grid = {}
         for option, values in self.options(key).items():
             if isinstance(values, Mapping) and values:
                 grid[option] = [(str(label), value) for label, value in values.items()]
             elif isinstance(values, list) and values:
                 grid[option] = [(value, value) for value in values]
+            elif isinstance(values, str) and glob.has_magic(values):
+                grid[option] = [(path.name, str(path)) for path in _matching_folders(values)]
+                if not grid[option]:
+                    raise self._error(f"{key}.{option}", f" is {values!r}, and no folder below {Path.cwd()} matches")
             else:
                 raise self._error(f"{key}.{option}", f" is {values!r}; give a list of values")
             labels = [str(label) for label, _ in grid[option]]

@@ -81,6 +81,23 @@ def test_options_of_a_variant_override_common_ones(plans, tmp_path):
     assert not any("patch_size" in argument for argument in forest.fit), "its own grid is empty"
 
 
+def test_pattern_stands_for_the_folders_that_match(plans, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("slider_id_06", "slider_id_00", ".hidden"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "data" / "slider.csv").touch()
+    study = "variants: {AE: {config: base.yaml}}\ngrid: {data.root: data/*}\ntest_grid: {data.part: [spliced, control]}"
+    found = plans(study)
+    machines = ["slider_id_00", "slider_id_00", "slider_id_06", "slider_id_06"]
+    assert [plan.settings for plan in found] == [
+        {"root": name, "part": part} for name, part in zip(machines, ["spliced", "control"] * 2, strict=True)
+    ]
+    assert [f"--data.root=data/{name}" in plan.fit for plan, name in zip(found, machines, strict=True)] == [True] * 4
+    assert len({plan.fitted_in for plan in found}) == 2, "one training per machine"
+    with pytest.raises(ConfigurationError, match=r"grid.data.root is 'other/\*', and no folder below .* matches"):
+        plans("variants: {AE: {config: base.yaml}}\ngrid: {data.root: other/*}")
+
+
 def test_grid_of_test_shares_one_training(plans, tmp_path):
     varied = "variants: {AE: {config: base.yaml}}\ntest_grid: {faithfulness.shifts: {few: 1, many: 9}}"
     few, many = plans(varied)
@@ -202,5 +219,8 @@ def test_invalid_study_names_its_key(plans, study, message):
 
 
 @pytest.mark.parametrize("path", sorted(Path("experiments/configs/studies").glob("*.yaml")), ids=lambda path: path.stem)
-def test_plans_shipped_studies(path, tmp_path):
+def test_plans_shipped_studies(path, tmp_path, monkeypatch):
+    path = path.resolve()
+    monkeypatch.chdir(tmp_path)
+    Path("data/spliced/fan").mkdir(parents=True)
     assert plan_runs(read_definition(path), tmp_path)
