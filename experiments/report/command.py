@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning_modules.errors import ConfigurationError
-from lightning_modules.files import write_atomically
 
 
 def report(runs: list[str], output: str = "report.html", tables: str | None = None, figures: str | None = None) -> None:
     """Compare tested runs and studies in tables, figures and on one self-contained HTML page.
+
+    Runs of a study that varies the machine are compared on each machine, and over all of them on a page of its own.
 
     Args:
         runs: Folders of runs that `faithful-aad test` was run on, or of studies, tested on the same clips.
@@ -28,30 +29,13 @@ def report(runs: list[str], output: str = "report.html", tables: str | None = No
         raise ConfigurationError(f"--output {output} has to end in .html: the report is an HTML page")
     folders = [_folder(name, path, option) for name, option in ((tables, "tables"), (figures, "figures"))]
     # Pandas and Matplotlib take a second, which the help and mistakes do without.
-    from experiments.report.comparison import load_comparison  # noqa: PLC0415
-    from experiments.report.evidence import compute_evidence  # noqa: PLC0415
-    from experiments.report.page import build_page  # noqa: PLC0415
-    from experiments.report.paper_figures import write_figures  # noqa: PLC0415
-    from experiments.report.table_files import write_tables  # noqa: PLC0415
-    from experiments.report.tables import all_tables  # noqa: PLC0415
-    from experiments.report.terminal import print_report  # noqa: PLC0415
+    from experiments.report.writing import Files, write_report  # noqa: PLC0415
 
-    comparison = load_comparison([Path(run) for run in runs])
-    evidence = compute_evidence(comparison)
-    by_section = all_tables(comparison, evidence)
-    every_table = [table for of_section in by_section.values() for table in of_section]
-    page = build_page(comparison, evidence, by_section)
-
-    print_report(comparison, evidence, every_table)
     try:
-        write_tables(every_table, folders[0])
-        write_figures(comparison, evidence, folders[1])
-        write_atomically(path, page.encode())
+        write_report([Path(run) for run in runs], Files(path, *folders))
     except OSError as error:
         name = error.filename or output
         raise ConfigurationError(f"{name} cannot be written ({error.strerror}); give another --output") from error
-    for written in (*folders, path):
-        print(written)
 
 
 def _folder(named: str | None, page: Path, option: str) -> Path:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from datamodules.provenance import Provenance
+from datamodules.splicing.dataset import CONTROL as SPLICED_CONTROL
 from experiments.runs.config import channel_of, is_baseline
 from experiments.runs.folder import STAGES, STUDY_FILE, RunFolder
-from experiments.runs.results import Run, has_roc, read_run
+from experiments.runs.results import Run, StudyMembership, has_roc, read_membership, read_run
 from explainers.examples import Example
 from lightning_modules.errors import ConfigurationError
 from metrics.measures import HEADLINE_PERCENTILE, MEASURES, REFERENCES
@@ -24,11 +25,39 @@ from metrics.measures import HEADLINE_PERCENTILE, MEASURES, REFERENCES
 NO_SEED = -1
 """Stands for the seed of runs outside studies, which is not known."""
 
+_MACHINE = ("root", "machine", "section")
+"""Settings of a study's grid that choose the recordings of a run."""
+
+_PART = "part"
+"""The setting that chooses one of several test sets of the same recordings."""
+
 _SAME_LEVEL_DB = 0.01
 """Levels of the same recording differ by rounding only."""
 
 _NAMED = 3
 """Folders that an error message names."""
+
+
+class EvaluationSet(NamedTuple):
+    """What the runs of a study that varies the data were tested on.
+
+    Attributes:
+        machine: Label of the recordings, "" where a study does not vary them.
+        part: Which of several test sets of these recordings, "" where there is one.
+    """
+
+    machine: str = ""
+    part: str = ""
+
+    @property
+    def label(self) -> str:
+        """Both as a title has them."""
+        return ", ".join(filter(None, self))
+
+    @property
+    def stem(self) -> str:
+        """Both as the name of a file."""
+        return "_".join(filter(None, self)).replace("/", "_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,13 +222,61 @@ def load_comparison(folders: Sequence[Path]) -> Comparison:
             finished, a folder is inside or above the one meant, or the runs were tested, or explained, on different
             clips or percentiles.
     """
+    runs, unfinished = _read_runs(folders)
+    return _compare(runs, unfinished)
+
+
+def load_comparisons(folders: Sequence[Path]) -> tuple[dict[EvaluationSet, Comparison], tuple[Path, ...]]:
+    """Read runs and studies to compare, of which those of each test set form a comparison of their own.
+
+    Test sets are told apart by the settings of a study's grid: root, machine and section of the data, and part.
+
+    Args:
+        folders: As for `load_comparison`.
+
+    Returns:
+        The comparison of each test set, controls last, and the unfinished runs of test sets of which no run is tested.
+
+    Raises:
+        ConfigurationError: As `load_comparison`, or if only some of the runs have such settings.
+    """
+    runs, unfinished = _read_runs(folders)
+    members: dict[EvaluationSet, list[Run]] = defaultdict(list)
+    for run in runs:
+        members[_evaluation_set(run.membership)].append(run)
+    if len(members) > 1 and EvaluationSet() in members:
+        raise ConfigurationError(
+            f"{members[EvaluationSet()][0].folder} is of no study that varies the machine, and other runs are; "
+            "report on them separately"
+        )
+    waiting: dict[EvaluationSet, list[Path]] = defaultdict(list)
+    for folder in unfinished:
+        waiting[_evaluation_set(read_membership(folder / STUDY_FILE))].append(folder)
+    ordered = sorted(members, key=lambda found: (found.part == SPLICED_CONTROL, found))
+    compared = {found: _compare(members[found], waiting.pop(found, [])) for found in ordered}
+    return compared, tuple(folder for of_set in waiting.values() for folder in of_set)
+
+
+def _evaluation_set(member: StudyMembership | None) -> EvaluationSet:
+    settings = {} if member is None else member.settings
+    return EvaluationSet(
+        ", ".join(str(settings[key]) for key in _MACHINE if key in settings), str(settings.get(_PART, ""))
+    )
+
+
+def _read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[Path]]:
+    """The tested runs in some folders, and the folders of studies' runs that are not tested yet."""
     if not folders:
         raise ConfigurationError("report needs the folder of at least one run or study")
     chosen, unfinished = _run_folders(folders)
     repeated = [folder for folder, count in Counter(folder.resolve() for folder in chosen).items() if count > 1]
     if repeated:
         raise ConfigurationError(f"{repeated[0]} is given twice; name each run once")
-    runs = [read_run(folder) for folder in chosen]
+    return [read_run(folder) for folder in chosen], unfinished
+
+
+def _compare(runs: Sequence[Run], unfinished: Sequence[Path]) -> Comparison:
+    """Compare runs that were tested on the same clips."""
     _require_same_clips(runs)
     models = _models(runs)
     explanations = _all_runs(models, lambda run: run.explanations)
@@ -285,7 +362,8 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
     def names(run: Run) -> list[str]:
         name = run.membership.variant if run.membership else run.objective
-        settings = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in _settings(run).items())
+        own = {key: value for key, value in _settings(run).items() if key not in (*_MACHINE, _PART)}
+        settings = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in own.items())
         study = run.membership.study if run.membership else run.folder.name
         details = [[], [settings], [settings, study], [settings, str(run.folder)]]
         return [f"{name} ({', '.join(filter(None, of))})" if any(of) else name for of in details]

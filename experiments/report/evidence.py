@@ -304,7 +304,7 @@ def _paired(comparison: Comparison, values: dict[tuple[str, str], _Curves]) -> p
     frames = []
     at = comparison.percentile
     for first, second in comparison.pairs():
-        runs = _same_seeds(first, second)
+        runs = same_seeds(first, second)
         for measure in comparison.headline:
             sides = [values.get((model.label, measure)) for model in (first, second)]
             for over_chance in (False, True):
@@ -392,7 +392,7 @@ def paired_verdict(difference: float, low: float, high: float, p: float) -> str:
     return HIGHER if low > 0 else LOWER if high < 0 else OPEN
 
 
-def _same_seeds(first: Model, second: Model) -> tuple[list[int], list[int]]:
+def same_seeds(first: Model, second: Model) -> tuple[list[int], list[int]]:
     """Positions of the runs whose seed both have, or of all runs where no seed is shared."""
     shared = [seed for seed in first.seeds if seed != NO_SEED and seed in second.seeds]
     if not shared:

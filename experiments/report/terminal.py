@@ -17,11 +17,7 @@ from experiments.report.tables import NOT_ABOVE_REFERENCES, overview_table
 
 def print_report(comparison: Comparison, evidence: Evidence, tables: Iterable[Table]) -> None:
     """Print what was found, what to know before reading it, and the tables that fit."""
-    console = Console(highlight=False)
-    _print_findings(console, comparison, evidence)
-    for table in tables:
-        if not table.is_detail:
-            print_table(console, table)
+    print_findings(sentences(comparison, evidence), warnings(comparison, evidence), tables)
 
 
 def print_summary(run: Path) -> None:
@@ -32,8 +28,8 @@ def print_summary(run: Path) -> None:
     """
     comparison = load_comparison([run])
     evidence = compute_evidence(comparison, headline_only=True)
+    print_findings(sentences(comparison, evidence), warnings(comparison, evidence, seeds=False))
     console = Console(highlight=False)
-    _print_findings(console, comparison, evidence, seeds=False)
     if comparison.headline:
         table = overview_table(comparison, evidence, with_published=False)
         columns = tuple(column for column in table.terminal if column != "Model")
@@ -41,8 +37,13 @@ def print_summary(run: Path) -> None:
     console.print(f"Results: {run / 'test'}. Tables, figures and a page: faithful-aad report {run}", markup=False)
 
 
-def _print_findings(console: Console, comparison: Comparison, evidence: Evidence, seeds: bool = True) -> None:
-    for sentence in sentences(comparison, evidence):
+def print_findings(found: Iterable[str], cautions: Iterable[str], tables: Iterable[Table] = ()) -> None:
+    """Print sentences, warnings, and the tables that a terminal shows."""
+    console = Console(highlight=False)
+    for sentence in found:
         console.print(sentence, markup=False)
-    for warning in warnings(comparison, evidence, seeds):
+    for warning in cautions:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
+    for table in tables:
+        if not table.is_detail:
+            print_table(console, table)

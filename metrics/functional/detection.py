@@ -140,6 +140,44 @@ def bootstrap_auroc(
         >>> bootstrap_auroc([1.0, 2.0, 3.0, 4.0], [0, 0, 1, 1])
         Interval(mean=array([1.]), low=array([1.]), high=array([1.]))
     """
+    estimate, resampled = _resampled_areas(scores, labels, max_fprs, draws, seed)
+    return _percentile_interval(estimate, resampled, confidence)
+
+
+def bootstrap_auroc_difference(
+    first: ArrayLike, second: ArrayLike, labels: ArrayLike, confidence: float = 0.95, draws: int = 1000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the difference of two models' areas under the ROC on the same clips.
+
+    Normal and anomalous clips are resampled separately, and the clips drawn are the same for both models.
+
+    Args:
+        first: Anomaly scores of the first model, (N,), or (R, N) of runs that differ by seed, whose areas are averaged.
+        second: Of the second model, likewise.
+        labels: (N,) 1 anomalous, 0 normal.
+        confidence: Coverage of the interval.
+        draws: Bootstrap samples.
+        seed: Of the resampling.
+
+    Returns:
+        Area of the second minus that of the first, with its interval; scalars.
+
+    Raises:
+        ValueError: If a class is missing.
+
+    Example:
+        >>> float(bootstrap_auroc_difference([4.0, 2.0, 3.0, 1.0], [1.0, 2.0, 3.0, 4.0], [0, 0, 1, 1]).mean)
+        0.75
+    """
+    areas = [_resampled_areas(scores, labels, (1.0,), draws, seed) for scores in (first, second)]
+    estimate, resampled = (after[..., 0] - before[..., 0] for before, after in zip(*areas, strict=True))
+    return _percentile_interval(estimate, resampled, confidence)
+
+
+def _resampled_areas(
+    scores: ArrayLike, labels: ArrayLike, max_fprs: Sequence[float], draws: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Areas (K,), mean over runs, and those of bootstrap samples, (draws, K)."""
     of_runs, anomalous = np.atleast_2d(np.asarray(scores, dtype=float)), np.asarray(labels) != 0
     if anomalous.all() or not anomalous.any():
         raise ValueError("labels contain one class only: the ROC needs both")
@@ -155,6 +193,10 @@ def bootstrap_auroc(
     streams = [resampling_blocks(size, draws, (seed, stream), at_once) for stream, size in enumerate(sizes)]
     resampled = np.concatenate([areas(weights) for weights in zip(*streams, strict=True)])
     (estimate,) = areas((np.full((1, sizes[0]), 1 / sizes[0]), np.full((1, sizes[1]), 1 / sizes[1])))
+    return estimate, resampled
+
+
+def _percentile_interval(estimate: Floats, resampled: Floats, confidence: float) -> Interval:
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return Interval(estimate, low, high)

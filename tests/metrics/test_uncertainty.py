@@ -4,15 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
+from sklearn.metrics import roc_auc_score
 
 from metrics.functional.chance import best_of_several_p_value
-from metrics.functional.detection import bootstrap_auroc
+from metrics.functional.detection import bootstrap_auroc, bootstrap_auroc_difference
 from metrics.functional.uncertainty import (
     bootstrap_mean,
     compare_paired,
     holm,
     over_seeds,
+    random_effects,
     resampling_blocks,
     resampling_weights,
     signed_rank_p_value,
@@ -193,3 +195,59 @@ def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time():
     assert [len(block) for block in blocks] == [4, 4, 2]
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
     np.testing.assert_allclose(whole.sum(1), 1)
+
+
+def test_area_difference_resamples_the_same_clips_for_both_models():
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    first = np.array([[1.0, 2, 3, 4, 5, 3.5, 2.5], [1, 2, 3, 4, 5, 4.5, 2.5]])
+    second = np.array([[1.0, 2, 3, 4, 5, 4.5, 3.5]])
+    found = bootstrap_auroc_difference(first, second, labels, draws=200)
+    # Anomalies beat 4 + 3 + 2 and 4 + 4 + 2 of 12 pairs in the first, 4 + 4 + 3 in the second.
+    assert found.mean == pytest.approx(11 / 12 - (9 / 12 + 10 / 12) / 2)
+    normal, anomalous = (next(resampling_blocks(size, 200, (0, i), 200)) for i, size in enumerate((4, 3)))
+    differences = []
+    for weights in np.hstack([normal, anomalous]):
+        areas = [roc_auc_score(labels, run, sample_weight=weights) for run in (*first, *second)]
+        differences.append(areas[2] - (areas[0] + areas[1]) / 2)
+    assert [found.low, found.high] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
+    same = bootstrap_auroc_difference(first, first, labels, draws=50)
+    assert (same.low, same.mean, same.high) == (0, 0, 0)
+
+
+def test_random_effects_of_equal_errors_by_hand():
+    # The sample variance, 0.01, is that between machines and that of each, 0.05²; the mean's is a third of it.
+    mean, low, high, spread = random_effects([0.0, 0.1, 0.2], [0.05, 0.05, 0.05])
+    assert (mean, spread) == pytest.approx((0.1, 0.0075**0.5), abs=1e-6)
+    half = 4.302653 * (0.01 / 3) ** 0.5  # Student's t with 2 degrees of freedom
+    assert (low, high) == pytest.approx((0.1 - half, 0.1 + half), abs=1e-6)
+
+
+def test_random_effects_are_not_more_certain_than_the_machines():
+    # Differences that agree by accident: no variance between machines, and the error of three equally certain ones.
+    mean, low, high, spread = random_effects([0.1, 0.1, 0.1], [0.3, 0.3, 0.3])
+    assert (mean, spread) == pytest.approx((0.1, 0))
+    assert high - mean == pytest.approx(mean - low) == pytest.approx(4.302653 * 0.3 / 3**0.5, abs=1e-6)
+
+
+def test_random_effects_of_unequal_errors_solve_paule_and_mandels_equation():
+    effects, errors = np.array([0.02, 0.3, -0.1, 0.12]), np.array([0.02, 0.1, 0.04, 0.05])
+
+    def weighted(variance):
+        weights = 1 / (errors**2 + variance)
+        mean = (weights * effects).sum() / weights.sum()
+        return mean, (weights * (effects - mean) ** 2).sum(), weights.sum()
+
+    variance = optimize.brentq(lambda variance: weighted(variance)[1] - 3, 0, 1)
+    mean, residual, total = weighted(variance)
+    found = random_effects(effects, errors)
+    assert (found.mean, found.spread) == pytest.approx((mean, variance**0.5), abs=1e-5)
+    half = stats.t.ppf(0.975, 3) * (residual / 3 / total) ** 0.5
+    assert (found.low, found.high) == pytest.approx((mean - half, mean + half), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("effects", "errors", "said"), [([0.1, 0.2], [0.1, 0.1], "2 machines"), ([0, 0, 0], [1, 0, 1], "not all are")]
+)
+def test_random_effects_need_three_machines_and_their_errors(effects, errors, said):
+    with pytest.raises(ValueError, match=said):
+        random_effects(effects, errors)
