@@ -16,6 +16,7 @@ from experiments.runs.folder import (
     STUDY_FILE,
     TRACKING_FOLDER,
     TRACKING_ID_FILE,
+    TRAINING_FILE,
     RunFolder,
     allows_more,
 )
@@ -40,6 +41,7 @@ class RunPlan:
         root: Folder of the study.
         variant: What is compared, for example AE.
         settings: Labels of the run's values of the grid, by the last part of the option's name.
+        fit_settings: Those of options of `fit`.
         seed: Seed of everything.
         folder: The run's folder.
         fitted_in: Folder of the run whose training is tested: the run's own, unless only options of `test` vary.
@@ -52,6 +54,7 @@ class RunPlan:
     root: Path
     variant: str
     settings: dict[str, Any]
+    fit_settings: dict[str, Any]
     seed: int
     folder: Path
     fitted_in: Path
@@ -147,6 +150,9 @@ class RunPlan:
             RunFolder(self.folder).clear("test")
         contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", "fit", "test")}
         write_atomically(self.folder / STUDY_FILE, json.dumps(contents, indent=1).encode())
+        if self.fitted_in != self.folder:
+            of_training = {key: contents[key] for key in ("study", "variant", "seed")} | {"settings": self.fit_settings}
+            write_atomically(self.fitted_in / TRAINING_FILE, json.dumps(of_training, indent=1).encode())
 
     def failure(self) -> str:
         """Why the last step that failed did so; "" if none did since it was started again."""
@@ -183,7 +189,7 @@ def _delete(folder: Path) -> None:
             locks.enter_context(run.alone(stage))
         for stage in STAGES:
             run.clear(stage)
-    for name in (STUDY_FILE, FAILED_FILE, TRACKING_ID_FILE):
+    for name in (STUDY_FILE, TRAINING_FILE, FAILED_FILE, TRACKING_ID_FILE):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / TRACKING_FOLDER, ignore_errors=True)
 
@@ -237,7 +243,8 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
         yield RunPlan(
             root=folder,
             variant=variant.name,
-            settings={key.rpartition(".")[2]: label for key, (label, _) in (fitted | tested).items()},
+            settings=_labels(fitted | tested),
+            fit_settings=_labels(fitted),
             seed=seed,
             folder=place,
             fitted_in=trained,
@@ -260,6 +267,10 @@ def _points(grid: Grid) -> list[Point]:
 
 def _values(point: Point) -> Options:
     return {key: value for key, (_, value) in point.items()}
+
+
+def _labels(point: Point) -> dict[str, Any]:
+    return {key.rpartition(".")[2]: label for key, (label, _) in point.items()}
 
 
 def _folder_name(point: Point) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runs.config import objective_name
-from experiments.runs.folder import STUDY_FILE, TRACKING_ID_FILE
+from experiments.runs.folder import STUDY_FILE, TRACKING_ID_FILE, TRAINING_FILE
 from experiments.runs.results import read_membership
 from lightning_modules.backbones import describe_backbone
 from lightning_modules.base import package_version
@@ -78,7 +78,7 @@ def describe(
         tags: Tags beside those of its objective, variant and seed.
         n_train: Number of training clips, None where they are not read.
     """
-    member = read_membership(run / STUDY_FILE)
+    member = read_membership(run / STUDY_FILE) or read_membership(run / TRAINING_FILE)
     objective = objective_name(dict(config))
     variant = objective if member is None else member.variant
     settings = {} if member is None else member.settings

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.study.definition import read_definition
 from experiments.study.plan import make_jobs, open_plans, plan_runs
+from experiments.tracking.description import describe
 from lightning_modules import ConfigurationError
 
 STUDY = """
@@ -94,6 +95,11 @@ def test_pattern_stands_for_the_folders_that_match(plans, tmp_path, monkeypatch)
     ]
     assert [f"--data.root=data/{name}" in plan.fit for plan, name in zip(found, machines, strict=True)] == [True] * 4
     assert len({plan.fitted_in for plan in found}) == 2, "one training per machine"
+    found[0].record()
+    config = {"seed_everything": 0, "model": {"class_path": "lightning_modules.Autoencoder"}}
+    of_training, of_test = (describe(folder, "fit", config) for folder in (found[0].fitted_in, found[0].folder))
+    assert of_training["name"] == "AE root=slider_id_00 seed 0", "dashboards tell the trainings of machines apart"
+    assert of_test["config"]["variant"] == "AE root=slider_id_00 part=spliced"
     with pytest.raises(ConfigurationError, match=r"grid.data.root is 'other/\*', and no folder below .* matches"):
         plans("variants: {AE: {config: base.yaml}}\ngrid: {data.root: other/*}")
 
