@@ -170,14 +170,17 @@ class StudyProgress(Progress):
         )
         self._study = self.add_task("study (steps)", total=steps)
         self._running: dict[Step, TaskID] = {}
+        self._changing = threading.Lock()  # steps end in other threads than the one that updates their bars
 
     def begin(self, step: Step) -> None:
         """Add a bar for a step."""
-        self._running[step] = self.add_task(step.title, total=None)
+        with self._changing:
+            self._running[step] = self.add_task(step.title, total=None)
 
     def end(self, step: Step, failure: str) -> None:
         """Replace the bar of a step by a line about its end."""
-        self.remove_task(self._running.pop(step))
+        with self._changing:
+            self.remove_task(self._running.pop(step))
         self.advance(self._study)
         if failure:
             self.console.print(f"{step.title} failed: {failure} ({step.log})", markup=False, style="red")
@@ -186,7 +189,8 @@ class StudyProgress(Progress):
 
     def update_epochs(self) -> None:
         """Read how many epochs the trainings have finished."""
-        for step, bar in list(self._running.items()):
-            if step.command[0] == "fit":
-                done, total = RunFolder(step.mark.parents[1]).epochs()
-                self.update(bar, completed=done, total=total)
+        with self._changing:
+            for step, bar in self._running.items():
+                if step.command[0] == "fit":
+                    done, total = RunFolder(step.mark.parents[1]).epochs()
+                    self.update(bar, completed=done, total=total)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from experiments.cli.main import main
 from experiments.runs.folder import RunFolder
 from experiments.study.definition import read_definition
-from experiments.study.local import environment, sharing_text
+from experiments.study.local import StudyProgress, environment, sharing_text
 from experiments.study.plan import plan_runs
+from experiments.study.process import Step
 
 BASE = """
 trainer:
@@ -207,3 +209,25 @@ def test_rejects_invalid_arguments(study, tmp_path, capsys, arguments, message):
     assert main(["study", "--output", str(tmp_path / "out"), *arguments]) == 2
     assert message.format(study=definition) in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_steps_end_while_their_epochs_are_read(tmp_path):
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit" / "config.yaml").write_text("trainer: {max_epochs: 3}")
+    (tmp_path / "fit" / "metrics.csv").write_text("epoch\n" + "0\n" * 20_000)  # takes longer to read than a step
+    progress = StudyProgress(5)
+
+    def run_steps():
+        for i in range(5):
+            step = Step(f"{i}: fit", ["fit"], tmp_path / "fit" / "finished", tmp_path / "log.txt")
+            progress.begin(step)
+            time.sleep(0.01)
+            progress.end(step, "")
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_steps)
+        while not running.done():
+            progress.update_epochs()
+            time.sleep(0.001)
+        running.result()
+    assert progress.tasks[0].completed == 5
