@@ -51,8 +51,8 @@ class EvaluationSet(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Both as a title has them."""
-        return ", ".join(filter(None, self))
+        """Both in a sentence."""
+        return f"{self.machine} ({self.part})" if self.machine and self.part else self.machine or self.part
 
     @property
     def stem(self) -> str:

@@ -44,7 +44,7 @@ _EXPLAINED = (
     (
         SUMMARY.lower(),
         f"{SUMMARY}: random-effects meta-analysis (Paule and Mandel; 95 %: interval of Hartung and Knapp), with "
-        "standard errors from the intervals of the machines.",
+        "standard errors from the intervals of the machines; missing where one has no width.",
     ),
     (
         "sd between machines",
@@ -195,10 +195,12 @@ def _how(comparison: Comparison, measure: str) -> str:
 
 
 def _missing_summary(rows: pd.DataFrame) -> str:
-    """Why there is no summary over machines, "" where their number allows one."""
+    """Why there is no summary over machines, "" where there is any."""
     n_machines = rows.loc[rows["machine"] != SUMMARY, "machine"].nunique()
-    if n_machines >= LEAST_MACHINES:
+    if SUMMARY in set(rows["machine"]):
         return ""
+    if n_machines >= LEAST_MACHINES:
+        return "No summary: an interval without a width does not say how uncertain its difference is."
     return (
         f"No summary over {counted(n_machines, 'machine')}: how much a difference varies between machines can be "
         f"estimated from {LEAST_MACHINES} machines on."
@@ -236,13 +238,17 @@ def _group(explainer: str, rows: pd.DataFrame) -> tuple[Row, ...]:
         [Cell(name)] * len(rows),
         [Cell(machine) for machine in rows["machine"]],
         cells(rows["n_clips"], "{:.0f}".format),
-        number_cells(rows["first_mean"]),
-        number_cells(rows["second_mean"]),
+        cells(rows["first_mean"], _text),
+        cells(rows["second_mean"], _text),
         cells(rows["difference"], signed_text),
         interval_cells(rows["low"], rows["high"]),
         number_cells(rows["spread"]),
     ]
     return tuple(zip(*columns, strict=True))
+
+
+def _text(value: float) -> str:
+    return signed_text(value).removeprefix("+")
 
 
 def _mark(compared: Compared, part: str) -> str:

@@ -101,6 +101,7 @@ def test_tables_have_a_row_per_machine_and_the_summary(three):
     assert "SD between machines" in tables["machines_f1"].header
     assert "random-effects meta-analysis" in tables["machines_f1"].legend
     assert tables["machines_auc"].header[0] == "Machine"
+    assert "No summary: an interval without a width" in tables["machines_auc"].note
     (sentence,) = machine_sentences(compared, rows)
     assert sentence.endswith("over 3 machines different for none of 1 explainers.")
 
