@@ -15,6 +15,7 @@ from datamodules import PlanerDataModule
 from experiments.cli.main import main
 from explainers import EXPLAINERS
 from lightning_modules import Autoencoder, MaskedAutoencoder
+from lightning_modules.cuda_graph import TrainingGraph
 from lightning_modules.modes import eval_mode
 
 pytestmark = pytest.mark.gpu
@@ -55,20 +56,64 @@ def test_a_map_does_not_depend_on_its_batch(name, there, device, clips):
 
 
 def test_a_step_has_the_loss_and_the_gradients_of_the_cpu(module, there, device, clips):
-    x = clips(8)
-    # Without dropout, and with the masks that belong to the clips: both devices draw others.
-    with eval_mode(module), eval_mode(there):
-        losses = []
-        for network, batch in ((module, x), (there, x.to(device))):
+    x, steps = clips(8).double(), []
+    for network, batch in ((module.double(), x), (there.double(), x.to(device))):
+        # Without dropout, and with the masks that belong to the clips: both devices draw others.
+        with eval_mode(network):
             network.zero_grad()
             index = torch.arange(len(batch), device=batch.device)
             loss = network.validation_loss(batch, index, network(batch)).mean()
             loss.backward()
-            losses.append(loss.item())
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    for (name, here), other in zip(module.named_parameters(), there.parameters(), strict=True):
-        difference = (other.grad.cpu() - here.grad).norm() / here.grad.norm().clamp_min(1e-6)
-        assert difference < 2e-2, name
+        steps.append([loss.item(), *(parameter.grad.cpu() for parameter in network.parameters())])
+    module.zero_grad()
+    module.float()
+    (loss, *gradients), (expected_loss, *expected) = reversed(steps)
+    assert loss == pytest.approx(expected_loss, rel=1e-9)
+    largest = max(gradient.abs().max() for gradient in expected)
+    for gradient, of_cpu in zip(gradients, expected, strict=True):
+        assert (gradient - of_cpu).abs().max() <= 1e-8 * largest
+
+
+def test_a_graph_trains_like_single_kernels(there, on_cuda, clips):
+    """The same loss, gradients and running means, with the same dropout."""
+    x = clips(8).double().to(on_cuda)
+    network = there.double().backbone.train()
+    other = copy.deepcopy(network)
+    before = [buffer.clone() for buffer in network.buffers()]
+    graph = TrainingGraph(network, x)
+    for buffer, value in zip(network.buffers(), before, strict=True):
+        assert torch.equal(buffer, value), "capturing leaves no trace"
+    for step in range(3):
+        results = []
+        for run, of in ((graph, network), (other, other)):
+            of.zero_grad()
+            torch.manual_seed(step)
+            (run(x) - x).square().mean().backward()
+            results.append([*(p.grad.clone() for p in of.parameters()), *(b.double() for b in of.buffers())])
+        largest = max(value.abs().max() for value in results[1][: len(list(network.parameters()))])
+        for found, expected in zip(*results, strict=True):
+            assert (found - expected).abs().max() <= 1e-8 * max(largest, expected.abs().max())
+
+
+def test_a_training_uses_a_graph_where_it_may(root, on_cuda):
+    for settings, expected in (
+        ({}, True),
+        ({"accumulate_grad_batches": 2}, False),
+        ({"precision": "bf16-mixed"}, False),
+    ):
+        seen = []
+        train(Autoencoder, root, Graphs(seen), epochs=1, trainer=settings)
+        assert set(seen) == {expected}, settings
+
+
+class Graphs(Callback):
+    """Notes in each step whether there is a graph."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append(pl_module._graph is not None)
 
 
 @pytest.mark.parametrize("objective", [Autoencoder, MaskedAutoencoder])
@@ -83,8 +128,8 @@ def test_a_test_has_the_results_of_the_cpu(objective, fit, accelerator):
         assert main(["test", "--run", str(run), "--trainer.accelerator", kind, *options]) == 0
         tables[kind] = [pd.read_csv(run / "test" / name) for name in ("clips.csv", "explanations.csv")]
     (scores, values), (expected_scores, expected) = tables[accelerator], tables["cpu"]
-    np.testing.assert_allclose(scores["score"], expected_scores["score"], rtol=1e-3)
-    np.testing.assert_allclose(scores["masked_score"], expected_scores["masked_score"], rtol=1e-3)
+    np.testing.assert_allclose(scores["score"], expected_scores["score"], rtol=5e-3)
+    np.testing.assert_allclose(scores["masked_score"], expected_scores["masked_score"], rtol=5e-3)
     keys = ["index", "explainer", "measure", "percentile"]
     both = values.merge(expected, on=keys, suffixes=("", "_cpu"), validate="one_to_one")
     assert len(both) == len(values) == len(expected)
@@ -140,8 +185,8 @@ class Seen(Callback):
         self.devices.add(trainer.datamodule.train_dataloader().dataset[0]["spectrogram"].device.type)
 
 
-def train(objective, root, callback, epochs=2, **settings):
-    trainer = Trainer(
+def train(objective, root, callback, epochs=2, trainer=None, **settings):
+    lightning = Trainer(
         accelerator="gpu",
         devices=1,
         max_epochs=epochs,
@@ -150,9 +195,10 @@ def train(objective, root, callback, epochs=2, **settings):
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[callback],
+        **(trainer or {}),
     )
     data = PlanerDataModule(root=str(root), n_frames=80, batch_size=4, **settings)
-    trainer.fit(objective(n_frames=80), datamodule=data)
+    lightning.fit(objective(n_frames=80), datamodule=data)
 
 
 @pytest.mark.parametrize("objective", [Autoencoder, MaskedAutoencoder])
