@@ -56,8 +56,8 @@ Loader = DataLoader[dict[str, Any]]
 class SpectrogramDataset(Dataset[dict[str, Any]]):
     """The clips of one split, each cut to its first ``n_frames`` frames.
 
-    Items have the keys of :class:`ClipBatch`, without the first dimension. A clip whose annotated intervals all lie after
-    the cut counts as not annotated.
+    Items have the keys of :class:`ClipBatch`, without the first dimension. A clip whose annotated intervals all lie
+    after the cut counts as not annotated.
 
     Args:
         clips: The clips, in the order of their indices.

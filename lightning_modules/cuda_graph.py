@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -31,7 +32,7 @@ class TrainingGraph:
         with torch.random.fork_rng(devices=[x.device]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
             # A module of its own, since its `forward` is replaced.
-            self._graphed = torch.cuda.make_graphed_callables(nn.Sequential(network), (x.clone(),))
+            self._graphed: Any = torch.cuda.make_graphed_callables(nn.Sequential(network), (x.clone(),))
         with torch.no_grad():  # the passes of the warm-up counted in the running means
             for buffer, value in zip(network.buffers(), before, strict=True):
                 buffer.copy_(value)
