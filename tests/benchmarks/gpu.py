@@ -82,7 +82,7 @@ def main(
         device: cuda, or cpu to try the script.
         output: Folder of the results.
         sizes: How much is done.
-        studies: Names of studies, simulated_full by default.
+        studies: Names or YAML files of studies, simulated_full by default.
         jobs: Runs of a study at a time.
         overrides: Further options of all trainings of the studies.
         study_minutes: Minutes after which the studies stop; what is finished until then is kept.
@@ -182,10 +182,11 @@ def run_studies(
     given = [f"--data.root={root}", f"--data.cache_dir={cache}", f"--trainer.accelerator={accelerator}"]
     given += ["--wandb.mode=disabled", "--trainer.enable_progress_bar=false", *overrides]
     failures = []
-    for name in studies:
+    for definition in studies:
+        name = Path(definition).stem
         folder = work / name
         started = time.monotonic()
-        command = [*program, "study", name, "--output", str(folder), "--jobs", str(jobs), "--", *given]
+        command = [*program, "study", definition, "--output", str(folder), "--jobs", str(jobs), "--", *given]
         with (folder.parent / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
             try:
