@@ -161,11 +161,11 @@ class Dropout(nn.Dropout):
 def transformer_layer(layer_type: Callable[..., nn.Module], width: int, num_heads: int) -> nn.Module:
     """An encoder or decoder layer of a transformer on tokens (N, B, width).
 
-    The tokens come first, since attention works in this order and would copy them otherwise.
+    Tokens come before clips, the order in which attention works; it would copy them otherwise. This order also keeps
+    the encoder layer from its fused operator without gradients, which is no faster here and which torch.compile expects
+    to return the memory layout of its input.
     """
-    # Given as a function, the activation keeps the encoder layer from its fused kernel without gradients, which is no
-    # faster here, and whose memory layout torch.compile gets wrong.
-    layer = layer_type(width, num_heads, activation=torch.relu)
+    layer = layer_type(width, num_heads, batch_first=False)
     for name, child in layer.named_children():
         if isinstance(child, nn.Dropout):
             setattr(layer, name, Dropout(child.p))
