@@ -136,7 +136,7 @@ def run_bench(device: str, sizes: Sizes, output: Path) -> None:
 
 
 def run_epoch(device: str, sizes: Sizes, output: Path) -> None:
-    """Measure an epoch; the first turn of ours also moves the clips to the device."""
+    """Measure an epoch."""
     settings = _settings(device, sizes, steps=sizes.epoch_steps, clips=1, repeats=2)
     speed.main(settings, ["train MAE"], roofline=True, output=output)
 
