@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from datamodules import SpectrogramDataModule
 from datamodules.provenance import PROVENANCE_FILE
 from experiments.cli.errors import Stopped
 from experiments.runs.checkpoints import read_checkpoint
@@ -56,6 +57,15 @@ class CurveTrainer(Trainer):
             weights_only: Whether checkpoints may contain nothing but tensors and primitive types.
         """
         raise NotImplementedError
+
+
+def require_labelled(data: SpectrogramDataModule) -> None:
+    """Raise a ConfigurationError if no labelled clips are held out."""
+    if not data.labelled_validation:
+        raise ConfigurationError(
+            "curve needs labelled clips that are not in the test set; hold out a share of them with "
+            "--data.labelled_validation 0.3, in fit and test as well"
+        )
 
 
 def unused_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:

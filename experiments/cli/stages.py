@@ -21,7 +21,7 @@ from datamodules import SpectrogramDataModule
 from datamodules.frontend import frame_rate
 from datamodules.provenance import write_provenance
 from experiments.cli.commands import PROGRAM
-from experiments.cli.curve import CurveTrainer, evaluate_checkpoints, rows_to_keep, unused_callbacks
+from experiments.cli.curve import CurveTrainer, evaluate_checkpoints, require_labelled, rows_to_keep, unused_callbacks
 from experiments.cli.errors import Stopped, configuration_errors, scheduler_errors
 from experiments.cli.options import (
     PARSER_MODE,
@@ -321,11 +321,7 @@ class ExperimentCLI(LightningCLI):
 
     def _check_curve(self) -> None:
         """Find the checkpoints of the curve, and those that an interrupted evaluation has left to do."""
-        if not self.datamodule.labelled_validation:
-            raise ConfigurationError(
-                "curve needs labelled clips that the test set does not have; hold out a share of them with "
-                "--data.labelled_validation 0.3, in test as well"
-            )
+        require_labelled(self.datamodule)
         self._checkpoints = curve_checkpoints(self._run)
         for path in self._checkpoints.values():
             self._read_checkpoint(path)
