@@ -142,7 +142,7 @@ def evaluate_checkpoints(
                 write_table(folder / CURVE_FILE, curve)
             bar.advance(task)
     if is_first:
-        _delete_single_results(folder)
+        delete_single_results(folder)
     return curve
 
 
@@ -162,8 +162,8 @@ def _each_warning_once() -> Iterator[None]:
         yield
 
 
-def _delete_single_results(folder: Path) -> None:
-    """Delete what the evaluation of the last checkpoint has written of each clip."""
+def delete_single_results(folder: Path) -> None:
+    """Delete what the evaluation of a checkpoint has written of each clip."""
     for path in sorted(folder.rglob("*"), reverse=True):  # contents before their folder
         if path.is_dir():
             path.rmdir()

@@ -21,7 +21,14 @@ from datamodules import SpectrogramDataModule
 from datamodules.frontend import frame_rate
 from datamodules.provenance import write_provenance
 from experiments.cli.commands import PROGRAM
-from experiments.cli.curve import CurveTrainer, evaluate_checkpoints, require_labelled, rows_to_keep, unused_callbacks
+from experiments.cli.curve import (
+    CurveTrainer,
+    delete_single_results,
+    evaluate_checkpoints,
+    require_labelled,
+    rows_to_keep,
+    unused_callbacks,
+)
 from experiments.cli.errors import Stopped, configuration_errors, scheduler_errors
 from experiments.cli.options import (
     PARSER_MODE,
@@ -383,6 +390,7 @@ class ExperimentCLI(LightningCLI):
             self._resume.prepare(run)
         if stage == "curve" and len(self._curve):
             (run.path / stage / CAUTION_FILE).unlink(missing_ok=True)
+            delete_single_results(run.path / stage)
         elif self._resume.checkpoint is None:
             run.clear(stage)
             if stage == "fit":
@@ -441,6 +449,8 @@ class ExperimentCLI(LightningCLI):
             if self._is_trial:
                 self.trainer.validate(verbose=False, **kwargs)
                 return
+            # W&B gets the whole curve instead of each evaluation.
+            self.trainer.loggers = [each for each in self.trainer.loggers if each not in loggers]
             curve = evaluate_checkpoints(
                 self.trainer, self.model, self.datamodule, self._run, self._checkpoints, self._curve
             )

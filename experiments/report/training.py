@@ -115,8 +115,8 @@ def training_cautions(comparison: Comparison) -> list[str]:
         if doubts:
             of_runs = "" if len(model.runs) == 1 else f" in {len(doubts)} of {len(model.runs)} runs"
             cautions.append(
-                f"{label} may be trained too briefly{of_runs}: {doubts[0]}. Explanations change with training; raise "
-                "--trainer.max_epochs and compare models that have stopped early."
+                f"{label} may be trained too briefly{of_runs}: {doubts[0]}. Explanations change with the length "
+                "of training: raise --trainer.max_epochs, and compare models that have stopped early."
             )
     for first, second in comparison.pairs():
         unequal = _unequal(first, second)

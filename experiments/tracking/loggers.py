@@ -72,9 +72,7 @@ class RunWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log what runs are compared by and, of an evaluation, curves and tables; `log_curve` is for checkpoints."""
-        if self._stage == "curve":
-            return
+        """Log what runs are compared by and, of an evaluation, curves and tables."""
         shown = compared(metrics)
         if self._stage == "fit":
             self._define({name: {"summary": good} for name in shown if (good := direction(name))})

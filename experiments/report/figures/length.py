@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.report.figures.style import INK, MUTED, TEXT_WIDTH, ModelStyle, model_styles, styled, verbatim
 from explainers.registry import explainer_label
@@ -57,7 +58,10 @@ def quality_by_length(curves: pd.DataFrame, measure: str, models: Mapping[str, s
         axes.set_title(title, loc="left", pad=3)
         axes.grid(axis="y")
         axes.set_xscale("log")
-        axes.tick_params(labelbottom=True)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda steps, _: f"{steps:,.0f}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(labelbottom=True, labelsize=6.5)
     explained = grid[1:].flatten()[: len(by_explainer)]
     low, high = of_measure["value"].min(), of_measure["value"].max()
     margin = 0.06 * (high - low) or 0.1
@@ -66,7 +70,8 @@ def quality_by_length(curves: pd.DataFrame, measure: str, models: Mapping[str, s
         axes.set_ylim(min(low, 0) - margin, max(high, 0) + margin)
     for axes in explained[::_COLUMNS]:
         axes.set_ylabel(f"{MEASURES[measure].label}\nover chance", fontsize=7)
-    figure.supxlabel("Optimiser steps", fontsize=7.5)
+    for axes in explained[-_COLUMNS:]:
+        axes.set_xlabel("Optimiser steps", fontsize=7)
     handles = [Line2D([], [], color=style.colour, ls=style.line, lw=1.8) for style in styles.values()]
     best = Line2D([], [], ls="", marker="o", ms=4.5, mfc="none", mec=INK)
     chance = Line2D([], [], color=MUTED, lw=0.8, ls=(0, (1, 1.5)))
