@@ -70,7 +70,7 @@ def test_warns_of_a_training_that_is_too_short(cautions, losses, settings, said)
     ("losses", "settings"),
     [
         ([*FALLING[:10], *[20.0] * 30], {}),  # out of patience
-        ([*FALLING[:10], 9.9, 9.8, 9.7, 9.6, 9.55], {"patience": 5, "min_delta": 0.5}),  # what is better by less doesn't count
+        ([*FALLING[:10], 9.9, 9.8, 9.7, 9.6, 9.55], {"patience": 5, "min_delta": 0.5}),  # better by less
         ([9.0, 8.0, 8.5], {"max_epochs": 500}),  # stopped by a callback
         ([*FALLING[:26], 3.8, *[3.9] * 13], {}),  # 1 % better over the last third
     ],
