@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.modes import eval_mode
+from lightning_modules.passes import rows_per_pass, side_by_side
 from metrics.functional.peaks import select_peaks
 from metrics.functional.segments import segment_mask
 
@@ -87,12 +88,15 @@ def replacement_errors(
         if reconstruction is None:
             reconstruction = torch.cat([module(chunk) for chunk in x.split(batch_size)])
         before = _error(x, reconstruction).unsqueeze(1)
-        errors = []
-        for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True):
-            replaced = torch.where(mask.unsqueeze(1), reconstruction[clip], x[clip])
-            errors.append(_error(replaced, module(replaced)))
+
+        def error_without(rows: Tensor) -> Tensor:
+            replaced = torch.where(distinct[rows].unsqueeze(1), reconstruction[clips[rows]], x[clips[rows]])
+            return _error(replaced, module(replaced))
+
+        passes = torch.arange(len(clips), device=x.device).split(rows_per_pass(x.device, batch_size))
+        errors = torch.cat(list(side_by_side(error_without, passes, x.device)))
     after = before.repeat(1, masks.shape[1])
-    after[marked] = torch.cat(errors)[inverse]
+    after[marked] = errors[inverse]
     return before, after
 
 
