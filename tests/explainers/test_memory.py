@@ -100,7 +100,7 @@ def test_the_allocator_of_the_cpu_runs_out():
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  the kernel's, not a file of ours
         in_use = int(file.read().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + 300 * 2**20, limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 150 * 2**20, limits[1]))
     try:
         attribution = explainer.attribute(x)
     finally:
