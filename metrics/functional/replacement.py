@@ -32,7 +32,7 @@ def faithfulness(
         x: Spectrograms in dB, (B, F, T).
         frames: Frames to replace, bool, one mask per clip (B, T) or K masks per clip (B, K, T).
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         Faithfulness, (B,) or (B, K), in [0, 1], higher is better.
@@ -78,7 +78,7 @@ def replacement_errors(
         x: Spectrograms in dB, (B, F, T).
         masks: Frames to replace, bool, K masks per clip (B, K, T). Each distinct one runs once, an empty one not.
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         MSE(x, f(x)), (B, 1), and MSE(x̃, f(x̃)), (B, K), float32, dB².
@@ -121,7 +121,7 @@ def peak_faithfulness(
         annotation: Annotated frames, bool, (B, T).
         frames_per_second: Frame rate.
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         (B, G, 2, P) in [0, 1], frame-based first; the segment-based values of clips without an annotation are NaN.
@@ -160,7 +160,7 @@ def deletion_insertion(
         curves: Frame curves, (B, T).
         percentiles: Percentiles in [0, 100].
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         Deletion and insertion, each float32 (B, P), at least 0. A curve that finds the error's origin has low
