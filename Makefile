@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test lint types docs bench startup likeness clean
+.PHONY: demo test lint types docs bench gpu startup likeness clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
@@ -32,6 +32,10 @@ docs: $(VENV)/installed-test
 # For example: make bench OPTIONS="--settings.clips 4 --settings.device cuda --output bench.json"
 bench: $(VENV)/installed-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.speed $(OPTIONS)
+
+# On a machine with a GPU. For example: make gpu OPTIONS="--parts '[tests, epoch]' --output results"
+gpu: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.gpu $(OPTIONS)
 
 # CPU time of commands until they answer, as ratios to the imports of PyTorch and Lightning
 startup: $(VENV)/installed-test

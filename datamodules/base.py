@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from datamodules import checks
 from datamodules.annotations import ANNOTATION_FILE, annotate, read_annotations
 from datamodules.audio import Channel, cancelled, require_channel_index
-from datamodules.batch import EpochShuffle, Loader, SpectrogramDataset
+from datamodules.batch import EpochShuffle, Loader, SpectrogramDataset, whole_batch
 from datamodules.cache import CacheEntry, SpectrogramCache
 from datamodules.errors import DataError, require
 from datamodules.files import left_out_text
@@ -255,6 +255,7 @@ class SpectrogramDataModule(LightningDataModule):
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
+            collate_fn=whole_batch,
             num_workers=workers,
             pin_memory=self.pin_memory and not dataset.is_resident,
             persistent_workers=workers > 0,

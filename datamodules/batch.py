@@ -56,8 +56,8 @@ Loader = DataLoader[dict[str, Any]]
 class SpectrogramDataset(Dataset[dict[str, Any]]):
     """The clips of one split, each cut to its first ``n_frames`` frames.
 
-    Items have the keys of :class:`ClipBatch`. A clip whose annotated intervals all lie after the cut counts as not
-    annotated.
+    Items have the keys of :class:`ClipBatch`, without the first dimension. A clip whose annotated intervals all lie
+    after the cut counts as not annotated.
 
     Args:
         clips: The clips, in the order of their indices.
@@ -108,20 +108,37 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        clip = self.clips[index]
-        annotation = frame_mask(clip.intervals, self._n_frames, self._frames_per_second)
-        item = {
-            "spectrogram": self._spectrogram(index) if self._device is None else self._resident[index],
-            "label": clip.label,
-            "index": index,
-            "annotation": annotation,
-            "annotated": bool(annotation.any()),
-            "name": clip.name,
-            "anomaly_type": clip.anomaly_type,
+        return {key: values[0] for key, values in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Any]:
+        """A :class:`ClipBatch` of some clips; a loader asks for it at once, since collating items takes longer."""
+        rows = torch.tensor(indices)
+        if self._device is None:
+            spectrogram = torch.stack([self._spectrogram(index) for index in indices])
+        else:
+            spectrogram = self._resident[rows.to(self._device, non_blocking=True)]
+        batch = {
+            "spectrogram": spectrogram,
+            "label": self._labels[rows],
+            "index": rows,
+            "annotation": self._annotations[rows],
+            "annotated": self._annotations[rows].any(dim=1),
+            "name": [self.clips[index].name for index in indices],
+            "anomaly_type": [self.clips[index].anomaly_type for index in indices],
         }
         if self._with_level:
-            item["level"] = torch.tensor(self._entries[index].level_db)
-        return item
+            batch["level"] = torch.tensor([self._entries[index].level_db for index in indices], dtype=torch.float32)
+        return batch
+
+    @cached_property
+    def _labels(self) -> Tensor:
+        """Labels of all clips (N,)."""
+        return torch.tensor([clip.label for clip in self.clips])
+
+    @cached_property
+    def _annotations(self) -> Tensor:
+        """Annotated frames of all clips (N, T)."""
+        return torch.stack([frame_mask(clip.intervals, self._n_frames, self._frames_per_second) for clip in self.clips])
 
     def mean_level(self) -> float:
         """Mean of all cells of all clips, dB; reads every clip."""
@@ -155,6 +172,11 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
     def _spectrogram(self, index: int) -> Tensor:
         frames = self._entries[index].open()[:, : self._n_frames]
         return torch.from_numpy(frames - np.float32(self._reference_level))
+
+
+def whole_batch(batch: Any) -> Any:
+    """What a loader does with a batch of :class:`SpectrogramDataset`: nothing."""
+    return batch
 
 
 class EpochShuffle(DistributedSampler[Any]):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -16,12 +17,13 @@ from torch import Tensor, nn
 
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.modes import frozen_eval
+from lightning_modules.passes import rows_per_pass, side_by_side
 from lightning_modules.scores import squared_error
 
 MEBIBYTE = 2**20
 
 MEMORY_BUDGET = 2048
-"""MiB by default: a pass of 25 planer clips takes 275, and a CPU has one under way on each core."""
+"""MiB by default: a pass of 13 planer clips takes 140, and a CPU has one under way on each core."""
 
 T = TypeVar("T")
 
@@ -123,6 +125,56 @@ class Explainer(ABC):
         """The explained scalar of each clip, dB²: (B, F, T) to (B,)."""
         return squared_error(x, self.module(x)).mean(dim=(1, 2))
 
+    def gradients(self, points: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Gradient of the score at points of clips, see :meth:`in_passes`.
+
+        Args:
+            points: Spectrograms (N, F, T) for each clip, dB; N may differ.
+
+        Yields:
+            Gradients (N, F, T) for each clip, dB.
+        """
+
+        def differentiate(rows: Tensor) -> Tensor:
+            rows = rows.detach().requires_grad_()
+            return torch.autograd.grad(self.score(rows).sum(), rows)[0]
+
+        return self.in_passes(differentiate, points)
+
+    def in_passes(self, compute: Callable[[Tensor], Tensor], points: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Compute something for spectrograms of clips, in passes that fit in memory.
+
+        On a CPU a pass has rows of one clip only, and as many passes run side by side as there are cores, each on a
+        single thread: what comes out is the same to the bit, whatever the batch of the clip and the number of cores.
+        On a GPU passes are as large as the memory budget allows, across clips.
+
+        Args:
+            compute: Maps rows (N, F, T) to a tensor (N, ...), row by row; called from several threads.
+            points: Spectrograms (N, F, T) for each clip, dB; N may differ. They are read as they are needed.
+
+        Yields:
+            Results (N, ...) for each clip.
+        """
+        points = iter(points)
+        first = next(points, None)
+        if first is None:
+            return
+        most = self.rows_per_pass(first)
+        rows = rows_per_pass(first.device, most)
+        sizes: deque[tuple[int, list[int]]] = deque()  # passes and rows per clip of each group of clips
+
+        def passes() -> Iterator[Tensor]:
+            for group in _groups(itertools.chain([first], points), 1 if first.device.type == "cpu" else rows):
+                of_group = torch.cat(group).tensor_split(-(-sum(map(len, group)) // rows))
+                sizes.append((len(of_group), [len(of_clip) for of_clip in group]))
+                yield from of_group
+
+        results = side_by_side(compute, passes(), first.device, most // rows)
+        for result in results:
+            n_passes, n_rows = sizes.popleft()
+            of_group = torch.cat([result, *itertools.islice(results, n_passes - 1)])
+            yield from of_group.split(n_rows)
+
     def rows_per_pass(self, x: Tensor) -> int:
         """How many spectrograms like those in x fit one forward and backward pass within the budget."""
         shape = tuple(x.shape[1:])
@@ -148,6 +200,18 @@ def require_positive(**settings: Any) -> None:
     for name, value in settings.items():
         if not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name}={value} is not a positive whole number")
+
+
+def _groups(points: Iterable[Tensor], rows: int) -> Iterator[list[Tensor]]:
+    """Successive tensors in groups of at least `rows` rows, but for the last."""
+    group: list[Tensor] = []
+    for each in points:
+        group.append(each)
+        if sum(map(len, group)) >= rows:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def memory_is_short(error: Exception) -> bool:
@@ -190,28 +254,3 @@ def reproducible(clip: Tensor, seed: int) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(numpy_state)
-
-
-def map_clips(compute: Callable[[Tensor], T], clips: Sequence[Tensor], at_once: int) -> list[T]:
-    """Compute something for each clip: on a CPU one clip per core, each on a single thread; on a GPU in turn.
-
-    Passes of one clip are too small to share out: two threads take as long as one. A clip that has a thread to itself
-    also rounds alike whatever the cores of the machine and the other clips.
-
-    Args:
-        compute: Takes one of the clips. It must not draw from PyTorch's or NumPy's global random generators.
-        clips: Tensors on one device.
-        at_once: Most clips that there is memory for at a time.
-
-    Returns:
-        What was computed, in the order of the clips.
-    """
-    threads = torch.get_num_threads()
-    if clips[0].device.type != "cpu" or threads == 1:
-        return [compute(clip) for clip in clips]
-    try:
-        workers = min(threads, len(clips), at_once)
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(compute, clips))
-    finally:
-        torch.set_num_threads(threads)  # what a thread sets is the default of all threads to come

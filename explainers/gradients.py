@@ -1,15 +1,18 @@
 """Methods that follow the score's gradient: to the input, or to the activations of a layer (Grad-CAM)."""
 
+import itertools
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-import lazy_loader
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explainers.base import Explainer, map_clips, reproducible, require_positive
+from explainers.base import Explainer, reproducible, require_positive
 from lightning_modules.errors import ConfigurationError
-
-captum = lazy_loader.load("captum")
 
 
 class SaliencyMap(Explainer):
@@ -19,8 +22,7 @@ class SaliencyMap(Explainer):
     unit = "dB"
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        saliency = captum.attr.Saliency(self.score)
-        return torch.cat([saliency.attribute(rows.requires_grad_()) for rows in x.split(self.rows_per_pass(x))])
+        return torch.cat(list(self.gradients(x.split(1)))).abs()
 
 
 @dataclass(eq=False)
@@ -49,22 +51,12 @@ class SmoothGrad(Explainer):
         require_positive(n_samples=self.n_samples)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(self.score))
-        rows = min(self.n_samples, self.rows_per_pass(x))
-        maps = []
-        for clip in x.split(1):
+        return torch.stack([gradients.abs().mean(0) for gradients in self.gradients(self._noisy_copies(x))])
+
+    def _noisy_copies(self, x: Tensor) -> Iterator[Tensor]:
+        for clip in x:
             with reproducible(clip, self.seed):
-                maps.append(
-                    tunnel.attribute(
-                        clip,
-                        nt_type="smoothgrad",
-                        nt_samples=self.n_samples,
-                        nt_samples_batch_size=rows,
-                        stdevs=float(self.noise_std),
-                        abs=True,
-                    )
-                )
-        return torch.cat(maps)
+                yield _noisy_copies(clip, self.n_samples, self.noise_std)
 
 
 @dataclass(eq=False)
@@ -75,14 +67,10 @@ class IntegratedGradientsMap(Explainer):
         module: See `Explainer`.
         n_steps: Points of the Gauss-Legendre quadrature.
         baseline: Level of the baseline's cells, dB.
-        steps_per_pass: Points of a clip evaluated at once, halved until they fit in the memory budget. Passes are
-            never shared between clips, so a map does not depend on its batch; a CPU explains a clip on each core.
-            Another number rounds differently, which flips single kinks of the network: a few of a clip's 32,000 cells
-            move by 1e-4 to 3e-4 of the map's largest value, as they do on another processor.
         memory_budget: See `Explainer`.
 
     Raises:
-        ConfigurationError: If a number of points is not positive.
+        ConfigurationError: If the number of points is not positive.
 
     Attributes:
         convergence_delta: After `attribute`, (B,), dB²: the sum of each map less the score's difference between
@@ -93,31 +81,25 @@ class IntegratedGradientsMap(Explainer):
 
     n_steps: int = 50
     baseline: float = 0.0
-    steps_per_pass: int = 25
     convergence_delta: Tensor = field(default_factory=lambda: torch.empty(0), init=False)
 
     def __post_init__(self) -> None:
-        require_positive(n_steps=self.n_steps, steps_per_pass=self.steps_per_pass)
+        require_positive(n_steps=self.n_steps)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        integrated_gradients = captum.attr.IntegratedGradients(self.score)
-        most, rows = self.rows_per_pass(x), self.steps_per_pass
-        while rows > most:
-            rows //= 2
-
-        def attribute_clip(clip: Tensor) -> tuple[Tensor, Tensor]:
-            return integrated_gradients.attribute(
-                clip,
-                baselines=float(self.baseline),
-                n_steps=self.n_steps,
-                method="gausslegendre",
-                internal_batch_size=rows,
-                return_convergence_delta=True,
-            )
-
-        maps, deltas = zip(*map_clips(attribute_clip, x.split(1), most // rows), strict=True)
-        self.convergence_delta = torch.cat(deltas).detach()
-        return torch.cat(maps)
+        # The quadrature's points are on [-1, 1], the path's on [0, 1].
+        positions, lengths = np.polynomial.legendre.leggauss(self.n_steps)
+        shares, weights = (x.new_tensor(each / 2)[:, None, None] for each in (1 + positions, lengths))
+        ways = x - self.baseline
+        paths = (self.baseline + shares * way for way in ways)
+        maps = torch.stack(
+            [way * (weights * gradients).sum(0) for way, gradients in zip(ways, self.gradients(paths), strict=True)]
+        )
+        baseline = torch.full_like(x[:1], self.baseline)
+        with torch.no_grad():
+            of_baseline, *of_clips = self.in_passes(self.score, [baseline, *x.split(1)])
+        self.convergence_delta = maps.sum(dim=(1, 2)) - (torch.cat(of_clips) - of_baseline)
+        return maps
 
 
 @dataclass(eq=False)
@@ -147,21 +129,27 @@ class GradientSHAPMap(Explainer):
         require_positive(n_samples=self.n_samples)
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        rows = self.rows_per_pass(x)
-        return torch.cat([self._attribute_clip(clip, rows) for clip in x.split(1)])
+        draws, same_draws = itertools.tee(self._draws(x))
+        points = (self.baseline + shares * ways for ways, shares in draws)
+        return torch.stack(
+            [
+                (ways * gradients).mean(0)
+                for (ways, _), gradients in zip(same_draws, self.gradients(points), strict=True)
+            ]
+        )
 
-    def _attribute_clip(self, clip: Tensor, rows: int) -> Tensor:
-        """Average over samples in chunks: Captum's GradientShap has no batching of its own."""
-        gradient_shap = captum.attr.GradientShap(self.score)
-        baselines = torch.full_like(clip, self.baseline)
-        total = torch.zeros_like(clip)
-        with reproducible(clip, self.seed):
-            for start in range(0, self.n_samples, rows):
-                n_samples = min(rows, self.n_samples - start)
-                total += n_samples * gradient_shap.attribute(
-                    clip, baselines, n_samples=n_samples, stdevs=float(self.noise_std)
-                )
-        return total / self.n_samples
+    def _draws(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The ways from the baseline to noisy copies of each clip (N, F, T), and shares of them (N, 1, 1)."""
+        for clip in x:
+            with reproducible(clip, self.seed):
+                ways = _noisy_copies(clip, self.n_samples, self.noise_std) - self.baseline
+                shares = clip.new_tensor(np.random.uniform(size=self.n_samples))
+            yield ways, shares[:, None, None]
+
+
+def _noisy_copies(clip: Tensor, n_samples: int, noise_std: float) -> Tensor:
+    """Copies (N, F, T) of a clip (F, T) with Gaussian noise, as Captum's NoiseTunnel draws it."""
+    return clip + noise_std * torch.randn(n_samples, *clip.shape, device=clip.device)
 
 
 @dataclass(eq=False)
@@ -210,9 +198,22 @@ class GradCAM(Explainer):
         return ", ".join(name for name, child in self.module.named_modules() if isinstance(child, nn.Conv2d))
 
     def _attribute(self, x: Tensor, reconstruction: Tensor | None) -> Tensor:
-        grad_cam = captum.attr.LayerGradCam(self.score, self._layer)
-        maps = [
-            grad_cam.attribute(rows.requires_grad_(), relu_attributions=False)
-            for rows in x.split(self.rows_per_pass(x))
-        ]
-        return captum.attr.LayerAttribution.interpolate(torch.cat(maps), tuple(x.shape[1:]), "bilinear").squeeze(1)
+        activations: dict[int, Tensor] = {}  # by thread, as passes run side by side
+
+        def keep(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            activations[threading.get_ident()] = output
+            return output.clone()  # for the next layer, which may work in place
+
+        def weigh(rows: Tensor) -> Tensor:
+            score = self.score(rows.detach().requires_grad_()).sum()
+            activation = activations.pop(threading.get_ident())
+            (gradient,) = torch.autograd.grad(score, activation)
+            return (gradient.mean((2, 3), keepdim=True) * activation.detach()).sum(1, keepdim=True)
+
+        assert self._layer is not None, "attribute has checked that there is no obstacle"
+        hook = self._layer.register_forward_hook(keep)
+        try:
+            maps = torch.cat(list(self.in_passes(weigh, x.split(1))))
+        finally:
+            hook.remove()
+        return F.interpolate(maps, x.shape[1:], mode="bilinear").squeeze(1)

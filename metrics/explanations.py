@@ -96,7 +96,7 @@ class FaithfulnessScore(ExplanationMetric):
     Args:
         percentiles: Percentiles of the frame curve that make a frame a peak, whole numbers from 0 to 100.
         frames_per_second: Frame rate of the spectrograms; segments are seconds.
-        batch_size: Most spectrograms that the module runs at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
         kwargs: Options of ``torchmetrics.Metric``.
 
     Example:
@@ -171,7 +171,7 @@ class DeletionInsertionScore(ExplanationMetric):
 
     Args:
         percentiles: Percentiles of the frame curve, whole numbers from 0 to 100, at least two.
-        batch_size: Most spectrograms that the module runs at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
         kwargs: Options of ``torchmetrics.Metric``.
 
     Example:

@@ -43,8 +43,11 @@ def _ctrl_c():
 
 
 def pytest_addoption(parser):
-    """How much of what the seeds give is tried."""
+    """How much is tried, and on which device."""
     parser.addoption("--mutations", type=int, default=500, help="damaged and hostile files that the loaders are given")
+    parser.addoption(
+        "--device", default="cuda", help="what the tests marked gpu compare with the CPU; cpu tries the tests"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,7 @@ def _download(function: str, help: str) -> Command:
 COMMANDS: dict[str, Command] = {
     "fit": Command(STAGE, "train an autoencoder (AE), a masked autoencoder (MAE) or a baseline detector"),
     "validate": Command(STAGE, "evaluate a trained model on the validation clips"),
+    "curve": Command(STAGE, "evaluate checkpoints spread over a training, to see quality against its length"),
     "test": Command(STAGE, "detect, explain and measure the explanations on the test clips"),
     "predict": Command(STAGE, "score and explain recordings without labels"),
     "study": Command(

@@ -82,6 +82,8 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     """
     if stage != "fit" and _values(("--init_from",), arguments):
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
+    if stage == "curve" and _values(("--ckpt_path",), arguments):
+        raise ConfigurationError("curve evaluates all checkpoints that fit kept for it; leave out --ckpt_path")
     arguments = _class_before_arguments(_with_config_files(_interpolated_in(stage, arguments)))
     runs = _values(("--run",), arguments)
     given = {argument.split("=")[0] for argument in arguments}
@@ -336,6 +338,7 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
     loaders: dict[str, list[Any]] = {
         "fit": lambda: {"train": [data.train_dataloader()], "val": data.val_dataloader()[:1]},
         "validate": lambda: {"val": data.val_dataloader()},
+        "curve": lambda: {"val": data.val_dataloader()},
         "test": lambda: {"test": [data.test_dataloader()]},
         "predict": lambda: {"predict": [data.predict_dataloader()]},
     }[stage]()
@@ -351,7 +354,7 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
         overfitted = stage == "fit" and trainer.overfit_batches  # type: ignore[attr-defined]
         option = f"--trainer.{'overfit_batches' if overfitted else f'limit_{kind}_batches'} {limit:g}"
         # `fit` may do without validation.
-        if limited[0] == 0 and (limit > 0 or kind != "val" or stage == "validate"):
+        if limited[0] == 0 and (limit > 0 or stage != "fit" or kind != "val"):
             verb = {"train": "fit", "val": "validate"}.get(kind, kind)
             raise ConfigurationError(
                 f"{option} of {batches[0]} batches leaves nothing to {verb}; give a number of batches"

@@ -1,4 +1,4 @@
-"""The four stages fit, validate, test and predict: each is built, checked, and then run in the run's folder."""
+"""The stages fit, validate, curve, test and predict: each is built, checked, and then run in the run's folder."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,6 +21,14 @@ from datamodules import SpectrogramDataModule
 from datamodules.frontend import frame_rate
 from datamodules.provenance import write_provenance
 from experiments.cli.commands import PROGRAM
+from experiments.cli.curve import (
+    CurveTrainer,
+    delete_single_results,
+    evaluate_checkpoints,
+    require_labelled,
+    rows_to_keep,
+    unused_callbacks,
+)
 from experiments.cli.errors import Stopped, configuration_errors, scheduler_errors
 from experiments.cli.options import (
     PARSER_MODE,
@@ -47,6 +55,7 @@ from experiments.runs.checkpoints import (
     training_caution,
 )
 from experiments.runs.csv_logger import CheckpointedScalars
+from experiments.runs.curve import CurveCheckpoints, curve_checkpoints
 from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, TRAINED_IN_PART, RunFolder, read_scalars
 from experiments.runs.predictions import Predictions
 from experiments.tracking.run_figures import RunFigures
@@ -59,6 +68,9 @@ from lightning_modules.errors import WOULD_FAIL_AGAIN, TrainingError, first_line
 from lightning_modules.files import write_atomically
 from metrics.callbacks import AnnotationFScore, DetectionAUC, Faithfulness
 from metrics.callbacks.deletion import DeletionInsertion
+
+if TYPE_CHECKING:
+    from experiments.tracking.loggers import RunWandbLogger
 
 # Such a SLURM_STEP_ID means that no srun started the process, as in the shell of an interactive job.
 _NO_STEP = 2**32 - 10
@@ -77,7 +89,7 @@ _CALLBACKS: dict[str, type[Callback]] = {
 
 
 def run_stage(name: str, arguments: list[str]) -> None:
-    """Run `faithful-aad fit`, `validate`, `test` or `predict`."""
+    """Run `faithful-aad fit`, `validate`, `curve`, `test` or `predict`."""
     try:
         with one_line_errors():
             ExperimentCLI([name, *complete(name, arguments)])
@@ -122,6 +134,7 @@ class ExperimentCLI(LightningCLI):
         super().__init__(
             model_class=AnomalyDetector,
             subclass_mode_model=True,
+            trainer_class=CurveTrainer,
             datamodule_class=SpectrogramDataModule,
             subclass_mode_data=True,
             args=arguments,
@@ -141,6 +154,8 @@ class ExperimentCLI(LightningCLI):
         parser.add_argument("--run", type=str, required=True, help="Folder of the run; all stages write into it.")
         of_fit = "Checkpoint whose weights a new training begins with; of fit only."
         parser.add_argument("--init_from", type=str, default=None, help=of_fit)
+        for_curve = "Most checkpoints, spread over the training, that fit keeps for the command curve; 0 for none."
+        parser.add_argument("--curve_checkpoints", type=int, default=0, help=for_curve)
         parser.add_class_arguments(WandbSettings, "wandb")
         for name, callback in _CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
@@ -156,6 +171,7 @@ class ExperimentCLI(LightningCLI):
         for stage in ("validate", "test"):
             skipped[stage] |= {"verbose"}
         skipped["predict"] |= {"return_predictions"}
+        skipped["curve"] = {"model", "datamodule"}
         return {stage: names for stage, names in skipped.items() if self._only in (None, stage)}
 
     # ---- build
@@ -231,7 +247,10 @@ class ExperimentCLI(LightningCLI):
             own = config["callbacks"] or []
             own = own if isinstance(own, list) else [own]
             check_monitors(own, self._get(self.config, "trainer"), self._get(self.config, "data"), self.model)
-            config["callbacks"] = [*own, *run_checkpoints(own, self._run, self.model.monitor)]
+            n = self._get(self.config, "curve_checkpoints")
+            # Before the others: what a training resumes from has them already.
+            for_curve = [CurveCheckpoints(self._run, n)] if n else []
+            config["callbacks"] = [*own, *for_curve, *run_checkpoints(own, self._run, self.model.monitor)]
         with scheduler_errors():
             try:
                 trainer = super().instantiate_trainer(logger=logger, default_root_dir=folder, **kwargs)
@@ -267,10 +286,12 @@ class ExperimentCLI(LightningCLI):
             of_training = self._check_trained()
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
-        self.datamodule.setup(self._stage)
+        self.datamodule.setup("validate" if self._stage == "curve" else self._stage)
         if self._stage == "fit" and isinstance(self.model, NearestNeighbours):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
             self.model.check_clips(len(self.datamodule.train_clips), held_out)
+        if self._stage == "curve":
+            self._check_curve()
         left_out = check_limits(self._stage, self.trainer, self.datamodule)
         self._left_out = "" if self._is_trial else left_out
         cautions = [not_explained] if self._stage == "fit" else [not_explained, self._left_out, of_training]
@@ -305,6 +326,16 @@ class ExperimentCLI(LightningCLI):
         config.ckpt_path = str(path)
         return training_caution(path, checkpoint)
 
+    def _check_curve(self) -> None:
+        """Find the checkpoints of the curve, and those that an interrupted evaluation has left to do."""
+        require_labelled(self.datamodule)
+        self._checkpoints = curve_checkpoints(self._run)
+        for path in self._checkpoints.values():
+            self._read_checkpoint(path)
+        self._curve = rows_to_keep(self._run, self._saved_config(), self._checkpoints)
+        left_out = unused_callbacks(self.trainer.callbacks)  # type: ignore[attr-defined]
+        self.trainer.callbacks = [each for each in self.trainer.callbacks if each not in left_out]  # type: ignore[attr-defined]
+
     def _read_checkpoint(self, path: Path) -> Mapping[str, Any]:
         """Read a checkpoint and check that it fits the configuration."""
         checkpoint = read_checkpoint(path)
@@ -314,8 +345,11 @@ class ExperimentCLI(LightningCLI):
     # ---- run
 
     @contextmanager
-    def _in_folder(self) -> Iterator[None]:
-        """Keep other processes out of the stage's folder, prepare it, and mark it as finished at the end."""
+    def _in_folder(self) -> Iterator[list["RunWandbLogger"]]:
+        """Keep other processes out of the stage's folder, prepare it, and mark it as finished at the end.
+
+        Yields the loggers of Weights & Biases.
+        """
         # Loads W&B, which takes half a second: the help and mistakes do without.
         from experiments.tracking.loggers import EpochTimer, build_loggers, wandb_loggers  # noqa: PLC0415
 
@@ -324,7 +358,7 @@ class ExperimentCLI(LightningCLI):
             rank_zero_only(print)(f"caution: {self._caution}; this holds for {run.path / stage}", file=sys.stderr)
         if self._is_trial:
             with self._scratch:
-                yield
+                yield []
             return
         is_first = self.trainer.is_global_zero
         with run.alone(stage) if is_first else nullcontext():
@@ -336,21 +370,31 @@ class ExperimentCLI(LightningCLI):
             own_loggers = build_loggers(run.path, stage, tracking, self._saved_config(), n_train)
             self.trainer.loggers = own_loggers + self.trainer.loggers
             if is_first:
-                if stage == "fit":
-                    self._resume.prepare(run)
-                if self._resume.checkpoint is None:
-                    run.clear(stage)
+                self._clear_earlier()
                 for logger in wandb_loggers(own_loggers):
                     logger.replace_earlier(read_scalars(run.path / stage / "metrics.csv"))
                 if self._caution and stage != "fit":
                     write_atomically(run.path / stage / CAUTION_FILE, f"{self._caution}\n".encode())
-            yield
+            yield wandb_loggers(own_loggers)
             if is_first and stage == "fit":
                 run.mark_finished(stage)
             for logger in wandb_loggers(own_loggers):
                 logger.log_files(tracking)
         if is_first and stage not in ("fit", "test"):  # the summary of a test names its folder
             print(run.path / stage)
+
+    def _clear_earlier(self) -> None:
+        """Delete what the stage has left here earlier, except what it goes on with."""
+        stage, run = self._stage, self._run
+        if stage == "fit":
+            self._resume.prepare(run)
+        if stage == "curve" and len(self._curve):
+            (run.path / stage / CAUTION_FILE).unlink(missing_ok=True)
+            delete_single_results(run.path / stage)
+        elif self._resume.checkpoint is None:
+            run.clear(stage)
+            if stage == "fit":
+                run.clear("curve")  # of other weights
 
     def fit(self, **kwargs: Any) -> None:
         """Train; where it stops early, the message explains whether the same command resumes it."""
@@ -398,6 +442,22 @@ class ExperimentCLI(LightningCLI):
             scalars = {name: value for of_loader in of_loaders for name, value in of_loader.items()}
             if scalars and self.trainer.is_global_zero and not self._is_trial:
                 print(", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+
+    def curve(self, **kwargs: Any) -> None:
+        """Evaluate the checkpoints of the training, and show the curve on Weights & Biases."""
+        with self._in_folder() as loggers:
+            if self._is_trial:
+                self.trainer.validate(verbose=False, **kwargs)
+                return
+            # W&B gets the whole curve instead of each evaluation.
+            self.trainer.loggers = [each for each in self.trainer.loggers if each not in loggers]
+            curve = evaluate_checkpoints(
+                self.trainer, self.model, self.datamodule, self._run, self._checkpoints, self._curve
+            )
+            for logger in loggers:
+                logger.log_curve(curve)
+            if self.trainer.is_global_zero:
+                self._run.mark_finished("curve")
 
     def test(self, **kwargs: Any) -> None:
         """Evaluate the test clips and print a summary instead of Lightning's table of a thousand rows."""

@@ -25,6 +25,7 @@ from experiments.report.evidence import (
 )
 from experiments.report.figures.style import readable
 from experiments.report.table import interval_text, ordinal, p_text, signed_text
+from experiments.report.training import premature, training_cautions
 from experiments.runs.config import BASELINES
 from experiments.runs.folder import TEST_UNFINISHED, TRAINED_IN_PART
 from lightning_modules.wording import counted, join
@@ -116,7 +117,9 @@ def explained(comparison: Comparison, evidence: Evidence) -> str:
         if counts:
             over = ", over chance," if over_chance else ""
             claim = _claim(comparison, first, second, tests)
-            parts.append(f"with {second.label} instead of {first.label}{over} {join(counts)}{claim}")
+            caution = premature(first, second)
+            caution = f" (premature: {caution})" if caution else ""
+            parts.append(f"with {second.label} instead of {first.label}{over} {join(counts)}{claim}{caution}")
     subject = f"{MEASURES[measure].label} at the {ordinal(comparison.percentile or 0)} percentile"
     return f"{subject}: {'; '.join(parts)}." if parts else ""
 
@@ -142,6 +145,7 @@ def warnings(comparison: Comparison, evidence: Evidence, seeds: bool = True) -> 
     """
     return [
         *_runs(comparison, seeds),
+        *training_cautions(comparison),
         *_scores(comparison, evidence),
         *_missing(comparison),
         *_controls(comparison, evidence),

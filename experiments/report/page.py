@@ -17,7 +17,7 @@ from experiments.report.figures.performance import learning_curves
 from experiments.report.figures.style import readable
 from experiments.report.findings import sentences, warnings
 from experiments.report.html import Folded, Heading, Image, Remark, Untitled, image, render_page
-from experiments.report.paper_figures import comparison_figure, roc_figure
+from experiments.report.paper_figures import comparison_figure, length_figures, roc_figure
 from experiments.report.table import MISSING, Cell, Table
 from explainers.examples import Example
 from lightning_modules.wording import join
@@ -66,7 +66,7 @@ def build_page(comparison: Comparison, evidence: Evidence, tables: Mapping[str, 
             ],
             "Example clips": _example_clips(comparison),
             "Replacement": _replacement(comparison),
-            "Training": _training(comparison),
+            "Training": [*map(Untitled, tables["Training"]), *_training(comparison), *_length(comparison)],
             "Configuration": _configuration(comparison),
         },
         chart_script() if any(charts) else "",
@@ -164,6 +164,19 @@ def _training(comparison: Comparison) -> Parts:
         caption += f" {_MAX_PANELS} of {len(curves)} models are shown."
     figure: Figure = learning_curves(dict(list(curves.items())[:_MAX_PANELS]))
     return [image(figure, caption)]
+
+
+def _length(comparison: Comparison) -> Parts:
+    """Quality against training length, a figure for each measure of explanations."""
+    intro = (
+        "Quality against training length: checkpoints of each training on labelled validation clips, which are not "
+        "tested on. Thin lines are runs, bold lines means; the lengths at which models were compared are the circles."
+    )
+    figures = [
+        image(figure, MEASURES[measure].description + comparison.mark)
+        for measure, figure in length_figures(comparison).items()
+    ]
+    return [intro, *figures] if figures else []
 
 
 def _configuration(comparison: Comparison) -> Parts:

@@ -16,9 +16,11 @@ from experiments.report.figures.clips import (
     replacement_example,
 )
 from experiments.report.figures.curves import curve_figures, model_comparison
+from experiments.report.figures.length import quality_by_length
 from experiments.report.figures.output import save
 from experiments.report.figures.performance import roc_curves
-from metrics.measures import HEADLINE_PERCENTILE
+from experiments.report.training import length_curves
+from metrics.measures import HEADLINE_PERCENTILE, MEASURES
 
 _FILES = {"f1": "figure_4_f1", "faithfulness": "figure_5_faithfulness", "deletion": "deletion_and_insertion"}
 """Files of figures over percentiles whose name is not the figure's own."""
@@ -42,6 +44,7 @@ def write_figures(comparison: Comparison, evidence: Evidence, folder: Path) -> l
     for name, measures in curve_figures().items():
         figure = comparison_figure(comparison, evidence, measures)
         figures |= {_FILES.get(name, name): figure} if figure is not None else {}
+    figures |= {f"training_length_{measure}": figure for measure, figure in length_figures(comparison).items()}
     roc = roc_figure(comparison)
     figures |= {"roc": roc} if roc is not None else {}
     mark = comparison.mark.strip()
@@ -52,6 +55,14 @@ def comparison_figure(comparison: Comparison, evidence: Evidence, measures: Sequ
     """Measures of all models over percentiles, as in Figures 4 and 5; None where none was measured."""
     objectives = {label: model.objective for label, model in comparison.models.items()}
     return model_comparison(evidence.explanations, measures, objectives)
+
+
+def length_figures(comparison: Comparison) -> dict[str, Figure]:
+    """Quality against training length, by the measure of explanations; empty where no run has a curve."""
+    curves = length_curves(comparison)
+    objectives = {label: model.objective for label, model in comparison.models.items()}
+    figures = {key: quality_by_length(curves, key, objectives) for key, measure in MEASURES.items() if measure.headline}
+    return {key: figure for key, figure in figures.items() if figure is not None}
 
 
 def roc_figure(comparison: Comparison) -> Figure | None:

@@ -29,6 +29,7 @@ from experiments.report.table import (
     p_text,
     signed_text,
 )
+from experiments.report.training import premature, training_table
 from explainers.registry import explainer_label
 from explainers.sanity import CHECKS
 from lightning_modules.wording import counted, join
@@ -61,6 +62,7 @@ def all_tables(comparison: Comparison, evidence: Evidence) -> dict[str, list[Tab
         "Data": _marked(comparison, [clips_table(comparison)]),
         "Detection": detection_tables(comparison, evidence),
         "Explanations": explanation_tables(comparison, evidence),
+        "Training": _marked(comparison, [training_table(comparison)]),
     }
 
 
@@ -332,10 +334,11 @@ def _paired_table(comparison: Comparison, first: Model, second: Model, tests: pd
         groups.append(named_rows(MEASURES[measure].label, labels, columns.values()))
     shared = len({seed for seed in first.seeds if seed >= 0} & set(second.seeds))
     paired_by = f"clip and seed ({shared} shared)" if shared else "clip"
+    caution = f" Premature: {reason}." if (reason := premature(first, second)) else ""
     return Table(
         title=f"{second.label} against {first.label}",
         note=f"At the {shown_percentile(comparison)}, paired by {paired_by}. Difference: {second.label} minus "
-        f"{first.label}.",
+        f"{first.label}.{caution}",
         header=("Measure", "Explainer", *columns),
         groups=tuple(groups),
         names=2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from experiments.runs.config import read_config
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
-STAGES = ("fit", "validate", "test", "predict")
+STAGES = ("fit", "validate", "curve", "test", "predict")
 CONFIG_FILE = "config.yaml"
 CAUTION_FILE = "caution.txt"
 """In a stage's folder, what a reader of its results has to know; absent where that is nothing."""
@@ -254,7 +254,7 @@ def allows_more(bound: int | None, new: int | None) -> bool:
     return bound is not None and (new is None or new > bound)
 
 
-# Options that change no weight.
+# Options that change no weight and no result.
 _OF_THE_MACHINE = (
     "trainer.enable_",
     *(f"data.init_args.{option}" for option in ("num_workers", "cache_dir", "pin_memory", "resident")),
@@ -263,7 +263,13 @@ _OF_THE_MACHINE = (
 
 def _training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a training depends on, by dotted names."""
-    sections = ("seed_everything", "init_from", "data", "model", "trainer", "optimizer", "lr_scheduler")
+    return settings_of(
+        config, ("seed_everything", "init_from", "data", "model", "trainer", "optimizer", "lr_scheduler")
+    )
+
+
+def settings_of(config: Mapping[str, Any], sections: Iterable[str]) -> dict[str, Any]:
+    """The settings of some sections of a configuration that change a result, by dotted names."""
     settings = _flat({section: config.get(section) for section in sections})
     return {key: value for key, value in settings.items() if not key.startswith(_OF_THE_MACHINE)}
 

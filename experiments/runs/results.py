@@ -27,6 +27,7 @@ from lightning_modules.errors import ConfigurationError, first_line
 from metrics.measures import CLIPS_FILE, EXPLANATIONS_FILE, MEASURES, null_file
 
 SANITY_FILE = "sanity.csv"
+CURVE_FILE = "curve.csv"
 
 _CLIP = {"index": int, "name": str}
 _CLIPS = _CLIP | {"label": int, "anomaly_type": str, "annotated": int, "score": float}
@@ -34,6 +35,12 @@ _OPTIONAL_SCORES = {"masked_score": float, "level": float}
 _VALUES = {"measure": str, "percentile": int, "value": float, "chance": float}
 _EXPLANATIONS = _CLIP | {"anomaly_type": str, "explainer": str} | _VALUES
 _SANITY = _CLIP | {"explainer": str, "check": str, "step": str, "value": float}
+CURVE_COLUMNS: dict[str, type] = {
+    **{"epochs": int, "steps": int, "measure": str, "explainer": str},
+    **{"percentile": float, "n_clips": int, "value": float, "chance": float},
+}
+"""Columns of ``curve.csv``, see `Run.curve`."""
+
 _OLD_FILES = ("f1.csv", "faithfulness.csv", "deletion.csv")
 
 
@@ -81,7 +88,10 @@ class Run:
         explanations: Per clip, explainer, measure and percentile: index, name, anomaly_type, explainer, measure,
             percentile, value and chance, NaN where undefined. References are further explainers. Empty if nothing
             was explained.
-        learning: Per epoch: epoch, train_loss and val_loss in dB²; None if it was not trained here.
+        learning: Per epoch: epoch, steps (taken by its end), train_loss and val_loss in dB²; None if it was not
+            trained here.
+        curve: Per evaluated checkpoint and measure: epochs and steps trained, measure, explainer ("" for losses and
+            areas), percentile, n_clips, value and chance, NaN where there is none; None if not made.
         sanity: Per clip, explainer, check and step: index, name, explainer, check, step and value; None if not made.
         membership: The study it belongs to.
         provenance: How its test set was constructed, None for recordings as they are.
@@ -93,6 +103,7 @@ class Run:
     clips: pd.DataFrame
     explanations: pd.DataFrame
     learning: pd.DataFrame | None = None
+    curve: pd.DataFrame | None = None
     sanity: pd.DataFrame | None = None
     membership: StudyMembership | None = None
     provenance: Provenance | None = None
@@ -140,7 +151,8 @@ def read_run(folder: Path) -> Run:
     if not configs:
         raise _no_results(test / CONFIG_FILE)
     run = RunFolder(folder)
-    run.require_whole("test")
+    for stage in ("test", "curve"):
+        run.require_whole(stage)
     caution = test / CAUTION_FILE
     cautions = [caution.read_text(encoding="utf-8").strip()] if caution.is_file() else []
     if not run.is_finished("test"):
@@ -152,6 +164,7 @@ def read_run(folder: Path) -> Run:
         clips=read_clips(test),
         explanations=read_explanations(test),
         learning=read_learning(folder / "fit"),
+        curve=read_curve(folder / "curve"),
         sanity=_read_table(sanity, _SANITY) if sanity.is_file() else None,
         membership=read_membership(folder / STUDY_FILE),
         provenance=read_provenance(test),
@@ -195,17 +208,24 @@ def read_explanations(stage: Path) -> pd.DataFrame:
 
 
 def read_learning(stage: Path) -> pd.DataFrame | None:
-    """Read the losses of every epoch from ``metrics.csv``, None where there are none; see `Run.learning`."""
+    """Read steps and losses of every epoch from ``metrics.csv``, None where there are none; see `Run.learning`."""
     path = stage / "metrics.csv"
     if not path.is_file():
         return None
     losses = {"train/loss": "train_loss", "val/loss": "val_loss"}
-    rows = _read_table(path, {}, dict.fromkeys(("epoch", *losses), float)).rename(columns=losses)
-    rows = rows.reindex(columns=["epoch", *losses.values()]).dropna(how="all", subset=list(losses.values()))
+    rows = _read_table(path, {}, dict.fromkeys(("epoch", "step", *losses), float)).rename(columns=losses)
+    rows = rows.reindex(columns=["epoch", "step", *losses.values()]).dropna(how="all", subset=list(losses.values()))
     if rows.empty:
         return None
+    rows.insert(1, "steps", rows.pop("step") + 1)  # which Lightning counts from 0
     # The logger writes training and validation values of an epoch to separate rows.
     return rows.groupby("epoch", as_index=False).last().astype({"epoch": int})
+
+
+def read_curve(stage: Path) -> pd.DataFrame | None:
+    """Read ``curve.csv`` of a stage's folder, None where there is none; see `Run.curve`."""
+    path = stage / CURVE_FILE
+    return _read_table(path, CURVE_COLUMNS) if path.is_file() else None
 
 
 def read_examples(stage: Path) -> tuple[Example, ...]:

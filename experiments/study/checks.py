@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from datamodules.layouts import require_folder
+from experiments.cli.curve import require_labelled
 from experiments.cli.errors import configuration_errors
 from experiments.cli.options import check_callbacks, check_numbers, check_optimizer, complete, one_line_errors
 from experiments.cli.stages import ExperimentCLI
@@ -35,7 +36,8 @@ def check_plans(plans: Sequence[RunPlan], definition: Path) -> None:
     """
     distinct: dict[tuple[str, ...], tuple[RunPlan, list[str]]] = {}
     for plan in plans:
-        for command in [plan.whole_test] if plan.is_fitted() else [plan.fit, plan.whole_test]:
+        steps = [*([] if plan.is_fitted() else [plan.fit]), plan.whole_test, plan.whole_curve]
+        for command in filter(None, steps):
             setting = tuple(argument for argument in command if not argument.startswith(_OF_A_SEED))
             distinct.setdefault(setting, (plan, command))
     stages = _Stages()
@@ -61,7 +63,7 @@ def _culprit(stages: _Stages, command: list[str], mistake: str) -> str:
 
 
 class _Stages(ExperimentCLI):
-    """The parsers of the four stages, built once, without a stage that runs."""
+    """The parsers of the stages, built once, without a stage that runs."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -86,6 +88,8 @@ class _Stages(ExperimentCLI):
             built = self.parser.instantiate(config)[stage]
         check_optimizer(config[stage], built.model)
         check_callbacks((built.attributions, built.faithfulness), built.model, built.data, stage)
+        if stage == "curve":
+            require_labelled(built.data)
         require_folder(built.data.root)
 
     def parse_arguments(self, parser: Any, args: Any) -> None:

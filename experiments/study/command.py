@@ -38,7 +38,8 @@ def study(
 
     The options of all steps are checked before the first one. Finished runs are skipped and interrupted ones resume
     from their last checkpoint, so the same command finishes a study that was stopped. Trainings that ended at
-    `trainer.max_epochs` go on where that is raised.
+    `trainer.max_epochs` go on where that is raised. With `curve` in the YAML, checkpoints of each training are
+    evaluated too.
 
     Args:
         definition: The study's YAML, or the name of one of the package's.
@@ -131,9 +132,9 @@ def _listed(names: str | list[str] | None) -> list[str]:
 
 
 def conclude(plans: Sequence[RunPlan], folder: Path) -> None:
-    """Report on the runs of a study that have results; raises a TrainingError if others have none."""
-    failed = [plan for plan in plans if not plan.is_tested()]
-    if len(failed) < len(plans):
+    """Report on the runs of a study that have results; raises a TrainingError if others lack some."""
+    failed = [plan for plan in plans if not plan.is_complete()]
+    if any(plan.is_tested() for plan in plans):
         from experiments.report.command import report  # noqa: PLC0415  imports what a running study does not need
 
         report([str(folder)], str(folder / "report.html"))

@@ -21,10 +21,12 @@ Grid = dict[str, list[tuple[Any, Any]]]
 """The values of each option that is varied, as pairs of label and value."""
 
 # Options of the runs, whose interpolations are those of a run's configuration.
-_OPTIONS = ("fit", "test", "grid", "test_grid")
+_OPTIONS = ("fit", "curve", "test", "grid", "test_grid")
 _SETTINGS = ("seeds", *_OPTIONS, "slurm")
 # Options that the study gives every run, and what to do instead.
 _OWN_OPTIONS = {"config": "remove it", "run": "remove it", "seed_everything": "list seeds"}
+_CURVE_CHECKPOINTS = 8
+"""Checkpoints of each training in a study with curves, unless its options say another number."""
 _COPY = "study.yaml"
 # Contains the path of the YAML that was copied.
 _ORIGIN = "study_origin.txt"
@@ -38,6 +40,7 @@ class Variant:
         name: For example AE.
         seeds: Its seeds.
         fit: Options of `fit`.
+        curve: Options of `curve`, None where no curve is made.
         test: Options of `test`.
         grid: Options of `fit` that are varied.
         test_grid: Options of `test` that are varied on each trained model.
@@ -47,6 +50,7 @@ class Variant:
     name: str
     seeds: list[int]
     fit: Options
+    curve: Options | None
     test: Options
     grid: Grid
     test_grid: Grid
@@ -56,9 +60,10 @@ class Variant:
 def read_definition(path: Path, slurm: SlurmSettings = NO_REQUEST) -> list[Variant]:
     """Read what a study compares.
 
-    Options at the top of the file apply to every variant. A variant's own `fit` and `test` are added to them and win;
-    its own `seeds`, `grid` and `test_grid` replace them. Configurations are names of the package's, or paths
-    relative to the YAML's folder or, for the copy in a study's folder, to that of the copied file.
+    Options at the top of the file apply to every variant. A variant's own `fit`, `curve` and `test` are added to them
+    and win; its own `seeds`, `grid` and `test_grid` replace them. With `curve`, which may be empty, each training keeps
+    checkpoints that are evaluated, except in a variant with ``curve: null``. Configurations are names of the package's,
+    or paths relative to the YAML's folder or, for the copy in a study's folder, to that of the copied file.
 
     A grid's values may be given as a pattern of folders, relative to the current folder as other paths in options are;
     each folder that matches is a value, and its name the label.
@@ -154,10 +159,13 @@ def _variant(top: _Section, name: str, own: _Section, folder: Path, slurm: Slurm
     def section(key: str) -> _Section:
         return own if key in own.contents else top
 
+    has_curve = section("curve").contents.get("curve") is not None
+    for_curve: Options = {"curve_checkpoints": _CURVE_CHECKPOINTS} if has_curve else {}
     return Variant(
         name=name,
         seeds=section("seeds").seeds(),
-        fit={"config": given} | top.options("fit") | own.options("fit"),
+        fit={"config": given} | for_curve | top.options("fit") | own.options("fit"),
+        curve=top.options("curve") | own.options("curve") if has_curve else None,
         test=top.options("test") | own.options("test"),
         grid=section("grid").grid("grid"),
         test_grid=section("test_grid").grid("test_grid"),

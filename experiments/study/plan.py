@@ -28,6 +28,7 @@ from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 
 LOG_FILE = "log.txt"
+_STEPS = ("fit", "curve", "test")
 
 Point = dict[str, tuple[Any, Any]]
 """One point of a grid: label and value by option."""
@@ -46,6 +47,7 @@ class RunPlan:
         folder: The run's folder.
         fitted_in: Folder of the run whose training is tested: the run's own, unless only options of `test` vary.
         fit: Command line of `fit`.
+        curve: Command line of `curve`, empty where no curve is made.
         test: Command line of `test`.
         slurm: What its job requests from a cluster.
         discarded: Folders of runs whose training and results `record` deletes, for them to be made again.
@@ -59,6 +61,7 @@ class RunPlan:
     folder: Path
     fitted_in: Path
     fit: list[str]
+    curve: list[str]
     test: list[str]
     slurm: SlurmSettings
     discarded: frozenset[Path] = frozenset()
@@ -82,10 +85,18 @@ class RunPlan:
     @property
     def whole_test(self) -> list[str]:
         """Command line of `test`, with the options of the training where that has not begun."""
+        return self._whole(self.test)
+
+    @property
+    def whole_curve(self) -> list[str]:
+        """Command line of `curve`, likewise; empty where no curve is made."""
+        return self._whole(self.curve) if self.curve else []
+
+    def _whole(self, command: list[str]) -> list[str]:
         if self.fitted_in not in self.discarded and RunFolder(self.fitted_in).fit_config.is_file():
-            return self.test
+            return command
         of_training = _arguments(_trained(self.fitted_in))
-        return ["test", *self.fit[1:], *(argument for argument in self.test[1:] if argument not in of_training)]
+        return [command[0], *self.fit[1:], *(argument for argument in command[1:] if argument not in of_training)]
 
     def change(self) -> str:
         """The first option of `fit` that differs from those that the run was made with; "" if none does.
@@ -135,6 +146,17 @@ class RunPlan:
         is_tested = is_same and RunFolder(self.folder).is_finished("test")
         return is_tested and self.folder not in self.discarded and not self.goes_on()
 
+    def has_curve(self) -> bool:
+        """Whether the training's checkpoints are evaluated with the options that the plan has now, or need not be."""
+        made = self._read_record()
+        is_same = made is not None and made["curve"] == options_of(self.curve, self.root)
+        is_made = is_same and RunFolder(self.fitted_in).is_finished("curve")
+        return not self.curve or (is_made and self.fitted_in not in self.discarded and not self.goes_on())
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.is_tested() and self.has_curve()
+
     def record(self) -> None:
         """Write into the run's folder which run of which study it is, and how it is made.
 
@@ -148,7 +170,9 @@ class RunPlan:
             _delete(folder)
         if not self.is_tested():
             RunFolder(self.folder).clear("test")
-        contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", "fit", "test")}
+        if not self.has_curve():
+            RunFolder(self.fitted_in).mark("curve").unlink(missing_ok=True)
+        contents = {key: getattr(self, key) for key in ("study", "variant", "settings", "seed", *_STEPS)}
         write_atomically(self.folder / STUDY_FILE, json.dumps(contents, indent=1).encode())
         if self.fitted_in != self.folder:
             of_training = {key: contents[key] for key in ("study", "variant", "seed")} | {"settings": self.fit_settings}
@@ -168,12 +192,12 @@ class RunPlan:
             (folder / FAILED_FILE).unlink(missing_ok=True)
 
     def _read_record(self) -> dict[str, dict[str, str]] | None:
-        """The options of `fit` and `test` that the run was made with; None if nothing is recorded."""
+        """The options of each step that the run was made with; None if nothing is recorded."""
         path = self.folder / STUDY_FILE
         try:
             made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             study = study_of(made["test"], self.folder.relative_to(self.root))
-            return {stage: options_of(made[stage], study) for stage in ("fit", "test")}
+            return {step: options_of(made.get(step, []) if step == "curve" else made[step], study) for step in _STEPS}
         except FileNotFoundError:
             return None
         # A UnicodeEncodeError is about the path, not about the file.
@@ -210,13 +234,13 @@ def plan_runs(variants: Sequence[Variant], folder: Path, overrides: Sequence[str
 
 
 def open_plans(plans: Sequence[RunPlan]) -> list[RunPlan]:
-    """The runs that have no results yet, or that test a training which is repeated for another run."""
+    """The runs that lack results, or that test a training which is repeated for another run."""
     found = []
     for _, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
         runs = list(group)
         fitted = runs[0].is_fitted()
-        untested = [run for run in runs if not run.is_tested()]
-        found += untested if fitted or not untested else runs
+        incomplete = [run for run in runs if not run.is_complete()]
+        found += incomplete if fitted or not incomplete else runs
     return found
 
 
@@ -226,8 +250,13 @@ def make_jobs(plans: Sequence[RunPlan]) -> list[list[Step]]:
     for trained, group in itertools.groupby(plans, key=lambda plan: plan.fitted_in):
         runs = list(group)
         fit = Step(f"{runs[0].label}: fit", runs[0].fit, RunFolder(trained).mark("fit"), trained / LOG_FILE)
-        steps = [] if runs[0].is_fitted() else [fit]
-        steps += [Step(f"{run.label}: test", run.test, RunFolder(run.folder).mark("test"), run.log) for run in runs]
+        is_fitted = runs[0].is_fitted()
+        tested = [run for run in runs if not (is_fitted and run.is_tested())]
+        steps = [] if is_fitted else [fit]
+        steps += [Step(f"{run.label}: test", run.test, RunFolder(run.folder).mark("test"), run.log) for run in tested]
+        if not (is_fitted and runs[0].has_curve()) and runs[0].curve:
+            curve = RunFolder(trained).mark("curve")
+            steps.append(Step(f"{runs[0].label}: curve", runs[0].curve, curve, trained / LOG_FILE))
         jobs.append(steps)
     return jobs
 
@@ -240,6 +269,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
         fit = variant.fit | _values(fitted) | {"seed_everything": seed} | tracking | {"run": str(trained)}
         of_other = {} if place == trained else _trained(trained)
         test = of_other | variant.test | _values(tested) | {"run": str(place)}
+        curve = None if variant.curve is None else variant.curve | {"run": str(trained)}
         yield RunPlan(
             root=folder,
             variant=variant.name,
@@ -249,6 +279,7 @@ def _plans(variant: Variant, folder: Path, overrides: Sequence[str]) -> Iterator
             folder=place,
             fitted_in=trained,
             fit=["fit", *_arguments(fit), *overrides],
+            curve=[] if curve is None else ["curve", *_arguments(curve)],
             test=["test", *_arguments(test)],
             slurm=variant.slurm,
         )

@@ -49,14 +49,14 @@ def run_state(plan: RunPlan, number: str = "", job: str = "") -> tuple[str, str]
     change = plan.change()
     if change:
         return "changed", f": was made with other options ({change})"
-    if plan.is_tested():
+    if plan.is_complete():
         return "tested", ""
     epochs = _epochs(training)
     fitted = plan.is_fitted()
     of_job = f" (Slurm job {number})" if job and is_active(job) else ""
     if of_job and job in (*_WAITING, ENDING):
         return "ending" if job == ENDING else "queued", f"{of_job}{'' if fitted else epochs}"
-    if run.is_running("test") or (of_job and fitted):
+    if run.is_running("test") or training.is_running("curve") or (of_job and fitted):
         return "testing", of_job
     if of_job or training.is_running("fit"):
         return "training", f"{epochs}{of_job}"
@@ -73,7 +73,7 @@ def _resting(plan: RunPlan, job: str, number: str, epochs: str) -> tuple[str, st
     if job and job != "COMPLETED":
         return "failed", f": Slurm job {number} ended as {job}"
     if plan.is_fitted():
-        return "fitted", ""
+        return ("tested", ", its curve is missing") if plan.is_tested() else ("fitted", "")
     if plan.goes_on():
         return "to go on", epochs
     return ("interrupted", epochs) if epochs else ("waiting", "")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -21,11 +22,13 @@ from experiments.tracking.metrics import (
     DETECTION_COLUMNS,
     EXPLANATION_COLUMNS,
     PERCENTILE_AXIS,
+    STEPS_AXIS,
     compared,
     curves,
     detection_rows,
     direction,
     explanation_rows,
+    length_points,
     of_explainers,
 )
 from experiments.tracking.settings import WandbSettings
@@ -52,7 +55,7 @@ class RunWandbLogger(WandbLogger):
 
     Args:
         run: The run's folder.
-        stage: `fit`, `validate`, `test` or `predict`.
+        stage: `fit`, `validate`, `curve`, `test` or `predict`.
         options: Those of Lightning's logger.
     """
 
@@ -88,6 +91,19 @@ class RunWandbLogger(WandbLogger):
         ):
             if rows:
                 self.log_table(f"{prefix}/{name}", list(columns), rows)
+
+    @rank_zero_only
+    def log_curve(self, curve: pd.DataFrame) -> None:
+        """Log quality against training length as charts and as a table.
+
+        Args:
+            curve: Rows of ``curve.csv``.
+        """
+        for point in length_points(curve):
+            self._define({name: {"step_metric": STEPS_AXIS, "summary": "none"} for name in point})
+            self.experiment.log(point)
+        rows = curve.astype(object).where(curve.notna(), None)
+        self.log_table("curve/table", list(curve.columns), rows.to_numpy().tolist())
 
     @rank_zero_only
     def log_table(self, key: str, *args: Any, **kwargs: Any) -> None:
@@ -174,8 +190,8 @@ def build_loggers(
 
     Args:
         run: The run's folder.
-        stage: `fit`, `validate`, `test` or `predict`; CSV files go into the folder of this name, and the stage is a run
-            of its own on Weights & Biases.
+        stage: `fit`, `validate`, `curve`, `test` or `predict`; CSV files go into the folder of this name, and the stage
+            is a run of its own on Weights & Biases.
         settings: How Weights & Biases is used.
         config: The stage's whole configuration, interpolations resolved.
         n_train: Number of training clips, None where they are not read.

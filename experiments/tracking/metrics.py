@@ -9,12 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Direction
 
+if TYPE_CHECKING:  # takes half a second to import
+    import pandas as pd
+
 PERCENTILE_AXIS = "percentile"
 """The metric that curves over percentiles are drawn against."""
+
+STEPS_AXIS = "curve/steps"
+"""The metric that quality against training length is drawn against."""
 
 # Scalars that belong to a chance level, with their columns; a chance level itself is neither good nor bad.
 _OF_CHANCE: dict[str, tuple[str, Direction | None]] = {
@@ -140,6 +146,32 @@ def curves(scalars: Mapping[str, float]) -> dict[int, dict[str, float]]:
             continue
         points.setdefault(scalar.percentile, {})[curve_name(scalar.stage, scalar.kind, scalar.explainer)] = value
     return dict(sorted(points.items()))
+
+
+def length_name(measure: str, explainer: str = "") -> str:
+    """The metric that holds a measure over the steps of a training, of explainers at the headline's percentile.
+
+    Example:
+        >>> length_name("auc"), length_name("f1", "saliency")
+        ('curve/auc', 'curve/f1_over_chance/saliency')
+    """
+    return f"curve/{measure}_over_chance/{explainer}" if explainer else f"curve/{measure}"
+
+
+def length_points(curve: pd.DataFrame) -> list[dict[str, float]]:
+    """A point for each checkpoint of a curve: its steps, losses, areas, and headline measures over their chance level.
+
+    Args:
+        curve: Rows of ``curve.csv``.
+    """
+    headlines = [measure.key for measure in MEASURES.values() if measure.headline]
+    is_shown = curve["measure"].isin(headlines) & (curve["percentile"] == HEADLINE_PERCENTILE) & curve["chance"].notna()
+    shown = curve[(curve["explainer"] == "") | is_shown]
+    points: dict[int, dict[str, float]] = {}
+    for row in shown.itertuples():
+        over = row.value - row.chance if row.explainer else row.value
+        points.setdefault(row.steps, {STEPS_AXIS: row.steps})[length_name(row.measure, row.explainer)] = over
+    return [points[steps] for steps in sorted(points)]
 
 
 def explanation_rows(scalars: Mapping[str, float]) -> list[list[Any]]:

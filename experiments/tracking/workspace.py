@@ -11,7 +11,7 @@ from typing import Any
 from wandb_workspaces import workspaces as ws
 from wandb_workspaces.reports import v2 as wr
 
-from experiments.tracking.metrics import PERCENTILE_AXIS, curve_name
+from experiments.tracking.metrics import PERCENTILE_AXIS, STEPS_AXIS, curve_name, length_name
 from explainers.registry import explainer_label
 from explainers.sanity import CHECKS
 from metrics.measures import AREAS, HEADLINE_PERCENTILE, MEASURES, SCORES, Measure, measures_of
@@ -43,6 +43,7 @@ def build_workspace(project: str, entity: str, group: str | None, explainers: Se
             _sanity(explainers),
             _tables(),
             _training(),
+            _length(explainers),
         ],
         runset_settings=ws.RunsetSettings(
             # As text, quoted here: the package does not escape quotes in the values of its own expressions.
@@ -108,6 +109,24 @@ def _training() -> ws.Section:
     }
     panels = [_line(title, [name], "trainer/global_step") for name, title in titles.items()]
     return ws.Section(name="Training", panels=panels)
+
+
+def _length(explainers: Sequence[str]) -> ws.Section:
+    """What the checkpoints of trainings reach: losses, areas, and headline measures over chance."""
+    losses = {"Validation loss": length_name("loss")}
+    areas = {
+        ", ".join(filter(None, [AREAS["auc"], score.label])): length_name(f"auc{score.suffix}")
+        for score in SCORES.values()
+        if score.direction
+    }
+    measures = {
+        f"{measure.label} over chance, {explainer_label(name)}": length_name(measure.key, name)
+        for measure in MEASURES.values()
+        if measure.headline and measure.has_chance
+        for name in explainers
+    }
+    panels = [_line(title, [name], STEPS_AXIS) for title, name in (losses | areas | measures).items()]
+    return ws.Section(name="Quality against training length", panels=panels)
 
 
 def _line(title: str, metrics: list[str], x: str = PERCENTILE_AXIS) -> wr.interface.Panel:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.backbones.stages import conv, require_size, resize, use_channels_last
+from lightning_modules.backbones.layers import conv, require_size, resize, use_channels_last
 
 # Channels before, between and after the convolutions of each stage.
 _ENCODER = ((1, 2, 2, 4, 4), (4, 8, 8), (8, 16, 16), (16, 32, 32))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from lightning_modules.backbones.layers import require_size, resize, use_channels_last
 from lightning_modules.backbones.stages import (
     DecoderStage,
     DeepestDecoderStage,
@@ -13,9 +14,6 @@ from lightning_modules.backbones.stages import (
     EncoderStage,
     Head,
     StemStage,
-    require_size,
-    resize,
-    use_channels_last,
 )
 from lightning_modules.errors import ConfigurationError
 
@@ -80,7 +78,7 @@ class _SkipAutoencoder(nn.Module):
             x: Spectrograms (B, F, T) in dB.
 
         Returns:
-            The latent (B, 32, F/16, T/16) and the tokens (B, 32, F/8 · T/8) that a transformer's decoder attends to.
+            The latent (B, 32, F/16, T/16) and the tokens (32, B, F/8 · T/8) that a transformer's decoder attends to.
         """
         h = self.encoder3(self.encoder2(self.encoder1(x.unsqueeze(1))))
         return self.encoder4(h)

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.errors import ConfigurationError
+from lightning_modules.backbones.layers import BatchNorm, activate, add_padded_, conv, resize, transformer_layer
 
 DEEPEST_CHANNELS = 32
 """Channels of the fourth stage, which are the transformer's tokens."""
 
 
-def require_size(network: str, n_mels: int, n_frames: int) -> None:
-    """Raise a ConfigurationError if four poolings leave nothing of an input, as a side is below 16."""
-    if min(n_mels, n_frames) < 16:
-        raise ConfigurationError(
-            f"n_mels={n_mels}, n_frames={n_frames}: {network} needs at least 16 mel bands and 16 frames"
-        )
+def _to_tokens(x: Tensor) -> Tensor:
+    """Channels of x (B, C, F, T) as tokens (C, B, F · T), dense in memory, as a transformer's products want them."""
+    return x.flatten(2).transpose(0, 1).contiguous()
 
 
-def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A 3 × 3 convolution that keeps the size."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of x (B, C, F, T) to `size`, which costs nothing where the size is right already."""
-    return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
-
-
-def use_channels_last(network: nn.Module) -> None:
-    """Choose the memory layout in which convolutions of so few channels run about twice as fast on a CPU."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _act(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.01)
-
-
-def _pad_channels(x: Tensor, channels: int) -> Tensor:
-    """Append zero channels to x (B, C, F, T) up to `channels`."""
-    return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
-
-
-def _tokens(x: Tensor) -> Tensor:
-    """Channels of x (B, C, F, T) as tokens (B, C, F · T), dense in memory.
-
-    A view of channels-last memory would turn a batch's matrix product by the weights into one product per clip.
-    """
-    return x.flatten(2).contiguous()
+def _from_tokens(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Tokens (C, B, F · T) as channels (B, C, F, T)."""
+    return tokens.transpose(0, 1).unflatten(2, size)
 
 
 class StemStage(nn.Module):
@@ -61,15 +30,15 @@ class StemStage(nn.Module):
         self.conv2 = conv(2, 2)
         self.conv3 = conv(2, 4)
         self.conv4 = conv(4, 4)
-        self.norm = nn.BatchNorm2d(4)
+        self.norm = BatchNorm(4)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 1, F, T) to (B, 4, F/2, T/2)."""
-        a1 = _act(self.conv1(x))
-        a2 = _act(self.conv2(a1))
-        a3 = _act(self.conv3(a2 + a1))
-        a4 = _act(self.conv4(a3))
-        return F.max_pool2d(self.norm(a4 + a3 + _pad_channels(x, 4)), 2)
+        a1 = activate(self.conv1, x)
+        a2 = activate(self.conv2, a1)
+        a3 = activate(self.conv3, a2 + a1)
+        a4 = activate(self.conv4, a3)
+        return F.max_pool2d(self.norm(add_padded_(a4 + a3, x)), 2)
 
 
 class EncoderStage(nn.Module):
@@ -80,13 +49,13 @@ class EncoderStage(nn.Module):
         self.channels = 2 * in_channels
         self.conv1 = conv(in_channels, self.channels)
         self.conv2 = conv(self.channels, self.channels)
-        self.norm = nn.BatchNorm2d(self.channels)
+        self.norm = BatchNorm(self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, 2C, F/2, T/2)."""
-        a = _act(self.conv1(x))
-        b = _act(self.conv2(a))
-        return F.max_pool2d(self.norm(b + a + _pad_channels(x, self.channels)), 2)
+        a = activate(self.conv1, x)
+        b = activate(self.conv2, a)
+        return F.max_pool2d(self.norm(add_padded_(b + a, x)), 2)
 
 
 class DeepestEncoderStage(nn.Module):
@@ -103,18 +72,18 @@ class DeepestEncoderStage(nn.Module):
         self.conv2 = conv(DEEPEST_CHANNELS, DEEPEST_CHANNELS)
         self.transformer, self.skip = None, None
         if num_heads is not None:
-            self.transformer = nn.TransformerEncoderLayer(size[0] * size[1], num_heads, batch_first=True)
+            self.transformer = transformer_layer(nn.TransformerEncoderLayer, size[0] * size[1], num_heads)
             self.skip = nn.Linear(size[1], size[1])
-        self.norm = nn.BatchNorm2d(DEEPEST_CHANNELS)
+        self.norm = BatchNorm(DEEPEST_CHANNELS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, 16, F, T) to the latent (B, 32, F/2, T/2) and the tokens (B, 32, F · T)."""
-        b1 = _act(self.conv1(x))
-        b2 = _act(self.conv2(b1))
-        tokens, skipped = _tokens(b2), b1 + _pad_channels(x, DEEPEST_CHANNELS)
+        """Map (B, 16, F, T) to the latent (B, 32, F/2, T/2) and the tokens (32, B, F · T)."""
+        b1 = activate(self.conv1, x)
+        b2 = activate(self.conv2, b1)
+        tokens, skipped = _to_tokens(b2), add_padded_(b1.clone(), x)
         if self.transformer is not None and self.skip is not None:
-            tokens, skipped = self.transformer(tokens), _act(self.skip(skipped))
-        return F.max_pool2d(self.norm(tokens.reshape(b2.shape) + skipped), 2), tokens
+            tokens, skipped = self.transformer(tokens), activate(self.skip, skipped.contiguous())
+        return F.max_pool2d(self.norm(skipped + _from_tokens(tokens, b2.shape[2:])), 2), tokens
 
 
 class DeepestDecoderStage(nn.Module):
@@ -132,21 +101,21 @@ class DeepestDecoderStage(nn.Module):
         self.conv2 = conv(2 * DEEPEST_CHANNELS, 2 * DEEPEST_CHANNELS)
         self.conv3 = conv(2 * DEEPEST_CHANNELS, DEEPEST_CHANNELS)
         self.conv4 = conv(DEEPEST_CHANNELS, DEEPEST_CHANNELS)
-        self.norm = nn.BatchNorm2d(DEEPEST_CHANNELS)
+        self.norm = BatchNorm(DEEPEST_CHANNELS)
         self.upsample = nn.ConvTranspose2d(DEEPEST_CHANNELS, DEEPEST_CHANNELS, kernel_size=2, stride=2)
         self.transformer = (
-            None if num_heads is None else nn.TransformerDecoderLayer(size[0] * size[1], num_heads, batch_first=True)
+            None if num_heads is None else transformer_layer(nn.TransformerDecoderLayer, size[0] * size[1], num_heads)
         )
 
     def forward(self, z: Tensor, memory: Tensor) -> Tensor:
         """Map the latent (B, 32, F/2, T/2) to (B, 32, F, T)."""
-        u1 = _act(self.conv1(z))
-        u2 = _act(self.conv2(u1))
-        u3 = _act(self.conv3(u2 + u1))
-        u4 = _act(self.conv4(u3))
+        u1 = activate(self.conv1, z)
+        u2 = activate(self.conv2, u1)
+        u3 = activate(self.conv3, u2 + u1)
+        u4 = activate(self.conv4, u3)
         # An odd F or T loses a row to pooling; both sides have to match again.
         v = resize(self.upsample(self.norm(u4 + u3 + z)), self.size)
-        return v if self.transformer is None else self.transformer(_tokens(v), memory).reshape(v.shape)
+        return v if self.transformer is None else _from_tokens(self.transformer(_to_tokens(v), memory), self.size)
 
 
 class DecoderStage(nn.Module):
@@ -163,16 +132,16 @@ class DecoderStage(nn.Module):
         self.conv1 = conv(in_channels, self.channels)
         self.conv2 = conv(self.channels, self.channels)
         self.skip = None if skip_frames is None else nn.Linear(skip_frames, skip_frames)
-        self.norm = nn.BatchNorm2d(self.channels)
+        self.norm = BatchNorm(self.channels)
         self.upsample = nn.ConvTranspose2d(self.channels, self.channels, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, C/2, 2F, 2T)."""
-        c1 = _act(self.conv1(x))
-        c2 = _act(self.conv2(c1))
+        c1 = activate(self.conv1, x)
+        c2 = activate(self.conv2, c1)
         skipped = c1 + x[:, : self.channels]
         if self.skip is not None:
-            skipped = _act(self.skip(skipped))
+            skipped = activate(self.skip, skipped.contiguous())
         return self.upsample(self.norm(c2 + skipped))
 
 
@@ -186,4 +155,4 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 4, F, T) to (B, 1, F, T)."""
-        return self.conv2(_act(self.conv1(x)) + x[:, :2])
+        return self.conv2(activate(self.conv1, x) + x[:, :2])

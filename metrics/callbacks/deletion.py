@@ -22,7 +22,7 @@ class DeletionInsertion(ExplanationCallback):
 
     Args:
         percentiles: Percentiles of the frame curve at which the curves are taken, whole numbers from 0 to 100.
-        batch_size: Most spectrograms that the module runs at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
     """
 
     def __init__(self, percentiles: Sequence[int] = DEFAULT_DELETION_PERCENTILES, batch_size: int = 64) -> None:

@@ -112,7 +112,7 @@ class ExplanationCallback(EvaluationCallback):
                 f"{type(self).__name__} found no attribution maps; put AttributionMaps before it in the callbacks"
             )
         rows = (outputs["explained"] & self.counted(batch)).nonzero().squeeze(1)
-        if len(rows) == 0:
+        if len(rows) == 0 or not outputs["attributions"]:
             return
         self.remember(batch, rows.tolist())
         x, annotation, index = (batch[key][rows] for key in ("spectrogram", "annotation", "index"))

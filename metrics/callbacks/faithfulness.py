@@ -35,7 +35,7 @@ class Faithfulness(ExplanationCallback):
     Args:
         percentiles: Percentiles of the curve that make a frame a peak, whole numbers from 0 to 100.
         frames_per_second: Frame rate of the spectrograms; segments are seconds.
-        batch_size: Most spectrograms that the module runs at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
         shifts: Circular shifts of each curve that sample the null distribution; 0 switches it off.
         seed: Seed of the shifts and of the random frames, independent of the run's, so that runs compare.
     """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.modes import eval_mode
+from lightning_modules.passes import rows_per_pass, side_by_side
 from metrics.functional.peaks import select_peaks
 from metrics.functional.segments import segment_mask
 
@@ -31,7 +32,7 @@ def faithfulness(
         x: Spectrograms in dB, (B, F, T).
         frames: Frames to replace, bool, one mask per clip (B, T) or K masks per clip (B, K, T).
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         Faithfulness, (B,) or (B, K), in [0, 1], higher is better.
@@ -77,7 +78,7 @@ def replacement_errors(
         x: Spectrograms in dB, (B, F, T).
         masks: Frames to replace, bool, K masks per clip (B, K, T). Each distinct one runs once, an empty one not.
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         MSE(x, f(x)), (B, 1), and MSE(x̃, f(x̃)), (B, K), float32, dB².
@@ -87,12 +88,15 @@ def replacement_errors(
         if reconstruction is None:
             reconstruction = torch.cat([module(chunk) for chunk in x.split(batch_size)])
         before = _error(x, reconstruction).unsqueeze(1)
-        errors = []
-        for clip, mask in zip(clips.split(batch_size), distinct.split(batch_size), strict=True):
-            replaced = torch.where(mask.unsqueeze(1), reconstruction[clip], x[clip])
-            errors.append(_error(replaced, module(replaced)))
+
+        def error_without(rows: Tensor) -> Tensor:
+            replaced = torch.where(distinct[rows].unsqueeze(1), reconstruction[clips[rows]], x[clips[rows]])
+            return _error(replaced, module(replaced))
+
+        passes = torch.arange(len(clips), device=x.device).split(rows_per_pass(x.device, batch_size))
+        errors = torch.cat(list(side_by_side(error_without, passes, x.device)))
     after = before.repeat(1, masks.shape[1])
-    after[marked] = torch.cat(errors)[inverse]
+    after[marked] = errors[inverse]
     return before, after
 
 
@@ -117,7 +121,7 @@ def peak_faithfulness(
         annotation: Annotated frames, bool, (B, T).
         frames_per_second: Frame rate.
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         (B, G, 2, P) in [0, 1], frame-based first; the segment-based values of clips without an annotation are NaN.
@@ -156,7 +160,7 @@ def deletion_insertion(
         curves: Frame curves, (B, T).
         percentiles: Percentiles in [0, 100].
         reconstruction: f(x) where it is already known, (B, F, T).
-        batch_size: Most spectrograms to run at once.
+        batch_size: Most spectrograms per pass; on a CPU passes are smaller and run side by side.
 
     Returns:
         Deletion and insertion, each float32 (B, P), at least 0. A curve that finds the error's origin has low

@@ -1,13 +1,14 @@
 """Speed of training, explaining, evaluating and scoring against a reference implementation (`make bench`).
 
 The reference is plain PyTorch and Captum (`reference.py`). Both do the same work on the same clips and take turns, so
-that whatever else the machine does slows both. What is reported is the ratio of their times, and which operators ours
-spends its time in.
+that whatever else the machine does slows both. What is reported is the ratio of their times, which operators ours
+spends its time in, and on request how far ours is from the roofline of the device.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 from benchmarks import reference
+from benchmarks.roofline import Rates, Roofline, measure_rates
 from jsonargparse import auto_cli
 from lightning.pytorch import Callback, Trainer
 from rich.console import Console
@@ -80,7 +82,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Work:
-    """Something that the reference and ours do, each returning the seconds that it took for `amount` units."""
+    """Something that the reference and ours do.
+
+    Attributes:
+        name: What it is called.
+        unit: What it is counted in.
+        amount: Units of a turn.
+        reference: A turn of the reference; returns its seconds.
+        ours: A turn of ours; returns its seconds.
+        profiled: Does ours in small, for a look at its operators.
+        profiled_amount: Units of that.
+    """
 
     name: str
     unit: str
@@ -88,11 +100,16 @@ class Work:
     reference: Callable[[], float]
     ours: Callable[[], float]
     profiled: Callable[[], Any]
+    profiled_amount: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds per turn of both, and the share of each kind of operator in ours."""
+    """Seconds per turn of both, and the share of each kind of operator in ours.
+
+    Attributes:
+        roofline_seconds: What a turn of our operators would take at least; NaN if that was not asked for.
+    """
 
     name: str
     unit: str
@@ -100,6 +117,7 @@ class Result:
     reference_seconds: list[float]
     our_seconds: list[float]
     shares: dict[str, float]
+    roofline_seconds: float = math.nan
 
     @property
     def ratio(self) -> float:
@@ -110,6 +128,11 @@ class Result:
     def rate(self) -> float:
         """Units per second of ours, the median turn."""
         return self.amount / median(self.our_seconds)
+
+    @property
+    def above_roofline(self) -> float:
+        """How many times as long as the roofline ours takes, the median turn."""
+        return median(self.our_seconds) / self.roofline_seconds
 
 
 class Subjects:
@@ -182,6 +205,7 @@ def all_work(subjects: Subjects) -> Iterator[Work]:
             timed(lambda name=name: [reference.explain(name, network, clip) for clip in few]),
             timed(lambda explainer=explainer: explainer.attribute(few)),
             lambda explainer=explainer: explainer.attribute(few[:1]),
+            1,
         )
     yield Work(
         "full evaluation",
@@ -190,15 +214,18 @@ def all_work(subjects: Subjects) -> Iterator[Work]:
         timed(lambda: reference.evaluate(network, x, annotation, list(PAPER_EXPLAINERS))),
         timed(lambda: evaluate(module, x, annotation)),
         lambda: evaluate(module, x[:1], annotation[:1]),
+        1,
     )
     loader, files = subjects.data.predict_dataloader(), subjects.scored_files
+    hours = len(files) * settings.n_frames / FRAMES_PER_SECOND / 3600
     yield Work(
         "score audio",
         "hours",
-        len(files) * settings.n_frames / FRAMES_PER_SECOND / 3600,
+        hours,
         timed(lambda: reference.score_files(network, files, settings.n_frames, settings.device)),
         timed(lambda: score(module, loader)),
         lambda: score(module, loader),
+        hours,
     )
 
 
@@ -222,7 +249,7 @@ def _training(subjects: Subjects, objective: type[Autoencoder] | type[MaskedAuto
         trainer = Trainer(
             accelerator=subjects.device.type,
             devices=[subjects.device.index or 0] if subjects.device.type == "cuda" else 1,
-            max_epochs=1,
+            max_epochs=2 if subjects.device.type == "cuda" else 1,  # the first moves the clips and captures the graph
             limit_train_batches=settings.steps,
             limit_val_batches=1,
             num_sanity_val_steps=0,
@@ -241,11 +268,11 @@ def _training(subjects: Subjects, objective: type[Autoencoder] | type[MaskedAuto
         module.training_loss(x).backward()
         torch.optim.AdamW(module.parameters(), fused=True).step()
 
-    return Work(name, "steps", settings.steps, timed(train_reference), train_ours, one_step)
+    return Work(name, "steps", settings.steps, timed(train_reference), train_ours, one_step, 1)
 
 
 class Stopwatch(Callback):
-    """Seconds from before the first batch is loaded to the end of the last training step."""
+    """Seconds of the last epoch, from before its first batch is loaded to the end of its last training step."""
 
     seconds = 0.0
 
@@ -285,16 +312,22 @@ def score(module: Any, loader: Any) -> torch.Tensor:
     return torch.cat([module.evaluate(x)["score"] for x in batches]).cpu()
 
 
-def operator_shares(run: Callable[[], Any]) -> dict[str, float]:
-    """Share of each of `KINDS` in the time of all operators, by the profiler, which sees a single thread."""
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Run operators on the calling thread, the only one that profilers of operators see."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     try:
-        with profile(activities=activities) as profiler:
-            run()
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def operator_shares(run: Callable[[], Any]) -> dict[str, float]:
+    """Share of each of `KINDS` in the time of all operators, by the profiler."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+    with on_one_thread(), profile(activities=activities) as profiler:
+        run()
     seconds = dict.fromkeys(KINDS, 0.0)
     for event in profiler.key_averages():
         if event.key.startswith("aten::"):
@@ -303,43 +336,70 @@ def operator_shares(run: Callable[[], Any]) -> dict[str, float]:
     return {kind: value / sum(seconds.values()) for kind, value in seconds.items()}
 
 
-def measure(work: Work, repeats: int) -> Result:
-    """Let the reference and ours take turns, after a look at the operators, which warms ours up."""
+def measure(work: Work, repeats: int, rates: Rates | None = None) -> Result:
+    """Let the reference and ours take turns, after a look at the operators, which warms ours up.
+
+    Args:
+        work: What to measure.
+        repeats: How many turns.
+        rates: Those of the device, if the roofline is wanted.
+    """
     shares = operator_shares(work.profiled)
+    roofline = math.nan
+    if rates is not None:
+        with on_one_thread(), Roofline(rates) as counted:
+            work.profiled()
+        roofline = counted.seconds * work.amount / work.profiled_amount
     turns = [(work.reference(), work.ours()) for _ in range(repeats)]
     slow, fast = (list(seconds) for seconds in zip(*turns, strict=True))
-    return Result(work.name, work.unit, work.amount, slow, fast, shares)
+    return Result(work.name, work.unit, work.amount, slow, fast, shares, roofline)
 
 
 def table(results: list[Result], settings: Settings) -> Table:
     """Ratios, rates and shares."""
     machine = f"{settings.device}, {torch.get_num_threads()} threads"
     title = f"Speed on {machine}: ratio to the reference, rate, and share of each kind of operator"
-    found = Table("work", "ratio", "per second", *KINDS, title=title, box=None)
+    roofline = any(not math.isnan(result.roofline_seconds) for result in results)
+    found = Table("work", "ratio", "per second", *(["× roofline"] if roofline else []), *KINDS, title=title, box=None)
     for result in results:
         shares = [f"{share:.0%}" for share in result.shares.values()]
-        found.add_row(result.name, f"{result.ratio:.1f}", f"{result.rate:.3g} {result.unit}", *shares)
+        above = [f"{result.above_roofline:.1f}"] if roofline else []
+        found.add_row(result.name, f"{result.ratio:.1f}", f"{result.rate:.3g} {result.unit}", *above, *shares)
     return found
 
 
-def main(settings: Settings = Settings(), output: Path | None = None) -> None:
+def main(
+    settings: Settings = Settings(), only: list[str] | None = None, roofline: bool = False, output: Path | None = None
+) -> list[Result]:
     """Measure speed against the reference implementation.
 
     Args:
         settings: Sizes of the measurement.
+        only: Beginnings of the names of what to measure; everything if None.
+        roofline: Whether to compare with the roofline of the device as well.
         output: JSON file of everything that was measured.
+
+    Returns:
+        What was measured.
     """
     console, results = Console(), []
+    device = torch.device(settings.device)
+    rates = measure_rates(device) if roofline else None
     with prepare(settings) as subjects:
         for work in all_work(subjects):
-            with console.status(work.name):
-                results.append(measure(work, settings.repeats))
+            if only is None or work.name.startswith(tuple(only)):
+                with console.status(work.name):
+                    results.append(measure(work, settings.repeats, rates))
     console.print(table(results, settings))
     if output is not None:
         rows = [{**asdict(result), "ratio": result.ratio, "rate": result.rate} for result in results]
-        contents = {"torch": torch.__version__, "settings": asdict(settings), "results": rows}
+        machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+        contents = {"torch": torch.__version__, "device": machine, "settings": asdict(settings), "results": rows}
+        if rates is not None:
+            contents["rates"] = asdict(rates)
         write_atomically(output, json.dumps(contents, indent=1).encode())
         console.print(output)
+    return results
 
 
 if __name__ == "__main__":

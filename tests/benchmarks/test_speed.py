@@ -86,7 +86,7 @@ def test_shares_are_those_of_the_kinds_of_operators():
 def test_prints_a_table_and_writes_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setattr(speed, "PAPER_EXPLAINERS", ("error_map",))  # the others take many passes
-    speed.main(SMALL, tmp_path / "bench.json")
+    speed.main(SMALL, output=tmp_path / "bench.json")
     printed = capsys.readouterr().out
     results = json.loads((tmp_path / "bench.json").read_text())["results"]
     names = [result["name"] for result in results]

@@ -64,6 +64,7 @@ def test_sections_and_panels(workspace):
         "Sanity checks, deletion and insertion",
         "Clips and tables",
         "Training",
+        "Quality against training length",
     ]
     saliency = configs(laid_out["F1 over percentiles"])["Saliency"]
     assert saliency["metrics"] == ["test/f1_curve/saliency", "test/f1_chance_curve/saliency"]
@@ -77,6 +78,9 @@ def test_sections_and_panels(workspace):
         "AUC, level alone": ["test/auc_level"],
         "pAUC, level alone": ["test/pauc_level"],
     }
+    length = configs(laid_out["Quality against training length"])
+    assert length["F1 over chance, Saliency"]["metrics"] == ["curve/f1_over_chance/saliency"]
+    assert (length["AUC"]["xAxis"], length["AUC"]["groupBy"]) == ("curve/steps", "variant.value")
     training = configs(laid_out["Training"])["Learning rate"]
     assert (training["xAxis"], training["metrics"]) == ("trainer/global_step", ["train/learning_rate"])
     assert training["groupBy"] == "variant.value"
@@ -96,8 +100,8 @@ def test_shows_all_runs_without_a_group(workspace):
 
 
 def test_panels_show_what_a_study_logs(workspace, tracked):
-    """Lines and media are keys of the history, bars and columns of the summary, of a test or a training."""
-    stages = [tracked.uploaded(tracked.mae, stage) for stage in ("fit", "test")]
+    """Lines and media are keys of the history, bars and columns of the summary, of one of the stages."""
+    stages = [tracked.uploaded(tracked.mae, stage) for stage in ("fit", "curve", "test")]
     history = {key for stage in stages for row in stage.history for key in row}
     summary = {key for stage in stages for key in stage.summary}
     view = workspace("--explainers", json.dumps(list(ALL_EXPLAINERS)))

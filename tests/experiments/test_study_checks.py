@@ -53,6 +53,11 @@ def rejects(tmp_path, capsys):
             "variants.MAE, test --attributions.explainers=[\"lime\"]: explainer 'lime' does not exist; choose one of ",
         ),
         (
+            "curve: {}",
+            "variants.MAE, curve: curve needs labelled clips that are not in the test set; hold out a share of them "
+            "with --data.labelled_validation 0.3, in fit and test as well",
+        ),
+        (
             "test_grid: {fscore.percentiles: {all: [90, 98], wrong: [101]}}",
             "variants.MAE, test --fscore.percentiles=[101]: percentiles: 101 is not a whole number from 0 to 100",
         ),

@@ -114,6 +114,42 @@ def test_grid_of_test_shares_one_training(plans, tmp_path):
     assert open_commands([few, many]) == [[few.fit, few.test, many.test]], "trained once, for both"
 
 
+CURVES = """
+variants:
+  AE: {config: base.yaml, curve: {fscore.percentiles: [98]}}
+  forest: {config: base.yaml, fit: {model: IsolationForest}, curve: null}
+curve: {sanity.clips: 0}
+"""
+
+
+def test_curve_is_a_step_of_each_training(plans, tmp_path):
+    ae, forest = plans(CURVES)
+    assert ae.curve == ["curve", "--sanity.clips=0", "--fscore.percentiles=[98]", f"--run={ae.folder}"]
+    assert "--curve_checkpoints=8" in ae.fit
+    assert not forest.curve
+    assert not any(argument.startswith("--curve") for argument in forest.fit)
+    assert open_commands([ae, forest]) == [[ae.fit, ae.test, ae.curve], [forest.fit, forest.test]]
+    (own,) = plans("variants: {AE: {config: base.yaml}}\ncurve: {}\nfit: {curve_checkpoints: 5}")
+    assert "--curve_checkpoints=5" in own.fit
+    few, many = plans("variants: {AE: {config: base.yaml}}\ntest_grid: {faithfulness.shifts: [1, 9]}\ncurve: {}")
+    assert open_commands([few, many]) == [[few.fit, few.test, many.test, few.curve]], "once for both"
+
+
+def test_curve_is_made_again_where_its_options_change(plans):
+    ae, forest = plans(CURVES)
+    for plan in (ae, forest):
+        plan.record()
+        finish(plan.folder, "fit", "test")
+    assert open_commands([ae, forest]) == [[ae.curve]]
+    finish(ae.folder, "curve")
+    assert not open_plans([ae, forest])
+    now, _ = plans(CURVES.replace("[98]", "[97]"))
+    assert open_commands([now]) == [[now.curve]], "the test stays"
+    now.record()
+    assert not (now.folder / "curve" / "finished").exists()
+    assert (now.folder / "test" / "finished").exists()
+
+
 def test_skips_finished_steps(plans):
     runs = plans("variants: {AE: {config: base.yaml}, MAE: {config: base.yaml}, CAE: {config: base.yaml}}")
     for plan in runs:

@@ -29,7 +29,8 @@ STUDY = """
 seeds: [1]
 variants:
   MAE: {config: base.yaml, fit: {model: MaskedAutoencoder, model.backbone: cae}, grid: {model.mask_ratio: [0.5]}}
-  One-class SVM: {config: base.yaml, fit: {model: OneClassSVM}}
+  One-class SVM: {config: base.yaml, fit: {model: OneClassSVM}, curve: null}
+curve: {fscore.percentiles: [98], faithfulness.percentiles: [98]}
 """
 
 
@@ -84,7 +85,7 @@ def tracked_study(folder, data):
     fit = [*mae.fit, interrupted(folder / "marker")]
     assert main(fit) == 130
     assert main(fit) == 0
-    for command in (mae.test, svm.fit, svm.test):
+    for command in (mae.test, mae.curve, svm.fit, svm.test):
         assert main(command) == 0
     with wandb_server() as server:
         sync(server, *sorted((folder / "small" / "runs").rglob("wandb")))

@@ -1,10 +1,12 @@
 """Infidelity and maximum sensitivity against hand values."""
 
+import captum.metrics
 import pytest
 import torch
 from torch import nn
 
-from explainers import ErrorMap, Explainer, RandomMap
+from explainers import ErrorMap, Explainer, RandomMap, SaliencyMap
+from explainers.base import reproducible
 from explainers.sanity import (
     infidelity,
     max_sensitivity,
@@ -77,7 +79,7 @@ def test_max_sensitivity_by_hand():
     # Of one cell, the largest relative change is radius / |x|, which many draws come close to.
     x = torch.tensor([[[5.0]], [[-2.0]]])
     with torch.inference_mode():
-        found = max_sensitivity(Identity(nn.Identity()), x, radius=0.5, n_samples=2000)
+        found = max_sensitivity(Identity(nn.Identity()), x, x, radius=0.5, n_samples=2000)
     assert found.tolist() == pytest.approx([0.1, 0.25], rel=0.01)
     assert (found <= torch.tensor([0.1, 0.25]) + 1e-6).all()
 
@@ -85,7 +87,20 @@ def test_max_sensitivity_by_hand():
 def test_max_sensitivity_of_constants_and_noise(clips):
     x = clips(2)
     constant = Constant(nn.Identity(), torch.ones(1, 16, 24))
-    assert max_sensitivity(constant, x).tolist() == [0, 0]
-    noise = max_sensitivity(RandomMap(nn.Identity()), x)
+    assert max_sensitivity(constant, x, torch.ones(2, 16, 24)).tolist() == [0, 0]
+    random = RandomMap(nn.Identity(), seed=0)
+    noise = max_sensitivity(random, x, random.attribute(x))
     assert noise.tolist() == pytest.approx([2**0.5] * 2, rel=0.15)
-    assert torch.equal(max_sensitivity(RandomMap(nn.Identity()), x[1:]), noise[1:])
+    assert torch.equal(max_sensitivity(random, x[1:], random.attribute(x[1:])), noise[1:])
+
+
+def test_max_sensitivity_agrees_with_captum(module, clips):
+    x = clips(2)
+    explainer = SaliencyMap(module)
+    found = max_sensitivity(explainer, x, explainer.attribute(x), seed=7)
+    for clip, ours in zip(x.split(1), found, strict=True):
+        with reproducible(clip, seed=7):
+            captums = captum.metrics.sensitivity_max(
+                lambda clips: (explainer.attribute(clips[0]),), clip, perturb_radius=0.1, n_perturb_samples=3
+            )
+        torch.testing.assert_close(ours, captums[0])

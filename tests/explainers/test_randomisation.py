@@ -69,7 +69,8 @@ def test_maps_of_what_was_learned_change_and_others_do_not(clips):
     module = Trained().eval()
     explainers = {"error_map": ErrorMap(module), "random": RandomMap(module)}
     with torch.inference_mode():
-        correlations = parameter_randomisation(module, explainers, clips())
+        trained = {name: explainer.attribute(clips()) for name, explainer in explainers.items()}
+        correlations = parameter_randomisation(module, explainers, clips(), trained)
     assert list(correlations["error_map"]) == ["decoder", "encoder"]
     for of_clips in correlations["random"].values():
         assert of_clips.tolist() == pytest.approx([1, 1])
@@ -93,11 +94,12 @@ def test_weights_and_buffers_come_back_bit_for_bit(module, clips, fails):
     before = deepcopy(module.state_dict())
     explainer = Stumbling(module) if fails else ErrorMap(module)
     with torch.inference_mode():
+        trained = {"error_map": explainer.attribute(clips())}
         if fails:
             with pytest.raises(RuntimeError, match="third call"):
-                parameter_randomisation(module, {"error_map": explainer}, clips())
+                parameter_randomisation(module, {"error_map": explainer}, clips(), trained)
         else:
-            parameter_randomisation(module, {"error_map": explainer}, clips())
+            parameter_randomisation(module, {"error_map": explainer}, clips(), trained)
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 

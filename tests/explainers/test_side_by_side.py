@@ -1,82 +1,108 @@
-"""Clips computed side by side: in order, to the same bit, and nothing left behind."""
+"""Gradient explainers on a CPU and on a GPU: which rows share a pass, and that maps don't depend on it."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch import nn
 
-from explainers import IntegratedGradientsMap
-from explainers.base import map_clips
+from explainers import EXPLAINERS, SaliencyMap
 from lightning_modules import Autoencoder
 
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
-def test_results_keep_the_order_of_the_clips_and_threads_their_number(threads):
-    everyone = threading.Barrier(min(threads, 2))
-
-    def compute(clip):
-        everyone.wait(timeout=30)  # nobody goes on alone: clips really are computed side by side
-        return clip.item(), torch.get_num_threads()
-
-    values, threads_inside = zip(*map_clips(compute, torch.arange(6).split(1), at_once=6), strict=True)
-    assert values == (0, 1, 2, 3, 4, 5)
-    assert set(threads_inside) == {1}
-    assert torch.get_num_threads() == threads
-    later = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert later == [threads], "threads to come have as many again"
+SETTINGS = {
+    "saliency": {},
+    "smoothgrad": {"n_samples": 15},
+    "integrated_gradients": {"n_steps": 15},
+    "gradient_shap": {"n_samples": 15},
+    "grad_cam": {},
+}
 
 
-def test_an_error_in_one_clip_is_raised_and_threads_keep_their_number(threads):
-    def compute(clip):
-        raise torch.OutOfMemoryError("no room")
+class Gain(nn.Module):
+    """Triples the input, and notes the rows of passes and how many passes are under way."""
 
-    with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        map_clips(compute, torch.arange(6).split(1), at_once=6)
-    assert torch.get_num_threads() == threads
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(3.0))
+        self.lock, self.passes, self.under_way, self.most = threading.Lock(), [], 0, 0
+
+    def forward(self, x):
+        with self.lock:
+            self.passes.append(len(x))
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        threading.Event().wait(0.005)
+        self.under_way -= 1
+        return self.gain * x
 
 
-@pytest.mark.parametrize(("memory_budget", "most"), [(0, 1), (256, 3)])
-def test_clips_at_a_time_keep_to_the_memory_budget(memory_budget, most, monkeypatch):
-    given = []
-    monkeypatch.setattr("explainers.base.ThreadPoolExecutor", recording(given))
-    before = torch.get_num_threads()
+class Fitting(SaliencyMap):
+    """Has memory for so many rows."""
+
+    def __init__(self, module, most):
+        super().__init__(module)
+        self.most = most
+
+    def rows_per_pass(self, x):
+        return self.most
+
+
+def passes(device, counts, most):
+    """The passes of clips of so many rows each, and the rows of the results."""
+    module = Gain().to(device)
+    points = [torch.zeros(count, 4, 6, device=device) for count in counts]
+    rows = [len(gradients) for gradients in Fitting(module, most).gradients(points)]
+    return sorted(module.passes, reverse=True), rows
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [(500, [13, 13, 12, 12, 1, 1]), (13, [13, 13, 12, 12, 1, 1]), (10, [10] * 5 + [1, 1]), (1, [1] * 52)],
+)
+def test_a_pass_on_a_cpu_has_rows_of_one_clip(most, expected):
+    counts = [50, 1, 1]
+    assert passes("cpu", counts, most) == (expected, counts)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(500, [52]), (51, [51, 1]), (40, [25, 25, 2]), (13, [13, 13, 12, 12, 2])]
+)
+def test_a_pass_on_another_device_has_as_many_rows_as_fit(most, expected):
+    counts = [50, 1, 1]
+    assert passes("meta", counts, most) == (expected, counts)
+
+
+@pytest.mark.parametrize(("most", "at_once"), [(1, 1), (25, 1), (26, 2), (500, 3)])
+def test_the_budget_is_for_all_passes_under_way(most, at_once):
+    module, before = Gain(), torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        module = Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
-        IntegratedGradientsMap(module, n_steps=2, memory_budget=memory_budget).attribute(torch.rand(4, 16, 32))
+        list(Fitting(module, most).gradients([torch.zeros(26, 4, 6)] * 3))
     finally:
         torch.set_num_threads(before)
-    assert given == [most]
+    assert module.most == at_once
 
 
-def recording(given):
-    """A pool that notes how many threads it is asked for."""
-
-    class Pool(ThreadPoolExecutor):
-        def __init__(self, workers, **settings):
-            given.append(workers)
-            super().__init__(workers, **settings)
-
-    return Pool
+def test_gradients_of_no_clip():
+    assert list(SaliencyMap(Gain()).gradients([])) == []
 
 
-def test_integrated_gradients_of_a_clip_do_not_depend_on_threads_and_neighbours(threads):
+@pytest.fixture(scope="module")
+def module():
     torch.manual_seed(0)
-    module = Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
+    return Autoencoder(n_mels=16, n_frames=32, backbone={"num_heads": 4})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_maps_are_the_same_to_the_bit_whatever_threads_and_neighbours(name, module):
     x = 10 * torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(2))
-    explainer = IntegratedGradientsMap(module, n_steps=4)
-    together = explainer.attribute(x)
-    torch.set_num_threads(1)
-    alone = torch.cat([explainer.attribute(clip) for clip in x.split(1)])
+    explainer = EXPLAINERS[name](module, **SETTINGS[name])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        together = explainer.attribute(x)
+        torch.set_num_threads(1)
+        alone = torch.cat([explainer.attribute(clip) for clip in x.split(1)])
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(together, alone)

@@ -87,7 +87,7 @@ def test_known_reconstruction_gives_the_same_and_saves_its_pass(clips):
         reconstruction = module.eval()(x)
     module.batches.clear()
     values = faithfulness(module, x, masks, reconstruction)
-    assert module.batches == [20]
+    assert sorted(module.batches) == [7, 13], "the passes of 20 masks"
     torch.testing.assert_close(values, faithfulness(_Smoothing(), x, masks))
 
 
@@ -99,7 +99,8 @@ def test_empty_masks_are_zero_and_equal_masks_run_once_in_bounded_chunks(clips):
     module = _Smoothing()
     values = faithfulness(module, x, masks, batch_size=3)
     # 5 reconstructions, then masks 0 and 2 of the four clips that have any.
-    assert module.batches == [3, 2, 3, 3, 2]
+    assert module.batches[:2] == [3, 2]
+    assert sorted(module.batches[2:]) == [2, 3, 3]
     assert values[:, 1].tolist() == [0] * 5
     assert values[3].tolist() == [0] * 4
     assert torch.equal(values[:, 0], values[:, 3])

@@ -33,13 +33,14 @@ def learning_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw training and validation loss by epoch, one panel per run: losses of different objectives don't compare.
 
     Args:
-        runs: Columns epoch, train_loss and val_loss (dB²), by the run's label.
+        runs: Columns epoch (from 0; the figure counts from 1), train_loss and val_loss (dB²), by the run's label.
     """
     columns = min(2, len(runs))
     rows = -(-len(runs) // columns)
     figure = Figure(figsize=(3.6 * columns + 0.2, 2.5 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, (label, losses) in zip(panels, runs.items(), strict=False):
+    for axes, (label, counted_from_0) in zip(panels, runs.items(), strict=False):
+        losses = counted_from_0.assign(epoch=counted_from_0["epoch"] + 1)
         for column, name, colour in (("train_loss", "training", MUTED), ("val_loss", "validation", INK)):
             present = losses.dropna(subset=column)
             # A run of one epoch is a point, which a line alone would not show.
