@@ -169,7 +169,7 @@ class ReconstructionModule(AnomalyDetector):
         The labelled clips of the second get both anomaly scores, except inside `fit`, which it would slow down.
         """
         x = self.spectrograms(batch)
-        if dataloader_idx > 0 and self.trainer.state.fn == TrainerFn.VALIDATING:
+        if dataloader_idx > 0 and self._trainer is not None and self.trainer.state.fn == TrainerFn.VALIDATING:
             return self.evaluate_with_masked_score(x)
         outputs = self.evaluate(x)
         if dataloader_idx == 0:

@@ -14,6 +14,7 @@ The results are one file per part, and tables printed last.
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import tarfile
@@ -120,8 +121,9 @@ def main(
 
 
 def run_tests(device: str, log: Path) -> None:
-    """Run the tests marked gpu in four processes, which share the device."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "--device", device, "-n", "4", "-rsf", "--tb", "short"]
+    """Run the tests marked gpu in several processes, which share the device."""
+    processes = str(min(8, (os.cpu_count() or 2) // 2))
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "--device", device, "-n", processes, "-v", "--tb", "short"]
     with log.open("wb") as file:
         done = subprocess.run([*command, str(_TESTS)], stdout=file, stderr=subprocess.STDOUT, check=False)
     print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-30:]))
