@@ -31,11 +31,7 @@ def report(runs: list[str], output: str = "report.html", tables: str | None = No
     # Pandas and Matplotlib take a second, which the help and mistakes do without.
     from experiments.report.writing import Files, write_report  # noqa: PLC0415
 
-    try:
-        write_report([Path(run) for run in runs], Files(path, *folders))
-    except OSError as error:
-        name = error.filename or output
-        raise ConfigurationError(f"{name} cannot be written ({error.strerror}); give another --output") from error
+    write_report([Path(run) for run in runs], Files(path, *folders))
 
 
 def _folder(named: str | None, page: Path, option: str) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from experiments.report.table import Cell, Table
 from experiments.report.table_files import write_tables
 from experiments.report.tables import all_tables
 from experiments.report.terminal import print_findings, print_report
+from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_atomically
 from lightning_modules.wording import counted, join
 
@@ -63,8 +65,7 @@ def write_report(folders: Sequence[Path], files: Files) -> None:
         files: Where to write.
 
     Raises:
-        ConfigurationError: If runs cannot be compared.
-        OSError: If a file cannot be written.
+        ConfigurationError: If runs cannot be compared, or a file cannot be written.
     """
     comparisons, waiting = load_comparisons(folders)
     compared = {test_set: (of_set, compute_evidence(of_set)) for test_set, of_set in comparisons.items()}
@@ -85,9 +86,10 @@ def _write_comparison(comparison: Comparison, evidence: Evidence, files: Files, 
     page = build_page(comparison, evidence, by_section)
     if printed:
         print_report(comparison, evidence, tables)
-    write_tables(tables, files.tables)
-    write_figures(comparison, evidence, files.figures)
-    write_atomically(files.page, page.encode())
+    with _writing(files):
+        write_tables(tables, files.tables)
+        write_figures(comparison, evidence, files.figures)
+        write_atomically(files.page, page.encode())
 
 
 def _write_machines(compared: Compared, waiting: Sequence[Path], files: Files) -> None:
@@ -107,10 +109,21 @@ def _write_machines(compared: Compared, waiting: Sequence[Path], files: Files) -
     page = render_page(f"Models compared on {n_machines}", remarks, _REMARKS, sections)
 
     print_findings(found, cautions, [*(table.table for table in tables), pages])
-    write_tables([table.table for table in tables], files.tables)
-    for name, figure in figures.items():
-        save(figure, files.figures / f"{name}.pdf")
-    write_atomically(files.page, page.encode())
+    with _writing(files):
+        write_tables([table.table for table in tables], files.tables)
+        for name, figure in figures.items():
+            save(figure, files.figures / f"{name}.pdf")
+        write_atomically(files.page, page.encode())
+
+
+@contextmanager
+def _writing(files: Files) -> Iterator[None]:
+    """Raise a ConfigurationError that names what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename or files.page
+        raise ConfigurationError(f"{name} cannot be written ({error.strerror}); give another --output") from error
 
 
 def _cautions(compared: Compared, waiting: Sequence[Path]) -> list[str]:

@@ -342,7 +342,7 @@ def test_resuming_with_other_settings(rejects, fitted_run, tmp_path):
     [
         ("fit --model Autoencoder --model.num_heads 10", r"--model\.num_heads does not exist: .* has no such option"),
         ("fit --model OneClassSVM --model.nu abc", "error: --model.nu is abc; it must be a number$"),
-        ("train", "the command 'train' does not exist; choose one of fit, validate, test, predict"),
+        ("train", "the command 'train' does not exist; choose one of fit, validate, curve, test, predict"),
         ("fit --model Autoencoder --data PlanerDataModule --data.root x", "required: --run"),
         ("simulate", "root"),
         ("simulate {data}", "planer"),

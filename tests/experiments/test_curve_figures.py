@@ -173,7 +173,7 @@ def test_learning_curves_mark_the_best_epoch(run_maker, tmp_path):
     train, validation, best = figure.axes[0].lines
     assert train.get_ydata().tolist() == [8, 4, 3]
     assert validation.get_ydata().tolist() == [9, 5, 6]
-    assert (best.get_xdata()[0], best.get_ydata()[0]) == (1, 5)
+    assert (best.get_xdata()[0], best.get_ydata()[0]) == (2, 5), "epochs count from 1"
 
 
 def test_the_legend_of_one_measure_is_inside_the_figure(run_maker, tmp_path):

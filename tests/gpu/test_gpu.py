@@ -2,13 +2,14 @@
 
 import copy
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from lightning.pytorch import Callback, Trainer
 
 from datamodules import PlanerDataModule
@@ -257,19 +258,13 @@ def test_passes_are_halved_where_the_device_is_full(name, there, on_cuda, clips)
     assert agree > 0.999
 
 
-def test_several_runs_share_a_device(root, accelerator, tmp_path):
-    """A study of two seeds at a time has the results of one after the other."""
-    options = {"data.root": str(root), "data.n_frames": 80, "data.batch_size": 8, "trainer.max_epochs": 2}
-    options |= {"trainer.accelerator": accelerator, "wandb.mode": "disabled", "trainer.enable_progress_bar": False}
-    study = {"seeds": [0, 1], "variants": {"AE": {"config": "planer_ae", "fit": {"model": "Autoencoder"}}}}
-    study |= {"fit": options, "test": {"attributions.explainers": ["error_map"], "sanity.clips": 0}}
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(study))
-    losses = []
-    for jobs in ("1", "2"):
-        folder = tmp_path / f"jobs_{jobs}"
-        main(["study", str(path), "--output", str(folder), "--jobs", jobs])
-        of_seeds = [folder / "runs" / "AE" / f"seed_{seed}" for seed in (0, 1)]
-        assert all((run / "test" / "finished").is_file() for run in of_seeds)
-        losses.append([pd.read_csv(run / "fit" / "metrics.csv")["val/loss"].dropna().iloc[-1] for run in of_seeds])
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+def test_several_processes_share_a_device(fit, accelerator, tmp_path):
+    """Trainings side by side have the results of one that has the device to itself."""
+    alone = fit(accelerator, 2)
+    command = [sys.executable, "-m", "experiments.cli.main", "fit", "--config", str(alone / "fit" / "config.yaml")]
+    runs = [tmp_path / "first", tmp_path / "second"]
+    processes = [subprocess.Popen([*command, "--run", str(run)]) for run in runs]
+    assert [process.wait() for process in processes] == [0, 0]
+    expected, *found = (pd.read_csv(run / "fit" / "metrics.csv")["val/loss"].dropna() for run in (alone, *runs))
+    for losses in found:
+        np.testing.assert_allclose(losses, expected, rtol=1e-3)
