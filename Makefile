@@ -9,11 +9,7 @@ DEMO := runs/demo
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
 	$(BIN)/faithful-aad simulate data/simulated --train 400 --normal 100 --anomalies 30 --duration 5
-	$(BIN)/faithful-aad fit --config demo --model Autoencoder --run $(DEMO)/ae
-	$(BIN)/faithful-aad test --run $(DEMO)/ae
-	$(BIN)/faithful-aad fit --config demo --model MaskedAutoencoder --run $(DEMO)/mae
-	$(BIN)/faithful-aad test --run $(DEMO)/mae
-	$(BIN)/faithful-aad report $(DEMO)/ae $(DEMO)/mae --output $(DEMO)/report.html
+	$(BIN)/faithful-aad study quick --output $(DEMO) --jobs 2
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
