@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader
 
 from datamodules import checks
@@ -144,7 +144,7 @@ class SpectrogramDataModule(LightningDataModule):
         recorded = SpectrogramDataset(
             clips, [entries[clip.name] for clip in clips], self.n_frames, self.frames_per_second
         )
-        return round(recorded.mean_level(), 1)
+        return round(recorded.mean_level(), 1) + 0.0  # not -0.0
 
     @property
     def signal_settings(self) -> dict[str, Any]:
@@ -193,6 +193,8 @@ class SpectrogramDataModule(LightningDataModule):
         if stage == "fit":
             _warn(checks.few_clips_warning(len(self.train_clips), self.batch_size))
             _warn(checks.level_warning(self._training_sets[0], self.reference_level))
+            if self.hparams["reference_level"] is None:
+                rank_zero_info(f"reference_level: {self.reference_level} dB, the mean of the training clips")
         elif stage == "test":
             _warn(checks.silence_warning("test clips", self._test_sets[0]))
         elif stage == "predict":

@@ -104,6 +104,8 @@ class Recording:
 
 def scan(source: Path, machine: str | None, section: str | None) -> Layout:
     """List the clips of one machine of DCASE data, or of an audio folder if no machine is named."""
+    if section is not None and machine is None:
+        raise DataError(f"--section {section} is one of a machine of DCASE data; name it with --machine")
     try:
         layout = scan_audio_folder(source) if machine is None else scan_dcase(source, machine, section)
         layout.test  # noqa: B018  raises if there is nothing to splice

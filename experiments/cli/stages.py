@@ -13,7 +13,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 
@@ -154,7 +154,10 @@ class ExperimentCLI(LightningCLI):
         parser.add_argument("--run", type=str, required=True, help="Folder of the run; all stages write into it.")
         of_fit = "Checkpoint whose weights a new training begins with; of fit only."
         parser.add_argument("--init_from", type=str, default=None, help=of_fit)
-        for_curve = "Most checkpoints, spread over the training, that fit keeps for the command curve; 0 for none."
+        for_curve = (
+            "Most checkpoints of the curve, at least 4: the best, the last, and others spread over the training, which "
+            "fit keeps for the command curve; 0 for none."
+        )
         parser.add_argument("--curve_checkpoints", type=int, default=0, help=for_curve)
         parser.add_class_arguments(WandbSettings, "wandb")
         for name, callback in _CALLBACKS.items():
@@ -304,6 +307,11 @@ class ExperimentCLI(LightningCLI):
             raise ConfigurationError(
                 "fit takes no --ckpt_path: the command of an interrupted training, given again, resumes it by itself, "
                 "and --init_from CHECKPOINT begins a new training from the weights of another"
+            )
+        if config.curve_checkpoints and not getattr(self.datamodule, "labelled_validation", 0):
+            rank_zero_warn(
+                "the command curve will need labelled clips that leave the test set; hold out a share of them in fit "
+                "already, with --data.labelled_validation 0.3"
             )
         if not self._is_trial:
             self._resume = find_resume_point(self._run, self._saved_config())

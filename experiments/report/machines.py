@@ -222,7 +222,7 @@ def machine_sentences(compared: Compared, rows: pd.DataFrame) -> list[str]:
             numbers = {"higher": int((of_machine["low"] > 0).sum()), "lower": int((of_machine["high"] < 0).sum())}
             said = [f"{verdict} for {number}" for verdict, number in numbers.items() if number]
             place = f"over {counted(machines.nunique(), 'machine')}" if machine == SUMMARY else f"on {machine}"
-            counts.append(f"{place} {join(said) or 'different for none'} of {len(of_machine)} explainers")
+            counts.append(f"{place} {join(said) or 'different for none'} of {counted(len(of_machine), 'explainer')}")
         of_part = f", {readable(part)}" if part else ""
         found.append(
             f"{_label(comparison.headline[0])} at the {shown_percentile(comparison)}{of_part}, {second} against "

@@ -103,7 +103,7 @@ def _ended_before_bounds(run: Run, epochs: int) -> bool:
     """Whether a training has ended although no bound was reached, as by a callback of the user's."""
     trainer, bound = run.config.get("trainer") or {}, max_epochs(run.config)
     has_others = trainer.get("max_time") is not None or (trainer.get("max_steps") or -1) > 0
-    is_finished = RunFolder(run.folder).is_finished("fit")
+    is_finished = RunFolder(run.trained_in).is_finished("fit")
     return bound is not None and epochs < bound and not has_others and is_finished
 
 

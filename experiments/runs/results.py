@@ -7,6 +7,7 @@ that writes it again.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,14 +83,15 @@ class Run:
 
     Attributes:
         folder: The path as given.
+        trained_in: Folder of the run whose training was tested, another one where a study tests a training repeatedly.
         config: The configuration it was trained with, or tested with if it was not trained here.
         clips: Per clip: index, name, label (0 normal, 1 anomalous), anomaly_type ("" for normal clips), annotated
             (bool), score (dB²) and, where the run has them, masked_score (dB²) and level (dB).
         explanations: Per clip, explainer, measure and percentile: index, name, anomaly_type, explainer, measure,
             percentile, value and chance, NaN where undefined. References are further explainers. Empty if nothing
             was explained.
-        learning: Per epoch: epoch, steps (taken by its end), train_loss and val_loss in dB²; None if it was not
-            trained here.
+        learning: Per epoch of the training: epoch, steps (taken by its end), train_loss and val_loss in dB²; None if
+            there is none in that folder.
         curve: Per evaluated checkpoint and measure: epochs and steps trained, measure, explainer ("" for losses and
             areas), percentile, n_clips, value and chance, NaN where there is none; None if not made.
         sanity: Per clip, explainer, check and step: index, name, explainer, check, step and value; None if not made.
@@ -99,6 +101,7 @@ class Run:
     """
 
     folder: Path
+    trained_in: Path
     config: dict[str, Any]
     clips: pd.DataFrame
     explanations: pd.DataFrame
@@ -150,9 +153,9 @@ def read_run(folder: Path) -> Run:
     configs = [path for stage in ("fit", "test") if (path := folder / stage / CONFIG_FILE).is_file()]
     if not configs:
         raise _no_results(test / CONFIG_FILE)
-    run = RunFolder(folder)
-    for stage in ("test", "curve"):
-        run.require_whole(stage)
+    run, trained_in = RunFolder(folder), _trained_in(folder)
+    run.require_whole("test")
+    RunFolder(trained_in).require_whole("curve")
     caution = test / CAUTION_FILE
     cautions = [caution.read_text(encoding="utf-8").strip()] if caution.is_file() else []
     if not run.is_finished("test"):
@@ -160,16 +163,31 @@ def read_run(folder: Path) -> Run:
     sanity = test / SANITY_FILE
     return Run(
         folder=folder,
+        trained_in=trained_in,
         config=read_config(configs[0]),
         clips=read_clips(test),
         explanations=read_explanations(test),
-        learning=read_learning(folder / "fit"),
-        curve=read_curve(folder / "curve"),
+        learning=read_learning(trained_in / "fit"),
+        curve=read_curve(trained_in / "curve"),
         sanity=_read_table(sanity, _SANITY) if sanity.is_file() else None,
         membership=read_membership(folder / STUDY_FILE),
         provenance=read_provenance(test),
         caution="; ".join(cautions),
     )
+
+
+def _trained_in(folder: Path) -> Path:
+    """Folder of the run whose training was tested: by the study's command line where that is another one."""
+    path = folder / STUDY_FILE
+    if (folder / "fit").is_dir() or not path.is_file():
+        return folder
+    with _damage_named(path):
+        words = json.loads(path.read_text(encoding="utf-8")).get("test", [])
+        options = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+        if "ckpt_path" not in options:
+            return folder
+        # As seen from the run, since the study may have been moved.
+        return folder / os.path.relpath(Path(options["ckpt_path"]).parents[2], options["run"])
 
 
 def read_clips(stage: Path) -> pd.DataFrame:

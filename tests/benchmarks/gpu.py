@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -98,8 +99,10 @@ def main(
         ),
     }
     unknown = set(parts or ()) - set(known)
-    if unknown:
-        sys.exit(f"--parts {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
+    if unknown or parts == []:
+        sys.exit(f"--parts {', '.join(sorted(unknown)) or 'is empty'}: choose from {', '.join(known)}")
+    if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
+        sys.exit(f"--device {device} is not cpu, cuda or cuda:1")
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         sys.exit("there is no CUDA device; --device cpu with small sizes tries the script")
     output.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,19 @@ def test_a_failing_part_stops_no_other(tmp_path, capsys, monkeypatch):
     assert "epoch: done" in printed
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"parts": []}, "--parts is empty: choose from tests, bench, epoch, evaluation, study"),
+        ({"parts": ["epoch", "all"]}, "--parts all: choose from"),
+        ({"device": "gpu9"}, "--device gpu9 is not cpu, cuda or cuda:1"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(options, message):
+    with pytest.raises(SystemExit, match=message):
+        gpu.main(**options)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_tells_that_there_is_no_device():
     with pytest.raises(SystemExit, match="there is no CUDA device"):

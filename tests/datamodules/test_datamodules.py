@@ -1,5 +1,6 @@
 """From a data set on disk to batches, through a real Trainer."""
 
+import logging
 import re
 import shutil
 import subprocess
@@ -147,6 +148,16 @@ def test_reference_level_is_the_mean_of_the_training_clips_if_not_given(planer_c
     data, shifted = first_test_clips(reference_level=None, seed=5)
     assert data.signal_settings["reference_level"] == data.reference_level == round(mean, 1)
     torch.testing.assert_close(shifted, first_test_clips()[1] - round(mean, 1))
+
+
+def test_fit_tells_the_level_it_has_chosen(planer, trainer, caplog):
+    data, logger = planer(reference_level=None), logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addHandler(caplog.handler)
+    try:
+        trainer.fit(Recorder(), data)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert f"reference_level: {data.reference_level} dB, the mean of the training clips" in caplog.text
 
 
 def test_labelled_validation_leaves_the_test_set(planer, trainer):

@@ -173,6 +173,8 @@ def test_errors_are_one_line_and_leave_no_files(fan, tmp_path, data_error):
     out = str(tmp_path / "out")
     with data_error("audio folder layout", "name a machine"):
         splice(str(fan), out)
+    with data_error("--section id_00", "name it with --machine"):
+        splice(str(fan), out, section="id_00")
     with data_error("machine=pump", "fan"):
         splice(str(fan), out, machine="pump")
     with data_error("section=id_07"):

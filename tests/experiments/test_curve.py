@@ -135,3 +135,9 @@ def test_rejects_runs_without_checkpoints_or_labelled_clips(fitted_run, run, cap
     assert "--data.labelled_validation 0.3" in capsys.readouterr().err
     assert main(["curve", "--run", str(run), "--ckpt_path", "best"]) == 2
     assert "leave out --ckpt_path" in capsys.readouterr().err
+
+
+def test_fit_tells_that_a_curve_needs_labelled_clips(run, tmp_path):
+    command = ["fit", "--run", str(tmp_path), "--config", str(run / "fit" / "config.yaml"), "--trainer.max_epochs", "1"]
+    with pytest.warns(UserWarning, match="the command curve will need labelled clips"):
+        assert main([*command, "--data.labelled_validation", "0"]) == 0

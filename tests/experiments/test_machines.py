@@ -103,7 +103,7 @@ def test_tables_have_a_row_per_machine_and_the_summary(three):
     assert tables["machines_auc"].header[0] == "Machine"
     assert "No summary: an interval without a width" in tables["machines_auc"].note
     (sentence,) = machine_sentences(compared, rows)
-    assert sentence.endswith("over 3 machines different for none of 1 explainers.")
+    assert sentence.endswith("over 3 machines different for none of 1 explainer.")
 
 
 def test_controls_have_tables_of_their_own_and_no_share_in_the_summary(compare):
@@ -124,7 +124,7 @@ def test_two_machines_are_compared_and_not_summarised(tmp_path, capsys):
     )
     assert main(["report", str(study), "--output", str(tmp_path / "report.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "on fan higher for 1 of 1 explainers and on pump higher for 1 of 1 explainers" in printed
+    assert "on fan higher for 1 of 1 explainer and on pump higher for 1 of 1 explainer" in printed
     assert "No summary over 2 machines: how much a difference varies" in printed
     assert "valve/seed_0: no run on this machine is tested yet" in printed
     page = (tmp_path / "report.html").read_text()

@@ -1,6 +1,7 @@
 """What a report says of the length of trainings: cautions, a table, and quality against steps."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from experiments.report.findings import sentences, warnings
 from experiments.report.paper_figures import length_figures
 from experiments.report.tables import all_tables
 from experiments.report.training import training_of
-from experiments.runs.results import CURVE_COLUMNS
+from experiments.runs.results import CURVE_COLUMNS, read_run
 
 COLUMNS = ("epoch", "step", "train/loss", "val/loss")
 MODEL = "  init_args:\n    patience: {patience}\n    min_delta: {min_delta}\n"
@@ -165,3 +166,22 @@ def test_figure_is_on_the_page_and_a_file(run_maker, tmp_path):
 
 def test_runs_without_a_curve_have_no_such_figure(small_study):
     assert not length_figures(small_study)
+
+
+def test_cautions_are_about_the_training_that_several_tests_share(run_maker, tmp_path):
+    """Of a study that tests each training on several sets, also where its folder was moved."""
+    trained, tested = tmp_path / "runs" / "root=a" / "seed_0", tmp_path / "runs" / "root=a,part=control" / "seed_0"
+    for run in (trained, tested):
+        train(run_maker().write(run), FALLING)
+    (tested / "fit" / "config.yaml").rename(tested / "test" / "config.yaml")
+    shutil.rmtree(tested / "fit")
+    old = "/elsewhere/study/runs"
+    command = ["test", f"--ckpt_path={old}/root=a/seed_0/fit/checkpoints/best.ckpt"]
+    command += [f"--run={old}/root=a,part=control/seed_0"]
+    membership = {"study": "study", "variant": "AE", "settings": {"root": "a", "part": "control"}, "seed": 0}
+    (tested / "study.json").write_text(json.dumps(membership | {"fit": [], "test": command}))
+    run = read_run(tested)
+    assert run.trained_in.resolve() == trained
+    training = training_of(run)
+    assert (training.epochs, training.best_epochs) == (40, 40)
+    assert training.doubt.startswith("its best epoch is its last")
