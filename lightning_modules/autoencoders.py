@@ -93,7 +93,7 @@ class ReconstructionModule(AnomalyDetector):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct spectrograms (B, F, T) in dB."""
-        if self._graph is not None and self.training and x.shape == self._graph.shape:
+        if self._graph is not None and self.training and self._graph.fits(x):
             return self._graph(x)
         return self.backbone(x)
 
@@ -142,8 +142,8 @@ class ReconstructionModule(AnomalyDetector):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Begin each epoch with random numbers of its own, which a resumed training draws again."""
         if batch_idx == 0:
-            if self._graph is None and type(self.backbone) in BACKBONES.values():
-                self._graph = capture_training(self.backbone, self.spectrograms(batch), self.trainer)
+            if type(self.backbone) in BACKBONES.values():
+                self._graph = capture_training(self.backbone, self.spectrograms(batch), self.trainer, self._graph)
             self._bad_step = torch.tensor(-1, device=self.device)
             entropy = (self._seed, self.current_epoch, self.global_rank)
             torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))

@@ -199,12 +199,14 @@ def run_studies(
             except subprocess.TimeoutExpired:
                 process.terminate()
                 status = process.wait()
-        finished = [path.parents[1] for path in folder.glob("runs/**/test/finished")]
-        print(f"{name}: {len(finished)} runs finished in {time.monotonic() - started:.0f} s", flush=True)
+        finished, planned = (list(folder.glob(f"runs/**/{mark}")) for mark in ("test/finished", "study.json"))
+        seconds = time.monotonic() - started
+        print(f"{name}: {len(finished)} of {len(planned)} runs finished in {seconds:.0f} s", flush=True)
         print((folder.parent / f"{name}.log").read_text(errors="replace")[-1500:], flush=True)
         _pack(folder, output / f"{name}.tar.xz")
         # The page of a report needs a library that few GPU machines have.
-        if status and (len(finished) == 0 or importlib.util.find_spec("altair") is not None):
+        is_whole = 0 < len(planned) == len(finished)
+        if not is_whole or (status and importlib.util.find_spec("altair") is not None):
             failures.append(name)
     if failures:
         raise ChildProcessError(f"not finished: {', '.join(failures)}; see the logs in {work}")

@@ -96,6 +96,25 @@ def test_a_graph_trains_like_single_kernels(there, on_cuda, clips):
             assert (found - expected).abs().max() <= 1e-8 * max(largest, expected.abs().max())
 
 
+def test_a_second_pass_does_not_overwrite_the_first(there, on_cuda, clips):
+    """As of an objective that runs the network twice per step."""
+    x = clips(8).double().to(on_cuda)
+    network = there.double().backbone.train()
+    graph = TrainingGraph(network, x)
+    assert graph.fits(x)
+    output = graph(x)
+    assert not graph.fits(x), "its activations are needed"
+    output.mean().backward()
+    assert graph.fits(x)
+    assert not graph.fits(x[:4])
+    assert not graph.fits(x.clone().requires_grad_())
+    with torch.no_grad():
+        assert not graph.fits(x)
+    assert graph.is_current
+    next(network.parameters()).requires_grad_(False)
+    assert not graph.is_current
+
+
 def test_a_training_uses_a_graph_where_it_may(root, on_cuda):
     for settings, expected in (
         ({}, True),
