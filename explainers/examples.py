@@ -1,5 +1,6 @@
 """A few explained clips, kept whole so that figures can be drawn from a run's folder."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lightning_modules.distributed import gather_objects
 from lightning_modules.files import write_arrays
@@ -84,6 +86,19 @@ class ExampleKeeper:
         """Delete the examples that an earlier evaluation wrote to a run's folder."""
         for stale in (folder / FOLDER).glob("*.npz"):
             stale.unlink()
+
+    def contenders(self, scores: Tensor) -> Tensor:
+        """Clips to predict that `consider` would keep for their high score, (B,) bool, before they are explained.
+
+        Args:
+            scores: Anomaly scores of a batch, (B,).
+        """
+        kept = self._kept[""]
+        lowest = -kept[-1][0] if kept and len(kept) == self.per_type else -math.inf
+        highest = scores.topk(min(self.per_type, len(scores))).indices
+        chosen = torch.zeros_like(scores, dtype=torch.bool)
+        chosen[highest] = scores[highest] > lowest
+        return chosen
 
     def consider(self, outputs: "StepOutputs", batch: dict[str, Any], highest_score: bool) -> None:
         """Keep a batch's explained clips that rank before those kept so far.
