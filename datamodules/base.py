@@ -21,7 +21,7 @@ from datamodules.files import left_out_text
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
 from datamodules.provenance import Provenance, read_provenance
-from datamodules.recordings.windows import window_starts
+from datamodules.recordings.windows import LEFT_OUT_S, window_starts
 from datamodules.splits import hold_out, hold_out_stratified
 
 PLANER_FRONT_END = FrontEndSettings()
@@ -105,7 +105,7 @@ class SpectrogramDataModule(LightningDataModule):
             (
                 "predict_hop",
                 predict_hop or 0.0,
-                predict_hop is None or 0 < predict_hop <= (n_frames + 1) / frontend.frames_per_second,
+                predict_hop is None or 0 < predict_hop <= n_frames / frontend.frames_per_second + LEFT_OUT_S,
                 f"above 0 and at most the {n_frames / frontend.frames_per_second:g} s of a window",
             ),
             ("batch_size", batch_size, 1 <= batch_size <= _MOST_CLIPS, f"from 1 to {_MOST_CLIPS}"),
@@ -209,11 +209,9 @@ class SpectrogramDataModule(LightningDataModule):
         return () if self.calibration_path is None else self._calibration_set.clips
 
     @property
-    def hop_frames(self) -> int:
-        """Step from window to window of recordings to predict, in frames."""
-        if self.predict_hop is None:
-            return self.n_frames
-        return min(self.n_frames, max(1, round(self.predict_hop * self.frames_per_second)))
+    def hop_seconds(self) -> float:
+        """Step from window to window of recordings to predict, s."""
+        return self.n_frames / self.frames_per_second if self.predict_hop is None else self.predict_hop
 
     def prepare_data(self) -> None:
         """Check the clips that the trainer's stage needs and compute their spectrograms."""
@@ -355,7 +353,7 @@ class SpectrogramDataModule(LightningDataModule):
             for clip in layout.test
             if clip.name not in shorter
             for first in window_starts(
-                entries[clip.name].n_frames, self.n_frames, self.hop_frames, self.frames_per_second
+                entries[clip.name].n_frames, self.n_frames, self.hop_seconds, self.frames_per_second
             )
         ]
         return SpectrogramDataset(

@@ -33,6 +33,7 @@ class Example:
         reconstruction: (F, T), dB.
         annotation: (T,) bool, frames inside an annotated interval.
         attributions: Attribution map (F, T) by explainer.
+        first_frame: Where in its recording the clip begins, if it is a window of one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Example:
     reconstruction: NDArray[np.float32]
     annotation: NDArray[np.bool_]
     attributions: dict[str, NDArray[np.float32]]
+    first_frame: int = 0
 
     @property
     def file_stem(self) -> str:
@@ -141,4 +143,5 @@ def _example(outputs: "StepOutputs", batch: dict[str, Any], row: int) -> Example
         reconstruction=outputs["reconstruction"][row].float().cpu().numpy(),
         annotation=batch["annotation"][row].cpu().numpy(),
         attributions={name: maps[row].float().cpu().numpy() for name, maps in outputs["attributions"].items()},
+        first_frame=int(batch["first_frame"][row]) if "first_frame" in batch else 0,
     )

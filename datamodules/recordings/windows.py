@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,23 +21,28 @@ _PLANER_CLOCK = re.compile(r"MPD_(?P<time>\d\d-\d\d-\d\d_\d{4})(?:_\d{5,9}(?:_(?
 """The planer's minutes, MPD_YY-MM-DD_HHMM_NNNNN, and the clips of a minute, which are numbered from 1."""
 
 
-def window_starts(n_recorded: int, n_frames: int, hop: int, frames_per_second: float) -> list[int]:
+def window_starts(n_recorded: int, n_frames: int, hop: float, frames_per_second: float) -> list[int]:
     """First frames of the windows of a recording.
 
     Args:
         n_recorded: Frames of the recording, at least those of a window.
         n_frames: Frames of a window.
-        hop: Frames from window to window.
+        hop: Seconds from window to window.
         frames_per_second: Frame rate.
 
     Returns:
-        Multiples of the hop; where more than 0.1 s would be left at the end, a last window ends with the recording.
+        The frames nearest to multiples of the hop, each once; where more than 0.1 s would be left at the end, a last
+        window ends with the recording.
 
     Example:
-        >>> window_starts(1000, 400, 200, 40.0), window_starts(1010, 400, 200, 40.0), window_starts(401, 400, 200, 40.0)
+        >>> window_starts(1000, 400, 5.0, 40.0), window_starts(1010, 400, 5.0, 40.0), window_starts(401, 400, 5.0, 40.0)
         ([0, 200, 400, 600], [0, 200, 400, 600, 610], [0])
+        >>> window_starts(1250, 312, 10.0, 31.25)  # a hop of 312.5 frames does not drift
+        [0, 313, 625, 938]
     """
-    starts = list(range(0, n_recorded - n_frames + 1, hop))
+    n_hops = int((n_recorded - n_frames + 0.5) / (hop * frames_per_second))
+    nearest = (math.floor(number * hop * frames_per_second + 0.5) for number in range(n_hops + 1))
+    starts = [start for start in dict.fromkeys(nearest) if start <= n_recorded - n_frames]
     if n_recorded - n_frames - starts[-1] > LEFT_OUT_S * frames_per_second:
         starts.append(n_recorded - n_frames)
     return starts

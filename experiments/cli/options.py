@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError, dump
 
 from datamodules import SpectrogramDataModule
 from datamodules.errors import DataError, require
@@ -108,7 +108,7 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     config = run.require_fit_config()
     _require_settings(config, str(config))
     # Also in place of the --ckpt_path of a training that began with another run's checkpoint.
-    return ["--config", str(config), "--ckpt_path", "best", *arguments]
+    return ["--config", _without_removed(config), "--ckpt_path", "best", *arguments]
 
 
 def _interpolated_in(stage: str, arguments: list[str]) -> list[str]:
@@ -164,6 +164,20 @@ def _class_before_arguments(arguments: list[str]) -> list[str]:
         is_class = name in (_BACKBONE, f"{_BACKBONE}.class_path")
         (named if is_class else settings).append(f"{_BACKBONE if is_class else name}={value}")
     return others + named + settings
+
+
+def _without_removed(config: Path) -> str:
+    """What `--config` takes for the configuration of a run: its file, or its text without options that are gone."""
+    settings = read_yaml(config, resolve=False)
+    removed = [
+        section.pop(option)
+        for section, option in (
+            ((settings.get("data") or {}).get("init_args") or {}, "crop"),
+            (settings.get("predictions") or {}, "percentile"),
+        )
+        if option in section
+    ]
+    return dump(settings) if removed else str(config)
 
 
 def _split_value(argument: str) -> tuple[str, str]:

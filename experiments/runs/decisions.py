@@ -153,7 +153,7 @@ class Decider:
         n = len(self.calibration)
         return (
             f"with alpha = {self.alpha:.3g} a normal {what} raises an alarm with a probability of at most "
-            f"{self.alpha:.3g}, that is {per_day:.3g} false alarms per day on average, if it is like the {n} normal "
+            f"{self.alpha:.3g}, that is {per_day:,.1f} false alarms per day on average, if it is like the {n} normal "
             f"ones that calibrate; so few allow no alpha below {smallest_alpha(n):.3g}"
         )
 

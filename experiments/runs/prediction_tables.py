@@ -28,6 +28,8 @@ EVENTS_FILE = "events.csv"
 LABELS_FOLDER = "labels"
 """Label tracks of Audacity, one for each recording with an event."""
 
+_DECIMALS = 3  # of seconds
+
 _NO_CALIBRATION = (
     "No alarms: the scores of normal clips that these weights were not trained on are unknown. Give a folder of normal "
     "recordings with --calibrate"
@@ -105,7 +107,7 @@ def _window_table(
     recording: ScoredRecording, decision: Decision | None, clock: datetime | None, window: float
 ) -> pd.DataFrame:
     starts = recording.starts
-    table = pd.DataFrame({"name": recording.name, "start": starts, "end": starts + window})
+    table = pd.DataFrame({"name": recording.name, "start": starts, "end": starts + window}).round(_DECIMALS)
     table["time"] = _times(clock, starts)
     for key in SCORES:
         table[key] = recording.scores.get(key, np.nan)
@@ -147,6 +149,7 @@ def _event_table(events: list[Event], decider: Decider, clocks: dict[str, dateti
         row |= {"margin": event.scores[decider.settings.score] - decider.threshold, "like": like, "likeness": alike}
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*columns, "like", "likeness"])
+    table = table.round({"start": _DECIMALS, "end": _DECIMALS, "peak": _DECIMALS, "low_hz": 0, "high_hz": 0})
     return table.astype({"like": "Int64"})
 
 
@@ -163,7 +166,7 @@ def _times(clock: datetime | None, seconds: ArrayLike) -> list[str]:
     offsets = np.asarray(seconds, dtype=float).tolist()
     if clock is None:
         return [""] * len(offsets)
-    return [(clock + timedelta(seconds=offset)).isoformat(" ", "seconds") for offset in offsets]
+    return [(clock + timedelta(seconds=offset + 0.5)).isoformat(" ", "seconds") for offset in offsets]  # truncates
 
 
 def runs(flagged: NDArray[np.bool_]) -> str:

@@ -88,7 +88,7 @@ class Predictions(EvaluationHooks):
                 raise ConfigurationError(f"--alarm_score {self.settings.score} is not computed by this model")
         else:
             return
-        self.settings.alpha_of(len(sizes), min(sizes) * data.hop_frames / data.frames_per_second)
+        self.settings.alpha_of(len(sizes), min(sizes) * data.hop_seconds)
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop an earlier prediction."""
@@ -122,11 +122,11 @@ class Predictions(EvaluationHooks):
             self.calibration.save(folder / CALIBRATION_FILE)
         decider = None
         if self.calibration is not None:
-            window, hop = (n / self.frames_per_second for n in (data.n_frames, data.hop_frames))
-            decider = Decider(self.calibration, self.settings, window, hop)
+            window = data.n_frames / self.frames_per_second
+            decider = Decider(self.calibration, self.settings, window, data.hop_seconds)
         self.summary = write_tables(folder, recordings, decider, data, self.frames_per_second)
 
     def _windows_per_block(self, data: Any) -> int | None:
         if self.block is None:
             return None
-        return max(1, round(self.block * data.frames_per_second / data.hop_frames))
+        return max(1, round(self.block / data.hop_seconds))

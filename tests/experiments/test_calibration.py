@@ -87,7 +87,7 @@ def test_predict_finds_events_in_a_recording(run, data, capsys, tmp_path, model,
         assert float(event["end"]) == pytest.approx(end, abs=within)
         assert start <= float(event["peak"]) <= end
         assert float(event["p_value"]) == pytest.approx(1 / 21)
-        assert event["time"] == f"2019-12-04 08:48:{int(float(event['start']))}"
+        assert event["time"] == f"2019-12-04 08:48:{int(float(event['start']) + 0.5)}"
         if model != "NearestNeighbours":
             assert float(event["low_hz"]) < 1_000 < float(event["high_hz"]) < 1_400
     likeness = [event["likeness"] for event in events]
