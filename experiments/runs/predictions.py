@@ -13,7 +13,7 @@ from experiments.runs.calibration import CALIBRATION_FILE, Calibration, blocks
 from experiments.runs.decisions import AlarmSettings, Decider
 from experiments.runs.prediction_tables import write_tables
 from experiments.runs.recordings import WindowScores
-from lightning_modules.base import StepOutputs, require_number
+from lightning_modules.base import require_number
 from lightning_modules.callbacks import EvaluationHooks, run_folder
 from lightning_modules.errors import ConfigurationError
 
@@ -85,7 +85,7 @@ class Predictions(EvaluationHooks):
             self.calibration = calibration
             sizes = calibration.windows.tolist()
             if np.isnan(getattr(calibration, self.settings.score)).any():
-                raise ConfigurationError(f"--alarm_score {self.settings.score} is not computed by this model")
+                raise ConfigurationError(self._not_computed)
         else:
             return
         self.settings.alpha_of(len(sizes), min(sizes) * data.hop_seconds)
@@ -93,10 +93,6 @@ class Predictions(EvaluationHooks):
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop an earlier prediction."""
         self._scores, self._normal = WindowScores(self.frames_per_second), WindowScores(self.frames_per_second)
-
-    def update(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutputs, batch: dict[str, Any]) -> None:
-        """Collect the scores of a batch."""
-        self._scores.add(outputs, batch)
 
     def on_predict_batch_end(
         self,
@@ -108,6 +104,8 @@ class Predictions(EvaluationHooks):
         dataloader_idx: int = 0,
     ) -> None:
         """Collect a batch, which is of calibration recordings in the second loader."""
+        if self.settings.score not in outputs:
+            raise ConfigurationError(self._not_computed)
         (self._normal if dataloader_idx else self._scores).add(outputs, batch)
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -125,6 +123,10 @@ class Predictions(EvaluationHooks):
             window = data.n_frames / self.frames_per_second
             decider = Decider(self.calibration, self.settings, window, data.hop_seconds)
         self.summary = write_tables(folder, recordings, decider, data, self.frames_per_second)
+
+    @property
+    def _not_computed(self) -> str:
+        return f"--alarm_score {self.settings.score} is not computed by this model; give --alarm_score score"
 
     def _windows_per_block(self, data: Any) -> int | None:
         if self.block is None:

@@ -144,6 +144,14 @@ def test_calibration_recordings_take_the_place_of_validation_clips(run, data, ca
         assert float(row["p_value"]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_rejects_a_score_that_the_model_lacks(run, data, capsys, calibrate):
+    command = ["predict", "--run", str(run("NearestNeighbours")), "--data.predict_path", str(data / "new")]
+    options = ["--calibrate", str(data / "normal"), "--block", "2"] if calibrate else []
+    assert main([*command, *options, "--alarm_score", "masked_score"]) == 2
+    assert "--alarm_score masked_score is not computed by this model" in capsys.readouterr().err
+
+
 def test_scores_of_other_weights_calibrate_nothing(run, data, capsys):
     folder = run("Autoencoder")
     calibration = Calibration.load(path := folder / "fit/calibration.npz")
