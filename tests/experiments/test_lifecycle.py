@@ -13,6 +13,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
+import yaml
 
 from datamodules.files import write_recording
 from experiments.cli.commands import Command
@@ -496,6 +497,17 @@ def test_checkpoint_needs_the_spectrograms_it_was_trained_on(finished, tmp_path,
     torch.save(checkpoint | {"signal_settings": signal}, other)
     assert main([*command, "--ckpt_path", str(other)]) == 2, "a setting that did not exist then may have been another"
     assert "trained with data.channel=unknown, but the configuration says data.channel=mix" in capsys.readouterr().err
+
+
+def test_options_that_are_gone_do_not_keep_a_run_from_later_stages(finished, tmp_path):
+    run = shutil.copytree(finished.path, tmp_path / "earlier")
+    config = run / "fit/config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["data"]["init_args"]["crop"] = False
+    settings["predictions"]["percentile"] = 98
+    config.write_text(yaml.safe_dump(settings))
+    assert main(["validate", "--run", str(run), *UNEXPLAINED]) == 0
+    assert "crop" not in (run / "validate/config.yaml").read_text()
 
 
 def test_trial_run_writes_nothing(train, finished, simulated, tmp_path, monkeypatch, capsys):

@@ -22,6 +22,10 @@ def test_threshold_by_hand(alpha, threshold):
     assert conformal_threshold(np.arange(1.0, 10.0), alpha) == threshold
 
 
+def test_threshold_does_not_depend_on_rounding():
+    assert conformal_threshold(np.arange(1.0, 100.0), 0.29) == 71  # 0.29 * 100 is 28.999999999999996
+
+
 @pytest.mark.parametrize("n", [1, 9, 20, 99, 100])
 def test_scores_exceed_the_threshold_where_their_p_value_is_at_most_alpha(n):
     draws = np.random.default_rng(n)
