@@ -71,16 +71,27 @@ def read_sound(path: Path, channel: Channel = "mix") -> tuple[Tensor, SoundInfo]
     """Read as :func:`read_audio`, with the levels of the recording."""
     with open_audio(path) as file:
         require_channel(path, file.channels, channel)
-        tally, signals = ChannelTally(file.channels), []
-        for block in blocks(path, file):
-            signal = mix_down(block, channel)
-            if not np.isfinite(signal).all():
-                raise not_finite(path)
-            tally.add(block, signal)
-            signals.append(signal)
+        tally = ChannelTally(file.channels)
+        signals = list(signal_blocks(path, file, channel, tally))
         if not signals:
             raise empty(path)
         return torch.from_numpy(np.concatenate(signals)), tally.info(file.samplerate, channel)
+
+
+def signal_blocks(
+    path: Path, file: soundfile.SoundFile, channel: Channel, tally: ChannelTally
+) -> Iterator[NDArray[np.float32]]:
+    """Read one channel of an open recording, or the mix of all, in blocks (samples,), and tally their levels.
+
+    Raises:
+        DataError: The recording is truncated, or holds NaN or infinity.
+    """
+    for block in blocks(path, file):
+        signal = mix_down(block, channel)
+        if not np.isfinite(signal).all():
+            raise not_finite(path)
+        tally.add(block, signal)
+        yield signal
 
 
 class ChannelTally:

@@ -21,6 +21,7 @@ from datamodules.files import left_out_text
 from datamodules.frontend import FrontEndSettings
 from datamodules.layouts import Clip, Layout, scan_files
 from datamodules.provenance import Provenance, read_provenance
+from datamodules.recordings.windows import LEFT_OUT_S, window_starts
 from datamodules.splits import hold_out, hold_out_stratified
 
 PLANER_FRONT_END = FrontEndSettings()
@@ -52,14 +53,16 @@ class SpectrogramDataModule(LightningDataModule):
         seed: Seed of both draws.
         annotations: CSV file of annotated intervals (see :func:`~datamodules.annotations.read_annotations`);
             ``annotations.csv`` in the root, if there, when ``None``.
-        predict_path: File or folder of clips for ``predict``.
+        predict_path: Recording, or folder of recordings, for ``predict``; each is cut into windows of ``n_frames``.
+        predict_hop: Step from window to window in seconds, at most a window; windows do not overlap when ``None``. The
+            last one ends with its recording.
+        calibration_path: Recording, or folder of recordings, of normal operation that ``predict`` scores as well, to
+            find out how high normal scores are.
         cache_dir: Folder for computed spectrograms; one in the user's cache folder when ``None``.
         num_workers: Processes that load batches; 0 loads in the main one.
         pin_memory: Whether batches are put into pinned memory; when ``None``, if there is a CUDA device.
         resident: Whether to keep the training clips on the device that trains, so that no batch is loaded or moved;
             when ``None``, on a CUDA device of whose free memory they take at most a quarter.
-        crop: Whether `predict` accepts recordings longer than ``n_frames`` and scores only their start; the other
-            stages accept them with a warning.
 
     Raises:
         DataError: An option is out of its range; or, in ``prepare_data``, ``setup`` and the lists of clips, a clip,
@@ -79,19 +82,32 @@ class SpectrogramDataModule(LightningDataModule):
         seed: int = 0,
         annotations: str | None = None,
         predict_path: str | None = None,
+        predict_hop: float | None = None,
+        calibration_path: str | None = None,
         cache_dir: str | None = None,
         num_workers: int = 0,
         pin_memory: bool | None = None,
         resident: bool | None = None,
-        crop: bool = False,
     ) -> None:
         super().__init__()
-        paths = {"root": root, "annotations": annotations, "predict_path": predict_path, "cache_dir": cache_dir}
+        paths = {
+            "root": root,
+            "annotations": annotations,
+            "predict_path": predict_path,
+            "calibration_path": calibration_path,
+            "cache_dir": cache_dir,
+        }
         for option, path in paths.items():
             if path is not None and not path.strip():
                 raise DataError(f"{option} is empty; name a file or folder, . for the current one")
         for option, value, is_valid, expected in (
             ("n_frames", n_frames, n_frames >= 1, "at least 1"),
+            (
+                "predict_hop",
+                predict_hop or 0.0,
+                predict_hop is None or 0 < predict_hop <= n_frames / frontend.frames_per_second + LEFT_OUT_S,
+                f"above 0 and at most the {n_frames / frontend.frames_per_second:g} s of a window",
+            ),
             ("batch_size", batch_size, 1 <= batch_size <= _MOST_CLIPS, f"from 1 to {_MOST_CLIPS}"),
             # Front ends give levels from -100 to 100 dB; 32-bit numbers far from those cannot represent sound.
             ("reference_level", reference_level or 0.0, abs(reference_level or 0.0) <= 200, "from -200 to 200 dB"),
@@ -114,10 +130,11 @@ class SpectrogramDataModule(LightningDataModule):
         self.seed = seed
         self.annotations = None if annotations is None else Path(annotations).expanduser()
         self.predict_path = None if predict_path is None else Path(predict_path).expanduser()
+        self.calibration_path = None if calibration_path is None else Path(calibration_path).expanduser()
+        self.predict_hop = predict_hop
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self.num_workers = num_workers
         self.resident = resident
-        self.crop = crop
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
 
     def scan(self) -> Layout:
@@ -183,8 +200,18 @@ class SpectrogramDataModule(LightningDataModule):
 
     @property
     def predict_clips(self) -> tuple[Clip, ...]:
-        """Unlabelled clips of ``predict_path``, in the order of their indices."""
+        """The recording of each window of ``predict_path``, in the order of the windows' indices."""
         return self._predict_set.clips
+
+    @property
+    def calibration_clips(self) -> tuple[Clip, ...]:
+        """The recording of each window of ``calibration_path``; none without it."""
+        return () if self.calibration_path is None else self._calibration_set.clips
+
+    @property
+    def hop_seconds(self) -> float:
+        """Step from window to window of recordings to predict, s."""
+        return self.n_frames / self.frames_per_second if self.predict_hop is None else self.predict_hop
 
     def prepare_data(self) -> None:
         """Check the clips that the trainer's stage needs and compute their spectrograms."""
@@ -198,7 +225,7 @@ class SpectrogramDataModule(LightningDataModule):
         elif stage == "test":
             _warn(checks.silence_warning("test clips", self._test_sets[0]))
         elif stage == "predict":
-            _warn(checks.silence_warning("recordings", self._predict_set))
+            _warn(checks.silence_warning("windows of recordings", self._predict_set))
         for kind, datasets in self._used_sets(stage).items():
             seconds = {name: length for dataset in datasets for name, length in dataset.seconds.items()}
             _warn(checks.length_warning(kind, seconds, self.n_frames, self.frames_per_second))
@@ -240,9 +267,10 @@ class SpectrogramDataModule(LightningDataModule):
         """Normal and anomalous clips."""
         return self._loader(self._test_sets[0])
 
-    def predict_dataloader(self) -> Loader:
-        """Clips of ``predict_path``."""
-        return self._loader(self._predict_set)
+    def predict_dataloader(self) -> Loader | list[Loader]:
+        """Windows of ``predict_path`` and, if there is a ``calibration_path``, a second loader with its windows."""
+        recordings = self._loader(self._predict_set)
+        return recordings if self.calibration_path is None else [recordings, self._loader(self._calibration_set)]
 
     def _trained_on(self, clips: SpectrogramDataset) -> SpectrogramDataset:
         """Clips that every epoch needs, on the device that trains if that is wanted and they fit."""
@@ -264,13 +292,11 @@ class SpectrogramDataModule(LightningDataModule):
         )
 
     def _used_sets(self, stage: str | None) -> dict[str, tuple[SpectrogramDataset, ...]]:
-        """The datasets that a stage uses, by what their clips are called."""
-        if stage == "predict":
-            return {"recordings": (self._predict_set,)}
+        """The datasets of whose clips a stage uses only the beginning, by what these clips are called."""
         sets: dict[str, tuple[SpectrogramDataset, ...]] = {}
         if stage in ("fit", "validate", None):
             sets["training clips"] = self._training_sets
-        if stage in ("test", None) or self.labelled_validation:
+        if stage in ("test", None) or (self.labelled_validation and stage != "predict"):
             sets["test clips"] = self._test_sets
         return sets
 
@@ -306,31 +332,56 @@ class SpectrogramDataModule(LightningDataModule):
     def _predict_set(self) -> SpectrogramDataset:
         if self.predict_path is None:
             raise DataError("predict needs predict_path, a clip or a folder of clips")
-        layout = scan_files(self.predict_path)
+        return self._windows("predict_path", self.predict_path)
+
+    @cached_property
+    def _calibration_set(self) -> SpectrogramDataset:
+        assert self.calibration_path is not None
+        return self._windows("calibration_path", self.calibration_path)
+
+    def _windows(self, option: str, path: Path) -> SpectrogramDataset:
+        """The windows of a recording, or of all recordings in a folder."""
+        layout = scan_files(path)
         _warn(left_out_text(layout.left_out))
-        clips = layout.test
-        dataset = self._dataset(clips, self._entries(clips))
-        clip_seconds = self.n_frames / self.frames_per_second
-        longer = checks.longer_clips(dataset.seconds, clip_seconds)
-        if longer and not self.crop:
-            name = max(longer, key=longer.__getitem__)
-            raise DataError(
-                f"predict_path={self.predict_path}: {len(longer)} of {len(clips)} recordings are longer than the "
-                f"{clip_seconds:g} s of a clip (n_frames={self.n_frames}), the longest is {name} with "
-                f"{longer[name]:.1f} s; slice them into clips first, or set crop=true to score only the start of each"
+        entries = self._cached(layout.test)
+        seconds = {name: entry.n_frames / self.frames_per_second for name, entry in entries.items()}
+        shorter = {name: seconds[name] for name, entry in entries.items() if entry.n_frames < self.n_frames}
+        problem = checks.shorter_recordings(shorter, len(entries), self.n_frames, self.frames_per_second)
+        if len(shorter) == len(entries):
+            raise DataError(f"{option}={path}: {problem}")
+        _warn(problem)
+        windows = [
+            (clip, first)
+            for clip in layout.test
+            if clip.name not in shorter
+            for first in window_starts(
+                entries[clip.name].n_frames, self.n_frames, self.hop_seconds, self.frames_per_second
             )
-        return dataset
+        ]
+        return SpectrogramDataset(
+            [clip for clip, _ in windows],
+            [entries[clip.name] for clip, _ in windows],
+            self.n_frames,
+            self.frames_per_second,
+            self.reference_level,
+            first_frames=[first for _, first in windows],
+        )
 
     def _entries(self, clips: Sequence[Clip]) -> dict[str, CacheEntry]:
         """Cached spectrograms of the clips by name, all of them long enough."""
-        entries = self._cache.fill([clip.path for clip in clips])
-        shortest = min(entry.n_frames for entry in entries)
-        for clip, entry in zip(clips, entries, strict=True):
-            if entry.n_frames < self.n_frames:
+        entries = self._cached(clips)
+        shortest = min(entry.n_frames for entry in entries.values())
+        for clip in clips:
+            if entries[clip.name].n_frames < self.n_frames:
                 raise DataError(
-                    f"{clip.path} has {entry.n_frames} frames, fewer than n_frames={self.n_frames}; "
+                    f"{clip.path} has {entries[clip.name].n_frames} frames, fewer than n_frames={self.n_frames}; "
                     f"training with n_frames={shortest} crops every clip to the shortest"
                 )
+        return entries
+
+    def _cached(self, clips: Sequence[Clip]) -> dict[str, CacheEntry]:
+        """Cached spectrograms of the clips by name."""
+        entries = self._cache.fill([clip.path for clip in clips])
         infos = {clip.path: entry.info for clip, entry in zip(clips, entries, strict=True) if entry.info is not None}
         _warn(cancelled(infos))
         _warn(self._cache.frontend.upsampled([info.sample_rate for info in infos.values()]))

@@ -21,11 +21,12 @@ _UNCHANGING_DB = 0.01
 _SHARE_OF_FREE_MEMORY = 1 / 4  # The rest is for the network, its gradients and its activations
 
 
-class _TestedBatch(TypedDict, total=False):
+class _OfSomeStages(TypedDict, total=False):
     level: Tensor
+    first_frame: Tensor
 
 
-class ClipBatch(_TestedBatch):
+class ClipBatch(_OfSomeStages):
     """A batch of B clips with F mel bands and T frames.
 
     Attributes:
@@ -38,6 +39,7 @@ class ClipBatch(_TestedBatch):
         anomaly_type: Type of each clip's anomaly, empty for a normal clip.
         level: (B,) float32, in test batches only: root mean square of each recording in dB of full scale, or the mean
             of a spectrogram file in dB.
+        first_frame: (B,) int64, in batches to predict only: where in its recording each clip begins.
     """
 
     spectrogram: Tensor
@@ -54,18 +56,19 @@ Loader = DataLoader[dict[str, Any]]
 
 
 class SpectrogramDataset(Dataset[dict[str, Any]]):
-    """The clips of one split, each cut to its first ``n_frames`` frames.
+    """The clips of one split, each cut to ``n_frames`` frames, by default its first ones.
 
     Items have the keys of :class:`ClipBatch`, without the first dimension. A clip whose annotated intervals all lie
     after the cut counts as not annotated.
 
     Args:
         clips: The clips, in the order of their indices.
-        entries: Their spectrograms in the cache, each at least ``n_frames`` long.
+        entries: Their spectrograms in the cache, each at least ``n_frames`` long after its first frame.
         n_frames: Number of frames T.
         frames_per_second: Frame rate of the spectrograms.
         reference_level: Level that becomes 0, dB.
         with_level: Whether items contain the level of the whole clip.
+        first_frames: First frame of each clip, where clips are windows of recordings; items then contain it.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         frames_per_second: float,
         reference_level: float = 0.0,
         with_level: bool = False,
+        first_frames: Sequence[int] | None = None,
     ) -> None:
         self.clips = tuple(clips)
         self._entries = tuple(entries)
@@ -83,6 +87,7 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         self._frames_per_second = frames_per_second
         self._reference_level = reference_level
         self._with_level = with_level
+        self._first_frames = first_frames
         self._device: torch.device | None = None
 
     @property
@@ -128,6 +133,8 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         }
         if self._with_level:
             batch["level"] = torch.tensor([self._entries[index].level_db for index in indices], dtype=torch.float32)
+        if self._first_frames is not None:
+            batch["first_frame"] = torch.tensor([self._first_frames[index] for index in indices])
         return batch
 
     @cached_property
@@ -170,8 +177,10 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         return cells
 
     def _spectrogram(self, index: int) -> Tensor:
-        frames = self._entries[index].open()[:, : self._n_frames]
-        return torch.from_numpy(frames - np.float32(self._reference_level))
+        first = 0 if self._first_frames is None else self._first_frames[index]
+        frames = self._entries[index].open()[:, first : first + self._n_frames]
+        # The cache has frame after frame, a batch band after band.
+        return torch.from_numpy(np.subtract(frames, np.float32(self._reference_level), order="C"))
 
 
 def whole_batch(batch: Any) -> Any:

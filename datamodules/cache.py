@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import struct
@@ -11,23 +10,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.audio import Channel, SoundInfo
 from datamodules.errors import DataError
 from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.progress import track_clips
-from datamodules.spectrograms import load_spectrogram
-from lightning_modules.files import write_atomically
+from datamodules.spectrograms import stream_spectrogram
+from lightning_modules.files import whole_file
 
 _FORMAT = 2  # Part of every entry's name: increase it when the same file and settings give other values
 
 _INFO = struct.Struct("<IIdd")
 """What follows the spectrogram of a recording: the fields of its :class:`~datamodules.audio.SoundInfo`."""
+
+_HASHED_BYTES = 1 << 20
 
 _WORKERS = min(4, os.cpu_count() or 1)
 _PROGRESS_FROM_CLIPS = 50
@@ -56,7 +59,8 @@ class SpectrogramCache:
 
     An entry is named after the clip's bytes, the front end's settings and the channel: a renamed or moved clip is
     found again, a changed one is computed again. Several processes may share the folder. Nothing is ever deleted.
-    Without a folder it is the user's cache folder.
+    Frames are written one after the other, as they are computed, so that memory does not depend on the length of a
+    recording. Without a folder it is the user's cache folder.
     """
 
     def __init__(self, folder: Path | None, settings: FrontEndSettings, channel: Channel = "mix") -> None:
@@ -81,10 +85,13 @@ class SpectrogramCache:
 
     def _entry(self, clip: Path) -> CacheEntry:
         try:
-            digest = blake2b(clip.read_bytes(), key=self._key, digest_size=20).hexdigest()
+            digest = blake2b(key=self._key, digest_size=20)
+            with clip.open("rb") as file:
+                while block := file.read(_HASHED_BYTES):
+                    digest.update(block)
         except OSError as error:
             raise DataError(f"{clip} cannot be read: {error.strerror}") from None
-        path = self.folder / f"{digest}.npy"
+        path = self.folder / f"{digest.hexdigest()}.npy"
         return self._find(clip, path) or self._compute(clip, path)
 
     def _find(self, clip: Path, path: Path) -> CacheEntry | None:
@@ -100,7 +107,6 @@ class SpectrogramCache:
         is_recording = clip.suffix.lower() != TENSOR_SUFFIX
         is_valid = (
             spectrogram.dtype == np.float32
-            and spectrogram.flags.c_contiguous
             and spectrogram.ndim == 2
             and len(spectrogram) == self.frontend.settings.n_mels
             and len(rest) == is_recording * _INFO.size
@@ -110,19 +116,31 @@ class SpectrogramCache:
         return CacheEntry(path, spectrogram.shape[1], SoundInfo(*_INFO.unpack(rest)) if is_recording else None)
 
     def _compute(self, clip: Path, path: Path) -> CacheEntry:
-        spectrogram, info = load_spectrogram(clip, self.frontend, self._channel)
-        contents = io.BytesIO()
-        np.save(contents, spectrogram.contiguous().numpy(), allow_pickle=False)
-        if info is not None:
-            contents.write(_INFO.pack(*astuple(info)))
         try:
-            write_atomically(path, contents.getvalue())
+            with whole_file(path) as temporary, temporary.open("wb") as file:
+                shape = [self.frontend.settings.n_mels, 0]
+                _write_header(file, shape)
+
+                def write(part: Tensor) -> None:
+                    file.write(part.T.contiguous().numpy().data)
+                    shape[1] += part.shape[1]
+
+                info = stream_spectrogram(clip, self.frontend, self._channel, write)
+                if info is not None:
+                    file.write(_INFO.pack(*astuple(info)))
+                file.seek(0)
+                _write_header(file, shape)
         except OSError as error:
             raise self._unwritable(error) from None
-        return CacheEntry(path, spectrogram.shape[1], info)
+        return CacheEntry(path, shape[1], info)
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"cache_dir={self.folder} cannot be written: {error.strerror or error}; choose another folder")
+
+
+def _write_header(file: BinaryIO, shape: Sequence[int]) -> None:
+    """Write the header of an array (F, T) whose columns follow; numpy leaves room in it for T to grow."""
+    write_array_header_1_0(file, {"descr": "<f4", "fortran_order": True, "shape": tuple(shape)})
 
 
 def default_cache_folder() -> Path:

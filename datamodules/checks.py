@@ -9,11 +9,9 @@ from datamodules.annotations import frame_mask
 from datamodules.batch import SpectrogramDataset
 from datamodules.errors import DataError
 from datamodules.layouts import Clip
+from datamodules.recordings.windows import LEFT_OUT_S
 
 _FAR_FROM_ZERO_DB = 6.0  # The planer's mean level is about -3 dB
-
-_LEFT_OUT_S = 0.1
-"""Seconds at the end of a clip that don't count as left out; front ends differ by a frame or two."""
 
 
 def require_sound(clips: SpectrogramDataset, root: Path) -> None:
@@ -23,7 +21,7 @@ def require_sound(clips: SpectrogramDataset, root: Path) -> None:
 
 
 def silence_warning(kind: str, clips: SpectrogramDataset) -> str:
-    """Clips without sound, of kind "training clips", "test clips" or "recordings"."""
+    """Clips without sound, of kind "training clips", "test clips" or "windows of recordings"."""
     silent = clips.unchanging
     if not silent:
         return ""
@@ -62,7 +60,7 @@ def level_warning(clips: SpectrogramDataset, reference_level: float) -> str:
 def length_warning(kind: str, seconds: Mapping[str, float], n_frames: int, frames_per_second: float) -> str:
     """Parts of clips, whose lengths are given by name in s, that are left out because they are after ``n_frames``."""
     clip_seconds = n_frames / frames_per_second
-    longer = longer_clips(seconds, clip_seconds)
+    longer = {name: length for name, length in seconds.items() if length > clip_seconds + LEFT_OUT_S}
     if not longer:
         return ""
     left_out = sum(longer.values()) - len(longer) * clip_seconds
@@ -72,9 +70,15 @@ def length_warning(kind: str, seconds: Mapping[str, float], n_frames: int, frame
     )
 
 
-def longer_clips(seconds: Mapping[str, float], clip_seconds: float) -> dict[str, float]:
-    """Clips, by name, that are longer than a length; a frame or two are ignored."""
-    return {name: length for name, length in seconds.items() if length > clip_seconds + _LEFT_OUT_S}
+def shorter_recordings(shorter: Mapping[str, float], n_recordings: int, n_frames: int, frames_per_second: float) -> str:
+    """Recordings, whose lengths are given by name in s, that are shorter than a window and cannot be scored."""
+    if not shorter:
+        return ""
+    name = min(shorter, key=shorter.__getitem__)
+    return (
+        f"{len(shorter)} of {n_recordings} recordings are shorter than the {n_frames / frames_per_second:g} s of a "
+        f"window (n_frames={n_frames}) and are left out, such as {name} with {shorter[name]:.1f} s"
+    )
 
 
 def late_intervals_warning(clips: Sequence[Clip], source: Path, n_frames: int, frames_per_second: float) -> str:

@@ -1,17 +1,20 @@
 """From a waveform to a log-mel spectrogram in dB."""
 
 import importlib
+import math
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from types import ModuleType
 
+import numpy as np
 import scipy  # imports its parts when they are first used
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.errors import DataError, require
@@ -44,6 +47,12 @@ _MAX_RESAMPLING_TAPS = 20_000_000
 
 _LARGEST_RATIO_TERM = 500_000
 """Limits the filter for such rates: ratios of rates up to 500 kHz are exact, others within a millionth."""
+
+_FILTER_REACH = 16
+"""Samples of the slower of two rates within which the filters of both ways to resample lie, with room to spare."""
+
+_PIECE_S = 60.0
+"""Seconds that a streamed recording is transformed at a time; a shorter recording is transformed as a whole."""
 
 _RATES_HZ = range(1_000, 1_000_001)
 """Sample rates of real recordings; others come from damaged headers."""
@@ -100,6 +109,17 @@ class FrontEndSettings:
     def frames_per_second(self) -> float:
         """Frames per second of sound."""
         return frame_rate(self.sample_rate, self.hop)
+
+    def band_edges(self) -> NDArray[np.float64]:
+        """Frequencies in Hz, (F + 1,), at which a band gives way to the next one."""
+        low, high = (
+            2595 * np.log10(1 + frequency / 700) for frequency in (self.f_min, self.f_max or self.sample_rate / 2)
+        )
+        step = (high - low) / (self.n_mels + 1)
+        edges: NDArray[np.float64] = 700 * (
+            10 ** (np.linspace(low + step / 2, high - step / 2, self.n_mels + 1) / 2595) - 1
+        )
+        return edges
 
 
 def frame_rate(sample_rate: int, hop: float) -> float:
@@ -165,20 +185,61 @@ class LogMelFrontEnd(nn.Module):
         """
         return self.to_decibel(self.mel(self._resample(waveform, sample_rate)))
 
-    def _resample(self, waveform: Tensor, sample_rate: int) -> Tensor:
+    def stream(self, blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
+        """Compute the spectrogram of a recording of any length in constant memory.
+
+        The recording is transformed in pieces with a margin of their neighbours, cut where both rates and the hop
+        meet, so that the frames are those of the whole recording.
+
+        Args:
+            blocks: Consecutive parts (samples,) of a waveform, of any lengths; together at least one window.
+            sample_rate: Its rate in Hz.
+
+        Yields:
+            Consecutive parts (F, t) of the spectrogram in dB; joined they are what `forward` gives for the whole.
+
+        Raises:
+            DataError: The sample rate is not that of a recording.
+        """
+        ratio, hop = self.resampling_ratio(sample_rate), self.settings.hop_length
+        # A unit is the shortest stretch with whole numbers of samples at both rates and of frames.
+        unit_samples = ratio.denominator * (hop // math.gcd(ratio.numerator, hop))
+        unit_frames = ratio.numerator // math.gcd(ratio.numerator, hop)
+        reach = self.settings.window * sample_rate + _FILTER_REACH * max(1.0, float(1 / ratio))
+        margin = math.ceil(reach / unit_samples)
+        step = max(margin, round(_PIECE_S * sample_rate / unit_samples))
+        waveform, done = torch.empty(0), 0  # units at the start of the waveform whose frames are out
+        for block in blocks:
+            waveform = torch.cat([waveform, block])
+            while len(waveform) > (done + step + margin) * unit_samples:
+                piece = self(waveform[: (done + step + margin) * unit_samples], sample_rate)
+                yield piece[:, done * unit_frames : (done + step) * unit_frames]
+                waveform, done = waveform[(done + step - margin) * unit_samples :], margin
+        yield self(waveform, sample_rate)[:, done * unit_frames :]
+
+    def resampling_ratio(self, sample_rate: int) -> Fraction:
+        """The front end's sample rate divided by that of a recording, as accurately as recordings are resampled.
+
+        Raises:
+            DataError: The sample rate is not that of a recording.
+        """
         target = self.settings.sample_rate
-        if sample_rate == target:
-            return waveform
-        if sample_rate not in _RATES_HZ:
+        if sample_rate != target and sample_rate not in _RATES_HZ:
             raise DataError(
                 f"{sample_rate} Hz is not a valid sample rate; correct the file's header, where {_RATES_HZ.start} to "
                 f"{_RATES_HZ.stop - 1} Hz are expected"
             )
         ratio = Fraction(target, sample_rate)
+        is_exact = ratio.numerator * ratio.denominator <= _MAX_RESAMPLING_TAPS
+        return ratio if is_exact else ratio.limit_denominator(_LARGEST_RATIO_TERM)
+
+    def _resample(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        target, ratio = self.settings.sample_rate, self.resampling_ratio(sample_rate)
+        if sample_rate == target:
+            return waveform
         # torchaudio builds a filter for each phase of the target, at least as long as the source's period.
         if ratio.numerator * ratio.denominator <= _MAX_RESAMPLING_TAPS:
             return _torchaudio().functional.resample(waveform, sample_rate, target)
-        ratio = ratio.limit_denominator(_LARGEST_RATIO_TERM)
         resampled = scipy.signal.resample_poly(waveform.numpy(), ratio.numerator, ratio.denominator, axis=-1)
         return torch.from_numpy(resampled).to(waveform.dtype)
 

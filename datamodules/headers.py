@@ -106,6 +106,17 @@ def _chunks(file: BinaryIO, order: ByteOrder) -> Iterator[tuple[bytes, int, int]
         file.seek(start + size + size % 2)
 
 
+def read_wav_chunk(path: Path, name: bytes) -> bytes:
+    """Up to 1 kB of the first chunk of a name in a WAV file; empty if there is none, and for other files."""
+    with path.open("rb") as file:
+        order = _BYTE_ORDERS.get(file.read(12)[:4])
+        found = (start for chunk, _, start in (_chunks(file, order) if order else ()) if chunk == name)
+        if (start := next(found, None)) is None:
+            return b""
+        file.seek(start)
+        return file.read(1 << 10)
+
+
 def _holds_only_chunks(path: Path, header: _Header) -> bool:
     """Whether only further chunks, with names in ASCII, follow an empty data chunk."""
     with path.open("rb") as file:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
-from datamodules.audio import Channel, SoundInfo, read_sound, sound_seconds
+from datamodules.audio import (
+    Channel,
+    ChannelTally,
+    SoundInfo,
+    empty,
+    open_audio,
+    require_channel,
+    signal_blocks,
+    sound_seconds,
+)
 from datamodules.errors import DataError
 from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import LogMelFrontEnd
@@ -28,20 +39,59 @@ def load_spectrogram(path: Path, frontend: LogMelFrontEnd, channel: Channel = "m
     Raises:
         DataError: The file is damaged, holds something else, or does not fit the front end.
     """
+    parts: list[Tensor] = []
+    info = stream_spectrogram(path, frontend, channel, parts.append)
+    return torch.cat(parts, dim=1), info
+
+
+def stream_spectrogram(
+    path: Path, frontend: LogMelFrontEnd, channel: Channel, receive: Callable[[Tensor], object]
+) -> SoundInfo | None:
+    """Read as :func:`load_spectrogram`, in memory that does not depend on the length of a recording.
+
+    Args:
+        path: The file.
+        frontend: The front end of recordings.
+        channel: Channel of recordings, or ``mix``.
+        receive: Called with consecutive parts (F, t) float32 of the spectrogram in dB.
+
+    Returns:
+        The levels of a recording.
+
+    Raises:
+        DataError: The file is damaged, holds something else, or does not fit the front end.
+    """
     if path.suffix.lower() == TENSOR_SUFFIX:
         spectrogram, n_mels = read_tensor(path), frontend.settings.n_mels
         if spectrogram.shape[0] != n_mels:
             raise DataError(f"{path} has {spectrogram.shape[0]} bands, but frontend.n_mels is {n_mels}")
-        return spectrogram, None
-    waveform, info = read_sound(path, channel)
-    seconds, window = len(waveform) / info.sample_rate, frontend.settings.window
-    if seconds < window:
-        raise DataError(f"{path} lasts {seconds:.3f} s, less than one window (frontend.window={window} s)")
-    try:
-        spectrogram = frontend(waveform, info.sample_rate)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    return _finite(spectrogram, path), info
+        receive(spectrogram)
+        return None
+    with open_audio(path) as file:
+        rate = file.samplerate
+        require_channel(path, file.channels, channel)
+        try:
+            frontend.resampling_ratio(rate)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        tally = ChannelTally(file.channels)
+        signal = (torch.from_numpy(block) for block in signal_blocks(path, file, channel, tally))
+        for part in frontend.stream(_at_least_a_window(signal, path, rate, frontend.settings.window), rate):
+            receive(_finite(part, path))
+        return tally.info(rate, channel)
+
+
+def _at_least_a_window(blocks: Iterator[Tensor], path: Path, sample_rate: int, window: float) -> Iterator[Tensor]:
+    """The blocks of a recording; raises a DataError if together they are shorter than a window in s."""
+    first: list[Tensor] = []
+    while (seconds := sum(map(len, first)) / sample_rate) < window:
+        block = next(blocks, None)
+        if block is None:
+            if not first:
+                raise empty(path)
+            raise DataError(f"{path} lasts {seconds:.3f} s, less than one window (frontend.window={window} s)")
+        first.append(block)
+    return chain(first, blocks)
 
 
 def read_tensor(path: Path) -> Tensor:

@@ -31,7 +31,7 @@ class AttributionMaps(EvaluationHooks):
         explainers: Names in `EXPLAINERS` or of plugins, or class paths. Those with an `obstacle` are left out.
         settings: Keyword arguments by explainer, for example {"smoothgrad": {"n_samples": 50}}.
         validation_explainers: The explainers of validation epochs inside `fit`, kept few to stay fast.
-        clips: Which clips of a validation or test set are explained; of clips to predict, all are.
+        clips: Which clips of a validation or test set are explained; of those to predict, only the examples are.
         examples: Clips kept per anomaly type: the first of each in a test set, and the highest scores in prediction.
 
     Raises:
@@ -101,7 +101,9 @@ class AttributionMaps(EvaluationHooks):
             return
         is_predicting = trainer.predicting
         x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
-        if is_predicting or self.clips == "all":
+        if is_predicting:
+            chosen = self._examples.contenders(outputs["score"])
+        elif self.clips == "all":
             chosen = torch.ones_like(batch["label"], dtype=torch.bool)
         else:
             chosen = batch["annotated"].bool() if self.clips == "annotated" else batch["label"] == 1

@@ -1,5 +1,6 @@
 """A few explained clips, kept whole so that figures can be drawn from a run's folder."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lightning_modules.distributed import gather_objects
 from lightning_modules.files import write_arrays
@@ -31,6 +33,7 @@ class Example:
         reconstruction: (F, T), dB.
         annotation: (T,) bool, frames inside an annotated interval.
         attributions: Attribution map (F, T) by explainer.
+        first_frame: Where in its recording the clip begins, if it is a window of one.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Example:
     reconstruction: NDArray[np.float32]
     annotation: NDArray[np.bool_]
     attributions: dict[str, NDArray[np.float32]]
+    first_frame: int = 0
 
     @property
     def file_stem(self) -> str:
@@ -85,6 +89,19 @@ class ExampleKeeper:
         for stale in (folder / FOLDER).glob("*.npz"):
             stale.unlink()
 
+    def contenders(self, scores: Tensor) -> Tensor:
+        """Clips to predict that `consider` would keep for their high score, (B,) bool, before they are explained.
+
+        Args:
+            scores: Anomaly scores of a batch, (B,).
+        """
+        kept = self._kept[""]
+        lowest = -kept[-1][0] if kept and len(kept) == self.per_type else -math.inf
+        highest = scores.topk(min(self.per_type, len(scores))).indices
+        chosen = torch.zeros_like(scores, dtype=torch.bool)
+        chosen[highest] = scores[highest] > lowest
+        return chosen
+
     def consider(self, outputs: "StepOutputs", batch: dict[str, Any], highest_score: bool) -> None:
         """Keep a batch's explained clips that rank before those kept so far.
 
@@ -126,4 +143,5 @@ def _example(outputs: "StepOutputs", batch: dict[str, Any], row: int) -> Example
         reconstruction=outputs["reconstruction"][row].float().cpu().numpy(),
         annotation=batch["annotation"][row].cpu().numpy(),
         attributions={name: maps[row].float().cpu().numpy() for name, maps in outputs["attributions"].items()},
+        first_frame=int(batch["first_frame"][row]) if "first_frame" in batch else 0,
     )

@@ -66,7 +66,9 @@ class BaselineDetector(AnomalyDetector):
         """Score a batch of clips."""
         return {"score": self(self.spectrograms(batch))}
 
-    predict_step = test_step
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> StepOutputs:
+        """Score a batch of windows; the second loader has those that calibrate."""
+        return self.test_step(batch, batch_idx)
 
     def on_train_start(self) -> None:
         """Begin a training without clips; one that is resumed after its epoch has nothing left to do."""

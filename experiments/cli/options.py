@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError, dump
 
 from datamodules import SpectrogramDataModule
 from datamodules.errors import DataError, require
@@ -43,6 +43,16 @@ _CONFIG = ("-c", "--config")
 # Not a resolver such as ${oc.env:HOME}, nor relative as ${.key}.
 _ABSOLUTE_KEY = re.compile(r"\$\{(?=[A-Za-z_][\w.\[\]-]*[}$])")
 _BACKBONE = "--model.backbone"
+_LONG_NAMES = {
+    "--hop": "--data.predict_hop",
+    "--calibrate": "--data.calibration_path",
+    **{
+        f"--{name}": f"--predictions.{name}"
+        for name in ("alpha", "false_alarms_per_day", "persistence", "alarm_score", "block")
+    },
+}
+"""What the short options of `predict` stand for."""
+
 # What a configuration may leave empty; everything else is a section.
 _OPTIONAL = ("seed_everything", "init_from", "ckpt_path", "weights_only", "optimizer", "lr_scheduler")
 _MAX_SEED = 2**32 - 1  # of numpy
@@ -84,6 +94,8 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
         raise ConfigurationError(f"--init_from is an option of fit; {stage} takes a checkpoint with --ckpt_path")
     if stage == "curve" and _values(("--ckpt_path",), arguments):
         raise ConfigurationError("curve evaluates all checkpoints that fit kept for it; leave out --ckpt_path")
+    if stage == "predict":
+        arguments = [_LONG_NAMES.get(name, name) + value for name, value in map(_split_value, arguments)]
     arguments = _class_before_arguments(_with_config_files(_interpolated_in(stage, arguments)))
     runs = _values(("--run",), arguments)
     given = {argument.split("=")[0] for argument in arguments}
@@ -96,7 +108,7 @@ def complete(stage: str, arguments: list[str]) -> list[str]:
     config = run.require_fit_config()
     _require_settings(config, str(config))
     # Also in place of the --ckpt_path of a training that began with another run's checkpoint.
-    return ["--config", str(config), "--ckpt_path", "best", *arguments]
+    return ["--config", _without_removed(config), "--ckpt_path", "best", *arguments]
 
 
 def _interpolated_in(stage: str, arguments: list[str]) -> list[str]:
@@ -152,6 +164,26 @@ def _class_before_arguments(arguments: list[str]) -> list[str]:
         is_class = name in (_BACKBONE, f"{_BACKBONE}.class_path")
         (named if is_class else settings).append(f"{_BACKBONE if is_class else name}={value}")
     return others + named + settings
+
+
+def _without_removed(config: Path) -> str:
+    """What `--config` takes for the configuration of a run: its file, or its text without options that are gone."""
+    settings = read_yaml(config, resolve=False)
+    removed = [
+        section.pop(option)
+        for section, option in (
+            ((settings.get("data") or {}).get("init_args") or {}, "crop"),
+            (settings.get("predictions") or {}, "percentile"),
+        )
+        if option in section
+    ]
+    return dump(settings) if removed else str(config)
+
+
+def _split_value(argument: str) -> tuple[str, str]:
+    """The name of an option and, if it is in the same argument, `=` and its value."""
+    name, separator, value = argument.partition("=")
+    return name, separator + value
 
 
 def _values(options: tuple[str, ...], arguments: list[str]) -> list[str]:
@@ -335,12 +367,16 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
     Raises:
         ConfigurationError: If nothing is left, or Lightning would reject a limit later; the message names the option.
     """
+
+    def listed(loaders: Any) -> list[Any]:
+        return loaders if isinstance(loaders, list) else [loaders]
+
     loaders: dict[str, list[Any]] = {
         "fit": lambda: {"train": [data.train_dataloader()], "val": data.val_dataloader()[:1]},
         "validate": lambda: {"val": data.val_dataloader()},
         "curve": lambda: {"val": data.val_dataloader()},
         "test": lambda: {"test": [data.test_dataloader()]},
-        "predict": lambda: {"predict": [data.predict_dataloader()]},
+        "predict": lambda: {"predict": listed(data.predict_dataloader())},
     }[stage]()
     processes = trainer.num_devices * trainer.num_nodes
     used, cautions = {}, []
@@ -361,8 +397,9 @@ def check_limits(stage: str, trainer: Trainer, data: SpectrogramDataModule) -> s
             )
         n_used = sum(min(n, m * data.batch_size * processes) for n, m in zip(clips, limited, strict=True))
         if n_used < sum(clips) and (stage != "fit" or kind == "train"):
+            noun = "window" if kind == "predict" else "clip"
             per_epoch = " per epoch" if stage == "fit" else ""
-            cautions.append(f"{option} leaves {n_used:,} of {counted(sum(clips), 'clip')}{per_epoch}")
+            cautions.append(f"{option} leaves {n_used:,} of {counted(sum(clips), noun)}{per_epoch}")
     interval = trainer.val_check_interval
     if (
         stage == "fit"

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -42,6 +43,7 @@ from experiments.cli.options import (
 )
 from experiments.cli.parser import ExperimentParser
 from experiments.report.terminal import print_summary
+from experiments.runs.calibration import CALIBRATION_FILE, Calibration, CalibrationScores
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
     PlateauSteps,
@@ -290,6 +292,8 @@ class ExperimentCLI(LightningCLI):
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
         self.datamodule.setup("validate" if self._stage == "curve" else self._stage)
+        if self._stage == "predict":
+            self._predictions.prepare(self.datamodule, self._checkpoint, self._saved_calibration)
         if self._stage == "fit" and isinstance(self.model, NearestNeighbours):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
             self.model.check_clips(len(self.datamodule.train_clips), held_out)
@@ -330,9 +334,10 @@ class ExperimentCLI(LightningCLI):
         """Check the checkpoint of a later stage; returns a caution if its training is not whole."""
         config = self.config_init[self._stage]
         path = self._run.checkpoint(config.ckpt_path)
-        checkpoint = self._read_checkpoint(path)
+        self._checkpoint = self._read_checkpoint(path)
+        self._saved_calibration = path.resolve().parent.parent / CALIBRATION_FILE  # of the run that trained
         config.ckpt_path = str(path)
-        return training_caution(path, checkpoint)
+        return training_caution(path, self._checkpoint)
 
     def _check_curve(self) -> None:
         """Find the checkpoints of the curve, and those that an interrupted evaluation has left to do."""
@@ -421,6 +426,24 @@ class ExperimentCLI(LightningCLI):
             if not self._is_trial:
                 rank_zero_only(complete_best)(self._run, self.trainer.callbacks)  # type: ignore[attr-defined]
                 self._tell_what_cut_the_training()
+                self._calibrate()
+
+    def _calibrate(self) -> None:
+        """Keep the scores that the best weights give to the normal clips held out, for the alarms of `predict`."""
+        trainer, best = self.trainer, self._run.checkpoint("best")
+        scores = CalibrationScores(self.datamodule.frames_per_second)
+        before = trainer.callbacks, trainer.loggers  # type: ignore[attr-defined]
+        trainer.callbacks, trainer.loggers = [scores], []  # type: ignore[attr-defined]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the data, which the training has given
+                trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False)
+        finally:
+            trainer.callbacks, trainer.loggers = before  # type: ignore[attr-defined]
+        if trainer.is_global_zero and scores.recordings:  # none without validation
+            checkpoint = read_checkpoint(best)
+            calibration = Calibration.of_recordings(scores.recordings, checkpoint["epoch"], checkpoint["global_step"])
+            calibration.save(self._run.fit_config.with_name(CALIBRATION_FILE))
 
     @rank_zero_only
     def _tell_what_cut_the_training(self) -> None:
@@ -480,11 +503,16 @@ class ExperimentCLI(LightningCLI):
         with self._evaluating():
             self.trainer.predict(return_predictions=False, **kwargs)
             if self.trainer.is_global_zero and not self._is_trial:
+                print(*self._predictions.summary, sep="\n")
                 print("Scores of the recordings in decreasing order: predictions.csv in this folder:")
 
     @property
     def _stage(self) -> str:
         return str(self.subcommand)
+
+    @property
+    def _predictions(self) -> Predictions:
+        return next(each for each in self.trainer.callbacks if isinstance(each, Predictions))  # type: ignore[attr-defined]
 
     @property
     def _run(self) -> RunFolder:

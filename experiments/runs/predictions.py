@@ -1,77 +1,134 @@
-"""The table of `predict`: how anomalous each recording is, and when."""
+"""The callback of `predict`: collects the scores of windows, and decides when all are there."""
 
-from typing import Any
+from __future__ import annotations
 
-import pandas as pd
-import torch
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
 
-from lightning_modules.base import StepOutputs
+from experiments.runs.calibration import CALIBRATION_FILE, Calibration, blocks
+from experiments.runs.decisions import AlarmSettings, Decider
+from experiments.runs.prediction_tables import write_tables
+from experiments.runs.recordings import WindowScores
+from lightning_modules.base import require_number
 from lightning_modules.callbacks import EvaluationHooks, run_folder
-from lightning_modules.distributed import gather_objects
-from lightning_modules.files import write_table
-from lightning_modules.scores import squared_error
-from metrics.clip_metric import check_percentiles
-from metrics.functional import frame_curve, select_peaks
-from metrics.functional.segments import hit_segments
+from lightning_modules.errors import ConfigurationError
 
 
 class Predictions(EvaluationHooks):
-    """Writes ``predictions.csv`` of a `predict` run: name, anomaly scores (dB²), and the seconds that stand out.
+    """Writes the tables of a `predict` run, in dB² and seconds.
 
-    One row per clip, sorted by decreasing score. The masked score is empty if the model does not compute it. A second
-    stands out if it contains a peak of the error map's frame curve; it is empty for a model without a reconstruction.
+    ``predictions.csv`` has a row per recording, sorted by decreasing score; ``windows.csv`` one per window, and
+    ``timeline.csv`` one per second. With a calibration they have p-values and alarms, and there are ``events.csv`` and
+    label tracks for Audacity in ``labels/``.
 
     Args:
-        percentile: Frames at or above this percentile of a clip's curve are peaks.
+        alpha: Highest probability that a normal stretch, as long as those of the calibration, raises an alarm; 0.05, or
+            what the calibration allows, when None. Also --alpha.
+        false_alarms_per_day: The highest expected number of such stretches per day, in place of alpha. Also
+            --false_alarms_per_day.
+        persistence: k/n, where a window above the threshold counts if k of n consecutive ones are above it. Also
+            --persistence.
+        alarm_score: Score that decides about alarms. Also --alarm_score.
+        block: Seconds of the blocks into which calibration recordings are cut; each recording is one stretch when None.
+            Also --block.
         frames_per_second: Frame rate of the spectrograms.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
     """
 
     stages = ("predict",)
 
-    def __init__(self, percentile: int = 98, frames_per_second: float = 40.0) -> None:
+    def __init__(
+        self,
+        alpha: float | None = None,
+        false_alarms_per_day: float | None = None,
+        persistence: str = "1/1",
+        alarm_score: Literal["score", "masked_score"] = "score",
+        block: float | None = None,
+        frames_per_second: float = 40.0,
+    ) -> None:
         super().__init__()
-        (self.percentile,) = check_percentiles([percentile])
+        self.settings = AlarmSettings(alpha, false_alarms_per_day, persistence, alarm_score)
+        if block is not None:
+            require_number("block", block, lambda seconds: seconds > 0, "above 0")
+        self.block = block
         self.frames_per_second = frames_per_second
-        self._batches: list[pd.DataFrame] = []
+        self.calibration: Calibration | None = None
+        """Scores of normal clips by the weights in use; those of calibration recordings take their place."""
+        self.summary: list[str] = []
+        """What the tables say in sentences, when they are written."""
+        self._weights = (0, 0)
+        self._scores, self._normal = WindowScores(frames_per_second), WindowScores(frames_per_second)
+
+    def prepare(self, data: Any, checkpoint: Mapping[str, Any], saved: Path) -> None:
+        """Read the calibration of the weights, and check the settings against it, before anything is scored.
+
+        Args:
+            data: The DataModule.
+            checkpoint: What `fit` saved with the weights.
+            saved: The calibration that `fit` saved, which is ignored if it is missing or of other weights.
+
+        Raises:
+            ConfigurationError: The calibration is damaged, or can't promise the alarms that are asked for.
+        """
+        self._weights = (checkpoint["epoch"], checkpoint["global_step"])
+        if data.calibration_path is not None:
+            names = [clip.name for clip in data.calibration_clips]
+            windows = [names.count(name) for name in dict.fromkeys(names)]
+            sizes = [after - first for n in windows for first, after in blocks(n, self._windows_per_block(data))]
+        elif saved.is_file() and (calibration := Calibration.load(saved)).is_of(checkpoint):
+            self.calibration = calibration
+            sizes = calibration.windows.tolist()
+            if np.isnan(getattr(calibration, self.settings.score)).any():
+                raise ConfigurationError(self._not_computed)
+        else:
+            return
+        self.settings.alpha_of(len(sizes), min(sizes) * data.hop_seconds)
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop an earlier prediction."""
-        self._batches = []
+        self._scores, self._normal = WindowScores(self.frames_per_second), WindowScores(self.frames_per_second)
 
-    def update(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutputs, batch: dict[str, Any]) -> None:
-        """Collect scores and peaks of a batch."""
-        rows = pd.DataFrame({"index": batch["index"].tolist(), "name": batch["name"]})
-        rows["score"] = outputs["score"].tolist()
-        rows["masked_score"] = outputs["masked_score"].tolist() if "masked_score" in outputs else float("nan")
-        rows["seconds"] = ""
-        if "reconstruction" in outputs:
-            curves = frame_curve(squared_error(batch["spectrogram"], outputs["reconstruction"]))
-            peaks = select_peaks(curves, self.percentile)
-            rows["seconds"] = [" ".join(map(str, peak_seconds(clip, self.frames_per_second))) for clip in peaks]
-        self._batches.append(rows)
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collect a batch, which is of calibration recordings in the second loader."""
+        if self.settings.score not in outputs:
+            raise ConfigurationError(self._not_computed)
+        (self._normal if dataloader_idx else self._scores).add(outputs, batch)
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the rows of all processes on the first of them."""
-        batches = [batch for part in gather_objects(self._batches) for batch in part]
-        path = run_folder(trainer) / "predictions.csv"
-        if trainer.is_global_zero and batches:
-            # A distributed sampler repeats clips so that all processes have as many.
-            rows = pd.concat(batches).drop_duplicates("index")
-            rows = rows.sort_values(["score", "index"], ascending=[False, True])
-            write_table(path, rows.drop(columns="index"))
+        """Write the tables on the first process."""
+        recordings, normal = self._scores.gather(), self._normal.gather()
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero or not recordings:
+            return
+        data: Any = getattr(trainer, "datamodule", None)
+        if normal:
+            self.calibration = Calibration.of_recordings(normal, *self._weights, self._windows_per_block(data))
+            self.calibration.save(folder / CALIBRATION_FILE)
+        decider = None
+        if self.calibration is not None:
+            window = data.n_frames / self.frames_per_second
+            decider = Decider(self.calibration, self.settings, window, data.hop_seconds)
+        self.summary = write_tables(folder, recordings, decider, data, self.frames_per_second)
 
+    @property
+    def _not_computed(self) -> str:
+        return f"--alarm_score {self.settings.score} is not computed by this model; give --alarm_score score"
 
-def peak_seconds(peaks: Tensor, frames_per_second: float) -> list[int]:
-    """The seconds of a clip that contain a peak, counted from 0.
-
-    Args:
-        peaks: Peak frames, bool, (T,).
-        frames_per_second: Frame rate.
-
-    Example:
-        >>> peak_seconds(torch.tensor([False, False, True, True, True, False]), frames_per_second=2)
-        [1, 2]
-    """
-    return torch.nonzero(hit_segments(peaks, frames_per_second)).flatten().tolist()
+    def _windows_per_block(self, data: Any) -> int | None:
+        if self.block is None:
+            return None
+        return max(1, round(self.block / data.hop_seconds))

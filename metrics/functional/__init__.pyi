@@ -2,9 +2,17 @@ from .chance import chance_corrected as chance_corrected
 from .chance import chance_level as chance_level
 from .chance import chance_levels as chance_levels
 from .chance import permutation_p_value as permutation_p_value
+from .conformal import conformal_p_values as conformal_p_values
+from .conformal import conformal_threshold as conformal_threshold
+from .conformal import needed_scores as needed_scores
+from .conformal import smallest_alpha as smallest_alpha
 from .detection import anomaly_auroc as anomaly_auroc
 from .detection import anomaly_roc as anomaly_roc
 from .detection import oriented as oriented
+from .events import carrying_bands as carrying_bands
+from .events import likeness as likeness
+from .events import merge_windows as merge_windows
+from .events import persistent as persistent
 from .peaks import frame_curve as frame_curve
 from .peaks import n_peaks as n_peaks
 from .peaks import select_peaks as select_peaks

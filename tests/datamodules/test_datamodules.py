@@ -198,29 +198,57 @@ def test_predict_reads_files_without_labels(planer, planer_root, trainer, form):
     assert batch["anomaly_type"][0] == ""
 
 
-@pytest.mark.parametrize(("n_frames", "longer"), [(400, 0), (397, 0), (396, 1), (200, 8)])
-def test_predict_rejects_recordings_longer_than_clips(
-    planer, planer_root, tmp_path, trainer, data_error, n_frames, longer
-):
-    """Of 401 frames at 40 a second; more than 4 frames are more than 0.1 s."""
-    path = planer_root / "evaluation/anomalies"
-    if longer == 1:
-        path = next(path.rglob("*.pt"))
-    datamodule = planer(predict_path=str(path), n_frames=n_frames)
-    if not longer:
-        trainer.predict(Recorder(), datamodule, return_predictions=False)
-        return
-    with data_error(
-        f"{longer} of {longer} recordings",
-        f"{n_frames / 40:g} s of a clip",
-        "10.0 s",
-        "slice them into clips",
-        "crop=true",
-    ):
-        trainer.predict(Recorder(), datamodule)
-    with pytest.warns(UserWarning, match=rf"{longer} of {longer} recordings are longer than the {n_frames / 40:g} s"):
-        cropped = planer(predict_path=str(path), n_frames=n_frames, crop=True)
-        trainer.predict(Recorder(), cropped, return_predictions=False)
+@pytest.mark.parametrize(
+    ("n_frames", "hop", "first_frames"),
+    [
+        (400, None, [0]),  # of 401 frames; less than 0.1 s are left
+        (397, None, [0]),
+        (396, None, [0, 5]),
+        (200, None, [0, 200]),
+        (200, 2.5, [0, 100, 200]),
+        (150, None, [0, 150, 251]),
+    ],
+)
+def test_predict_cuts_recordings_into_windows(planer, planer_root, trainer, recwarn, n_frames, hop, first_frames):
+    path = next((planer_root / "evaluation/anomalies").rglob("*.pt"))
+    model = Recorder()
+    data = planer(predict_path=str(path), n_frames=n_frames, predict_hop=hop)
+    trainer.predict(model, data, return_predictions=False)
+    (batch,) = model.batches["predict"]
+    assert batch["first_frame"].tolist() == first_frames
+    assert batch["index"].tolist() == list(range(len(first_frames)))
+    assert set(batch["name"]) == {path.name}
+    whole = torch.load(path)
+    for first, window in zip(first_frames, batch["spectrogram"], strict=True):
+        assert torch.equal(window, whole[:, first : first + n_frames])
+    assert not [warning for warning in recwarn if "longer" in str(warning.message)]
+
+
+def test_predict_leaves_out_shorter_recordings_and_says_so(planer, write_spectrogram, tmp_path, data_error):
+    for name, n_frames in {"long": 401, "short": 300, "shorter": 200}.items():
+        write_spectrogram(tmp_path / f"{name}.pt", n_frames=n_frames)
+    with pytest.warns(UserWarning, match=r"2 of 3 recordings are shorter than the 10 s .* shorter\.pt with 5\.0 s"):
+        assert names(planer(predict_path=str(tmp_path)).predict_clips) == {"long.pt"}
+    (tmp_path / "long.pt").unlink()
+    with data_error(f"predict_path={tmp_path}: 2 of 2 recordings are shorter"):
+        planer(predict_path=str(tmp_path)).setup("predict")
+
+
+def test_predict_scores_calibration_recordings_after_the_others(planer, write_spectrogram, tmp_path, trainer):
+    for seed, name in enumerate(("new/a", "normal/b", "normal/c")):
+        write_spectrogram(tmp_path / f"{name}.pt", n_frames=801, seed=seed)
+    model = Recorder()
+    model.predict_step = lambda batch, batch_idx, dataloader_idx: model._record(dataloader_idx, batch)
+    paths = {"predict_path": str(tmp_path / "new"), "calibration_path": str(tmp_path / "normal")}
+    trainer.predict(model, planer(**paths), return_predictions=False)
+    assert model.names(0) == ["a.pt", "a.pt"]
+    assert model.names(1) == ["b.pt", "b.pt", "c.pt", "c.pt"]
+
+
+@pytest.mark.parametrize("hop", [0, -1, 10.2])
+def test_rejects_a_hop_that_leaves_sound_out(planer, data_error, hop):
+    with data_error(f"predict_hop is {hop}", "at most the 10 s of a window"):
+        planer(predict_hop=hop)
 
 
 def test_other_stages_warn_of_parts_that_are_left_out(planer, trainer):
@@ -368,7 +396,7 @@ def test_warns_of_silent_test_clips(planer_copy, tmp_path, trainer, recwarn):
     silence(planer_copy, names_of[2:3])
     with pytest.warns(UserWarning, match=rf"silent test clips .* 1 of {len(names_of)}, such as {names_of[2]};"):
         trainer.test(Recorder(), PlanerDataModule(str(planer_copy), **options))
-    with pytest.warns(UserWarning, match=rf"silent recordings .* 1 of {len(names_of)}, such as "):
+    with pytest.warns(UserWarning, match=rf"silent windows of recordings .* 1 of {len(names_of)}, such as "):
         trainer.predict(Recorder(), PlanerDataModule(str(planer_copy), **options), return_predictions=False)
 
 

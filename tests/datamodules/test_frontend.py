@@ -56,6 +56,20 @@ def test_another_sample_rate_gives_the_same_spectrogram_of_a_tone(sample_rate):
     torch.testing.assert_close(pictures[0][loudest[0], inner], pictures[1][loudest[0], inner], atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("block", [4_001, 10**9])
+@pytest.mark.parametrize(
+    ("settings", "sample_rate"),
+    [(PLANER, 20_000), (PLANER, 44_100), (PLANER, 44_101), (PLANER, 16_000), (DCASE, 16_000), (DCASE, 48_000)],
+)
+def test_a_streamed_recording_has_the_frames_of_the_whole(monkeypatch, settings, sample_rate, block):
+    monkeypatch.setattr("datamodules.frontend._PIECE_S", 0.7)
+    waveform = torch.randn(round(5.123 * sample_rate), generator=torch.Generator().manual_seed(0))
+    frontend = LogMelFrontEnd(settings)
+    parts = list(frontend.stream(waveform.split(block), sample_rate))
+    assert len(parts) >= 3
+    torch.testing.assert_close(torch.cat(parts, dim=1), frontend(waveform, sample_rate), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("sample_rate", [1, 999, 1_000_001, 4_000_000_000])
 def test_rejects_absurd_sample_rates(sample_rate, data_error):
     with data_error(f"{sample_rate} Hz", "correct the file's header"):

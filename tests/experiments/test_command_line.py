@@ -18,7 +18,6 @@ from metrics.measures import REFERENCES
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
 SMALL = ["--data.n_frames", "80", "--wandb.mode", "disabled", "--trainer.accelerator", "cpu"]
 SMALL += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
-CROPPED = ["--data.crop", "true"]
 ONE_STEP = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"]
 
 
@@ -108,14 +107,17 @@ def test_tests_the_training_itself_not_its_initial_checkpoint(mae_run, simulated
 
 def test_predict_scores_and_draws_recordings(mae_run, simulated):
     recordings = simulated / "evaluation" / "anomalies" / "broken_board"
-    assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings), *CROPPED]) == 0
+    assert main(["predict", "--run", str(mae_run), "--data.predict_path", str(recordings)]) == 0
     predicted = rows(mae_run / "predict" / "predictions.csv")
     tested = {Path(row["name"]).name: float(row["score"]) for row in rows(mae_run / "test" / "clips.csv")}
     assert {row["name"] for row in predicted} == {path.name for path in recordings.iterdir()}
+    windows = rows(mae_run / "predict" / "windows.csv")
+    assert {(row["start"], row["end"]) for row in windows} == {(f"{2.0 * k}", f"{2.0 * k + 2}") for k in range(5)}
     for row in predicted:
-        assert float(row["score"]) == pytest.approx(tested[row["name"]], rel=1e-5)
-        assert set(map(int, row["seconds"].split())) <= {0, 1}
-    assert len(list((mae_run / "predict" / "figures").glob("*.png"))) == len(list(recordings.iterdir()))
+        of_windows = [float(window["score"]) for window in windows if window["name"] == row["name"]]
+        assert of_windows[0] == pytest.approx(tested[row["name"]], rel=1e-5), "test scores the first window"
+        assert float(row["score"]) == max(of_windows)
+    assert len(list((mae_run / "predict" / "figures").glob("*.png"))) == 2
 
 
 @pytest.mark.parametrize("name", ["planer_ae", "planer_mae", "demo"])

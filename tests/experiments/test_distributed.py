@@ -76,7 +76,7 @@ def runs(base, simulated, tmp_path_factory):
     jobs = [(2, ["fit", *base, *TRAINING, "--run", str(folders["fit", 2])])]
     checkpoint = ["--ckpt_path", str(folders["fit", 2] / "fit" / "checkpoints" / "best.ckpt")]
     stages = {"test": EVALUATION, "validate": [*FEWER, "--data.labelled_validation", "0.5"]}
-    stages["predict"] = ["--data.predict_path", str(simulated / "evaluation"), "--data.crop", "true"]
+    stages["predict"] = ["--data.predict_path", str(simulated / "evaluation")]
     stages["predict"] += ["--attributions.examples", "0"]
     for stage, options in stages.items():
         for processes in PROCESSES[stage]:

@@ -13,6 +13,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
+import yaml
 
 from datamodules.files import write_recording
 from experiments.cli.commands import Command
@@ -110,7 +111,7 @@ def test_results_of_an_unfinished_training_carry_a_caution(train, at_step, simul
     at_step(STEPS_OF_AN_EPOCH + 1, kill(signal.SIGTERM))
     _, run = train()
     caution = "training unfinished: epoch 1"
-    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal")]
     for stage, options in {"validate": [], "predict": recordings, "test": []}.items():
         capsys.readouterr()
         assert main([stage, "--run", str(run.path), *UNEXPLAINED, *options]) == 0
@@ -169,15 +170,15 @@ def test_resumed_training_warns_of_missing_scalars(train, at_step, capsys):
 
 def test_results_of_some_of_the_clips_carry_a_caution(finished, simulated, tmp_path, capsys):
     run = shutil.copytree(finished.path, tmp_path / "part")
-    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal")]
     clips = {"validate": (["--data.batch_size", "1", "--data.val_fraction", "0.25"], 1, 3)}
-    clips |= {"predict": ([*recordings, "--data.batch_size", "4"], 4, 6), "test": (["--data.batch_size", "4"], 4, 14)}
+    clips |= {"predict": ([*recordings, "--data.batch_size", "4"], 4, 30), "test": (["--data.batch_size", "4"], 4, 14)}
     for stage, (options, used, whole) in clips.items():
         limit = f"--trainer.limit_{'val' if stage == 'validate' else stage}_batches"
         capsys.readouterr()
         assert main([stage, "--run", str(run), *UNEXPLAINED, *options, limit, "1"]) == 0
         shown = capsys.readouterr()
-        caution = f"{limit} 1 leaves {used} of {whole} clips"
+        caution = f"{limit} 1 leaves {used} of {whole} {'windows' if stage == 'predict' else 'clips'}"
         assert f"caution: {caution}; this holds for {run / stage}" in shown.err
         assert (run / stage / "caution.txt").read_text() == f"{caution}\n"
     assert f"{caution}. Run faithful-aad test again." in " ".join(shown.out.split())
@@ -256,10 +257,10 @@ def test_stopped_stage_says_after_how_many_batches(finished, simulated, monkeypa
     original = getattr(Autoencoder, step)
     monkeypatch.setattr(Autoencoder, step, stop_in_second_batch)
     batches = ["--data.batch_size", "1", "--data.val_fraction", "0.25"]
-    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal")]
     assert main([stage, "--run", str(finished.path), *UNEXPLAINED, *batches, *recordings]) == 130
     *_, line = capsys.readouterr().err.splitlines()
-    n_batches = {"validate": 3, "test": 14, "predict": 6}[stage]
+    n_batches = {"validate": 3, "test": 14, "predict": 30}[stage]
     assert line == (
         f"faithful-aad {stage}: stopped by SIGINT after 1 of {n_batches} batches; the same command begins {stage} again"
     )
@@ -376,8 +377,6 @@ def test_stages_reject_weights_that_are_not_finite(train, finished, tmp_path, si
         options = [
             "--data.predict_path",
             str(simulated / "evaluation"),
-            "--data.crop",
-            "true",
             "--ckpt_path",
             str(path),
         ]
@@ -500,6 +499,17 @@ def test_checkpoint_needs_the_spectrograms_it_was_trained_on(finished, tmp_path,
     assert "trained with data.channel=unknown, but the configuration says data.channel=mix" in capsys.readouterr().err
 
 
+def test_options_that_are_gone_do_not_keep_a_run_from_later_stages(finished, tmp_path):
+    run = shutil.copytree(finished.path, tmp_path / "earlier")
+    config = run / "fit/config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["data"]["init_args"]["crop"] = False
+    settings["predictions"]["percentile"] = 98
+    config.write_text(yaml.safe_dump(settings))
+    assert main(["validate", "--run", str(run), *UNEXPLAINED]) == 0
+    assert "crop" not in (run / "validate/config.yaml").read_text()
+
+
 def test_trial_run_writes_nothing(train, finished, simulated, tmp_path, monkeypatch, capsys):
     run = shutil.copytree(finished.path, tmp_path / "run")
     monkeypatch.chdir(tmp_path)
@@ -507,7 +517,7 @@ def test_trial_run_writes_nothing(train, finished, simulated, tmp_path, monkeypa
     before = contents(tmp_path)
     trial = ["--trainer.fast_dev_run", "true"]
     assert train(*trial, name="new")[0] == train(*trial)[0] == 0
-    recordings = ["--data.predict_path", str(simulated / "evaluation/normal"), "--data.crop", "true"]
+    recordings = ["--data.predict_path", str(simulated / "evaluation/normal")]
     for stage, options in {"validate": [], "test": [], "predict": recordings}.items():
         few = ["--attributions.explainers", "[error_map]", "--attributions.examples", "1", "--sanity.clips", "0"]
         assert main([stage, "--run", str(run), *trial, *options, *few]) == 0, capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_a_run_keeps_the_mark_of_its_data(spliced, runs):
 
 def test_predictions_of_other_recordings_carry_no_mark(spliced, runs):
     run, _ = runs
-    recordings = ["--data.predict_path", str(spliced / "spliced/test/normal"), "--data.crop", "true"]
+    recordings = ["--data.predict_path", str(spliced / "spliced/test/normal")]
     assert main(["predict", "--run", str(run), *recordings]) == 0
     assert (run / "predict/predictions.csv").is_file()
     assert not (run / "predict/provenance.json").exists()

@@ -60,7 +60,8 @@ def attribution_grid(
     """
     n = len(example.attributions)
     stack = Stack(heights=[0.95, *[0.75, 0.36] * n], gaps=[0.7, *[0.31, 0.05] * n])
-    detail = (readable(example.anomaly_type), f"score {example.score:.3g} dB²")
+    start = f"from {example.first_frame / frames_per_second:.1f} s" if example.first_frame else ""
+    detail = (readable(example.anomaly_type), start, f"score {example.score:.3g} dB²")
     stack.title(_clip_title(example, model), " · ".join(filter(None, detail)))
     top = stack.axes[0]
     image = draw_spectrogram(top, example.spectrogram, example, frames_per_second)

@@ -1,0 +1,149 @@
+"""Scores of recordings: of each window, and the error of each second in each band."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_modules.base import StepOutputs
+from lightning_modules.distributed import gather_objects
+from lightning_modules.scores import squared_error
+
+SCORES = ("score", "masked_score")
+"""Anomaly scores of windows; not every detector has the second."""
+
+_LONGEST_HOP = 1_000_000
+"""Samples; frame rates are quotients of a sample rate and a hop, both whole numbers."""
+
+
+@dataclass(frozen=True)
+class ScoredRecording:
+    """A recording of N windows and S seconds.
+
+    A last second of which less than half is recorded is left out.
+
+    Attributes:
+        name: Its path relative to the folder of recordings.
+        starts: Start of each window in s, increasing, (N,).
+        scores: Anomaly scores of the windows by `SCORES`, (N,) each.
+        band_errors: Mean squared error of each second in each band over the windows that cover it, dB², (S, F); (S, 0)
+            from a detector without a reconstruction.
+    """
+
+    name: str
+    starts: NDArray[np.float64]
+    scores: dict[str, NDArray[np.float64]]
+    band_errors: NDArray[np.float32]
+
+    @property
+    def second_errors(self) -> NDArray[np.float64]:
+        """Mean squared error of each second, dB², (S,); NaN from a detector without a reconstruction."""
+        if self.band_errors.shape[1] == 0:
+            return np.full(len(self.band_errors), np.nan)
+        return self.band_errors.mean(axis=1, dtype=np.float64)
+
+
+class WindowScores:
+    """Collects the outputs of windows, batch by batch, and puts recordings together from them.
+
+    Errors are summed by second as they come. Only a process that sees a window twice counts it once, so windows that a
+    distributed sampler repeats weigh more in the seconds that they share with others.
+
+    Args:
+        frames_per_second: Frame rate of the spectrograms.
+    """
+
+    def __init__(self, frames_per_second: float) -> None:
+        # Exact, since a rounded time would move frames to the second before.
+        self._rate = Fraction(frames_per_second).limit_denominator(_LONGEST_HOP)
+        self._recordings: dict[str, _Sums] = {}
+
+    def add(self, outputs: StepOutputs, batch: Mapping[str, Any]) -> None:
+        """Take in the outputs of a step; a batch without ``first_frame`` has clips that begin with their recording."""
+        x = batch["spectrogram"]
+        firsts = batch["first_frame"].tolist() if "first_frame" in batch else [0] * len(x)
+        scores = {key: outputs[key].double().tolist() for key in SCORES if key in outputs}  # type: ignore[literal-required]
+        # A detector without a reconstruction has no bands.
+        errors = squared_error(x, outputs["reconstruction"]) if "reconstruction" in outputs else x[:, :0]
+        for row, (index, name, first) in enumerate(zip(batch["index"].tolist(), batch["name"], firsts, strict=True)):
+            recording = self._recordings.setdefault(name, _Sums(errors.shape[1]))
+            if index not in recording.windows:
+                recording.windows[index] = first, {key: values[row] for key, values in scores.items()}
+                second, sums, frames = self._by_second(errors[row], first)
+                recording.add(second, sums, frames, frames)
+
+    def _by_second(self, error: Tensor, first: int) -> tuple[int, NDArray[np.float32], NDArray[np.int64]]:
+        """Sum an error map (F, T) over the frames of each second.
+
+        Returns:
+            The first second, the sums (S, F), and how many frames each second has here (S,).
+        """
+        frames = torch.arange(first, first + error.shape[1], device=error.device)
+        seconds = frames * self._rate.denominator // self._rate.numerator
+        second = int(seconds[0])
+        seconds = seconds - second
+        counts = torch.bincount(seconds)
+        sums = error.new_zeros(len(counts), error.shape[0]).index_add_(0, seconds, error.T)
+        return second, sums.float().cpu().numpy(), counts.cpu().numpy()
+
+    def gather(self) -> list[ScoredRecording]:
+        """The recordings whose windows any process has seen, in their order; every process must call it."""
+        recordings: dict[str, _Sums] = {}
+        for part in gather_objects(self._recordings):
+            for name, sums in part.items():
+                recordings.setdefault(name, _Sums(sums.errors.shape[1])).join(sums)
+        in_order = sorted(recordings.items(), key=lambda item: min(item[1].windows))
+        return [sums.recording(name, float(self._rate)) for name, sums in in_order]
+
+
+class _Sums:
+    """The windows of a recording, and its error in each second and band so far.
+
+    The arrays grow by half; small ones that stay would leave holes in the memory between batches.
+
+    Args:
+        n_bands: Bands F.
+    """
+
+    def __init__(self, n_bands: int) -> None:
+        self.windows: dict[int, tuple[int, dict[str, float]]] = {}
+        """First frame and scores of each window, by its index."""
+        self.errors: NDArray[np.float32] = np.zeros((0, n_bands), np.float32)
+        """Sum over the frames of windows, (S, F)."""
+        self.counts: NDArray[np.int64] = np.zeros((2, 0), np.int64)
+        """Frames of all windows in each second, and most frames of one window, (2, S)."""
+
+    def add(self, second: int, errors: NDArray[np.float32], frames: NDArray[np.int64], most: NDArray[np.int64]) -> None:
+        """Add from a second on the errors (S, F) and frames (S,) of windows, and the most frames of one (S,)."""
+        end = second + len(errors)
+        if end > len(self.errors):
+            more = max(end, 3 * len(self.errors) // 2) - len(self.errors)
+            self.errors = np.pad(self.errors, ((0, more), (0, 0)))
+            self.counts = np.pad(self.counts, ((0, 0), (0, more)))
+        self.errors[second:end] += errors
+        self.counts[0, second:end] += frames
+        self.counts[1, second:end] = np.maximum(self.counts[1, second:end], most)
+
+    def join(self, other: _Sums) -> None:
+        """Add what another process has seen of the recording."""
+        self.add(0, other.errors, *other.counts)
+        self.windows |= other.windows
+
+    def recording(self, name: str, frames_per_second: float) -> ScoredRecording:
+        """The recording."""
+        frames, most = self.counts
+        n_seconds = int(np.flatnonzero(frames)[-1]) + 1
+        if n_seconds > 1 and most[n_seconds - 1] < frames_per_second / 2:
+            n_seconds -= 1
+        errors = self.errors[:n_seconds] / np.maximum(frames[:n_seconds, None], 1)
+        windows = [window for _, window in sorted(self.windows.items())]
+        starts = np.array([first for first, _ in windows]) / frames_per_second
+        scores = {key: np.array([of_window[key] for _, of_window in windows]) for key in windows[0][1]}
+        return ScoredRecording(name, starts, scores, errors.astype(np.float32))
