@@ -183,7 +183,7 @@ class LogMelFrontEnd(nn.Module):
         Returns:
             (..., F, T) in dB, with T = 1 + samples at the front end's rate // hop.
         """
-        return self.to_decibel(self.mel(self._resample(waveform, sample_rate)))
+        return self.to_decibel(self.mel(self.resample(waveform, sample_rate)))
 
     def stream(self, blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
         """Compute the spectrogram of a recording of any length in constant memory.
@@ -233,7 +233,8 @@ class LogMelFrontEnd(nn.Module):
         is_exact = ratio.numerator * ratio.denominator <= _MAX_RESAMPLING_TAPS
         return ratio if is_exact else ratio.limit_denominator(_LARGEST_RATIO_TERM)
 
-    def _resample(self, waveform: Tensor, sample_rate: int) -> Tensor:
+    def resample(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        """A waveform (..., samples) at the front end's rate; raises a DataError if its own rate is not valid."""
         target, ratio = self.settings.sample_rate, self.resampling_ratio(sample_rate)
         if sample_rate == target:
             return waveform

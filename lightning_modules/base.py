@@ -17,7 +17,7 @@ from lightning_modules.backbones import describe_backbone
 from lightning_modules.errors import ConfigurationError
 
 # Keys of a checkpoint: the class's name, the DataModule's settings of the spectrograms, and the package's version.
-_OBJECTIVE, _SIGNAL, _VERSION = "objective", "signal_settings", "package_version"
+_OBJECTIVE, SIGNAL_SETTINGS, _VERSION = "objective", "signal_settings", "package_version"
 
 
 class StepOutputs(TypedDict, total=False):
@@ -74,7 +74,7 @@ class AnomalyDetector(LightningModule):
         checkpoint[_VERSION] = package_version()
         signal = self._signal_settings()
         if signal is not None:
-            checkpoint[_SIGNAL] = dict(signal)
+            checkpoint[SIGNAL_SETTINGS] = dict(signal)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Reject a checkpoint that does not fit in one line instead of a list of tensor shapes."""
@@ -124,8 +124,8 @@ def check_checkpoint(
         raise ConfigurationError(f"{source} is of {article} {trained}, but the configuration says {objective}")
     saved = _architecture(checkpoint.get("hyper_parameters", {}), module.architecture_hparams)
     _require_same(source, saved, _architecture(module.hparams, module.architecture_hparams))
-    if signal is not None and _SIGNAL in checkpoint:
-        trained_on = {f"data.{key}": checkpoint[_SIGNAL].get(key, "unknown") for key in signal}
+    if signal is not None and SIGNAL_SETTINGS in checkpoint:
+        trained_on = {f"data.{key}": checkpoint[SIGNAL_SETTINGS].get(key, "unknown") for key in signal}
         _require_same(source, trained_on, {f"data.{key}": value for key, value in signal.items()})
     elif signal is not None:
         rank_zero_warn(

@@ -89,6 +89,9 @@ COMMANDS: dict[str, Command] = {
     "curve": Command(STAGE, "evaluate checkpoints spread over a training, to see quality against its length"),
     "test": Command(STAGE, "detect, explain and measure the explanations on the test clips"),
     "predict": Command(STAGE, "score and explain recordings without labels"),
+    "export": Command(
+        "experiments.commands.export.command:export", "write a trained autoencoder as an ONNX file that takes audio"
+    ),
     "study": Command(
         "experiments.study.command:study",
         "train and test variants over seeds, and report on them",

@@ -1,0 +1,1 @@
+"""`faithful-aad export`: a trained run as one ONNX file."""
