@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,38 @@ def read_sound(path: Path, channel: Channel = "mix") -> tuple[Tensor, SoundInfo]
         if not signals:
             raise empty(path)
         return torch.from_numpy(np.concatenate(signals)), tally.info(file.samplerate, channel)
+
+
+def read_excerpts(
+    path: Path, spans: Sequence[tuple[float, float]], channel: Channel = "mix"
+) -> tuple[list[NDArray[np.float32]], int]:
+    """Read stretches of a recording in one pass, in memory that does not depend on its length.
+
+    Args:
+        path: The recording.
+        spans: Start and end of each stretch in s; what lies outside of the recording is left out.
+        channel: Channel, or the mix of all.
+
+    Returns:
+        (samples,) of each stretch, and the sample rate in Hz.
+
+    Raises:
+        DataError: As from :func:`read_audio`, except for damage after the last stretch.
+    """
+    with open_audio(path) as file:
+        require_channel(path, file.channels, channel)
+        rate = file.samplerate
+        wanted = [(round(start * rate), round(end * rate)) for start, end in spans]
+        last, position = max((after for _, after in wanted), default=0), 0
+        parts: list[list[NDArray[np.float32]]] = [[np.empty(0, np.float32)] for _ in wanted]
+        for block in signal_blocks(path, file, channel, ChannelTally(file.channels)):
+            for part, (first, after) in zip(parts, wanted, strict=True):
+                if first < position + len(block) and after > position:
+                    part.append(block[max(0, first - position) : after - position].copy())  # a view keeps the block
+            position += len(block)
+            if position >= last:
+                break
+    return [np.concatenate(part) for part in parts], rate
 
 
 def signal_blocks(

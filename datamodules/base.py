@@ -269,8 +269,17 @@ class SpectrogramDataModule(LightningDataModule):
 
     def predict_dataloader(self) -> Loader | list[Loader]:
         """Windows of ``predict_path`` and, if there is a ``calibration_path``, a second loader with its windows."""
-        recordings = self._loader(self._predict_set)
-        return recordings if self.calibration_path is None else [recordings, self._loader(self._calibration_set)]
+        recordings, *calibration = map(self._loader, self.predict_sets)
+        return [recordings, *calibration] if calibration else recordings
+
+    @property
+    def predict_sets(self) -> tuple[SpectrogramDataset, ...]:
+        """Windows of ``predict_path`` and, if there is a ``calibration_path``, its windows."""
+        return (self._predict_set,) if self.calibration_path is None else (self._predict_set, self._calibration_set)
+
+    def explained_windows(self, places: Sequence[tuple[str, int]]) -> Loader:
+        """Batches of windows of ``predict_path`` by name of the recording and first frame, in this order."""
+        return self._loader(self._predict_set.windows(places))
 
     def _trained_on(self, clips: SpectrogramDataset) -> SpectrogramDataset:
         """Clips that every epoch needs, on the device that trains if that is wanted and they fit."""

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -95,6 +96,25 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         """Length of each whole clip by its name, s."""
         lengths = (entry.n_frames / self._frames_per_second for entry in self._entries)
         return {clip.name: length for clip, length in zip(self.clips, lengths, strict=True)}
+
+    def windows(self, places: Sequence[tuple[str, int]]) -> SpectrogramDataset:
+        """Other windows of the same clips, by the clip's name and the first frame of each, in this order."""
+        known = {clip.name: (clip, entry) for clip, entry in zip(self.clips, self._entries, strict=True)}
+        return SpectrogramDataset(
+            [known[name][0] for name, _ in places],
+            [known[name][1] for name, _ in places],
+            self._n_frames,
+            self._frames_per_second,
+            self._reference_level,
+            first_frames=[first for _, first in places],
+        )
+
+    def excerpts(self, spans: Sequence[tuple[str, int, int]]) -> list[NDArray[np.float32]]:
+        """Spectrograms (F, t) in dB of stretches of clips: their name, first frame, and the first frame after."""
+        entries = {clip.name: entry for clip, entry in zip(self.clips, self._entries, strict=True)}
+        return [
+            entries[name].open()[:, first:after] - np.float32(self._reference_level) for name, first, after in spans
+        ]
 
     @property
     def is_resident(self) -> bool:

@@ -1,6 +1,7 @@
 """The callback that explains clips once, for whatever reads the maps afterwards."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,30 +10,33 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from explainers.base import Explainer, HasConvergenceDelta
-from explainers.examples import ExampleKeeper
+from explainers.examples import Example, ExampleKeeper
 from explainers.registry import EXPLAINERS, check_settings, find_explainers, user_errors
 from lightning_modules.base import StepOutputs, require_number
 from lightning_modules.callbacks import EvaluationHooks, is_fitting, run_folder
 from lightning_modules.distributed import mean_over_clips
 from lightning_modules.errors import ConfigurationError, first_line
 
+_DEFAULT_EXAMPLES, _DEFAULT_EVENTS = 2, 10
+
 
 class AttributionMaps(EvaluationHooks):
-    """Adds attribution maps to the outputs of validation, test and prediction steps.
+    """Adds attribution maps to the outputs of validation and test steps, and explains windows of a prediction.
 
     ``outputs["attributions"]`` becomes {explainer: (B, F, T)} and ``outputs["explained"]`` (B,) bool; the maps of
     clips that were not explained are NaN. Has to come before the callbacks that read the maps. Of modules that
     reconstruct nothing, nothing is explained.
 
     Outside of `fit`, a few explained clips are written to ``examples/*.npz`` in the run's folder, so that figures
-    can be drawn later.
+    can be drawn later. Which windows of a prediction are worth it is known at its end only: then `explain` is called.
 
     Args:
         explainers: Names in `EXPLAINERS` or of plugins, or class paths. Those with an `obstacle` are left out.
         settings: Keyword arguments by explainer, for example {"smoothgrad": {"n_samples": 50}}.
         validation_explainers: The explainers of validation epochs inside `fit`, kept few to stay fast.
-        clips: Which clips of a validation or test set are explained; of those to predict, only the examples are.
-        examples: Clips kept per anomaly type: the first of each in a test set, and the highest scores in prediction.
+        clips: Which clips of a validation or test set are explained; of a prediction, only the examples are.
+        examples: Clips kept: of a test set the first ones of each type; of a prediction the highest events or, where
+            there are none, the highest windows. When None, 2, but 10 events.
 
     Raises:
         ConfigurationError: If an explainer or one of its settings does not exist.
@@ -46,14 +50,16 @@ class AttributionMaps(EvaluationHooks):
         settings: dict[str, dict[str, Any]] = {},  # noqa: B006
         validation_explainers: list[str] = ["error_map"],  # noqa: B006
         clips: Literal["annotated", "anomalous", "all"] = "annotated",
-        examples: int = 2,
+        examples: int | None = None,
     ) -> None:
         super().__init__()
         self._tested, self._validated = find_explainers(explainers), find_explainers(validation_explainers)
         self.settings = check_settings(settings, self._tested | self._validated)
-        require_number("examples", examples, lambda n: n >= 0, "at least 0", whole=True)
+        if examples is not None:
+            require_number("examples", examples, lambda n: n >= 0, "at least 0", whole=True)
         self.clips = clips
-        self._examples = ExampleKeeper(examples)
+        self.examples = examples
+        self._examples = ExampleKeeper(_DEFAULT_EXAMPLES if examples is None else examples)
         self.explainers: dict[str, Explainer] = {}
         """The explainers of the running evaluation, by name."""
         self._deltas: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -96,17 +102,51 @@ class AttributionMaps(EvaluationHooks):
             self._examples.delete(self._folder)
 
     def update(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutputs, batch: dict[str, Any]) -> None:
-        """Explain the chosen clips of a batch; of clips to predict, all."""
-        if "reconstruction" not in outputs:
+        """Explain the chosen clips of a batch, of a prediction none yet."""
+        if "reconstruction" not in outputs or trainer.predicting:
             return
-        is_predicting = trainer.predicting
-        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
-        if is_predicting:
-            chosen = self._examples.contenders(outputs["score"])
-        elif self.clips == "all":
+        if self.clips == "all":
             chosen = torch.ones_like(batch["label"], dtype=torch.bool)
         else:
             chosen = batch["annotated"].bool() if self.clips == "annotated" else batch["label"] == 1
+        self._add_maps(outputs, batch, chosen)
+        if self._folder is not None:
+            self._examples.consider(outputs, batch)
+
+    def n_windows(self, n_events: int) -> int:
+        """How many windows of a prediction to explain that has found events, or none."""
+        if self.examples is None:
+            return min(n_events, _DEFAULT_EVENTS) if n_events else _DEFAULT_EXAMPLES
+        return min(n_events, self.examples) if n_events else self.examples
+
+    def explain(
+        self, trainer: Trainer, pl_module: LightningModule, batches: Iterable[dict[str, Any]]
+    ) -> list[Example | None]:
+        """Explain windows that were chosen at the end of a prediction.
+
+        Args:
+            trainer: The trainer, while it predicts.
+            pl_module: The module.
+            batches: The windows, as the DataModule batches them.
+
+        Returns:
+            The examples in the order of the windows; None for each window if the module reconstructs nothing.
+        """
+        examples: list[Example | None] = []
+        for loaded in batches:
+            batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(loaded))
+            with trainer.precision_plugin.predict_step_context():
+                outputs: Any = pl_module.predict_step(batch, 0)
+            if "reconstruction" not in outputs:
+                examples += [None] * len(batch["name"])
+                continue
+            self._add_maps(outputs, batch, torch.ones_like(batch["label"], dtype=torch.bool))
+            examples += [Example.of_row(outputs, batch, row) for row in range(len(batch["name"]))]
+        return examples
+
+    def _add_maps(self, outputs: StepOutputs, batch: dict[str, Any], chosen: Tensor) -> None:
+        """Add the maps of the chosen clips (B,) to the outputs."""
+        x, reconstruction = batch["spectrogram"], outputs["reconstruction"]
         outputs["explained"] = chosen
         outputs["attributions"] = {name: torch.full_like(x, torch.nan) for name in self.explainers}
         if not chosen.any():
@@ -116,8 +156,6 @@ class AttributionMaps(EvaluationHooks):
                 outputs["attributions"][name][chosen] = explainer.attribute(x[chosen], reconstruction[chosen])
             if isinstance(explainer, HasConvergenceDelta):
                 self._deltas[name].append((batch["index"][chosen], explainer.convergence_delta.abs()))
-        if self._folder is not None:
-            self._examples.consider(outputs, batch, highest_score=is_predicting)
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep the examples and log the quadrature errors, except in prediction, where Lightning logs nothing."""

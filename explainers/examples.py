@@ -1,6 +1,5 @@
 """A few explained clips, kept whole so that figures can be drawn from a run's folder."""
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightning_modules.distributed import gather_objects
 from lightning_modules.files import write_arrays
@@ -67,9 +65,24 @@ class Example:
         attributions = {key.removeprefix("map_"): stored.pop(key) for key in list(stored) if key.startswith("map_")}
         return cls(**stored, attributions=attributions)
 
+    @classmethod
+    def of_row(cls, outputs: "StepOutputs", batch: dict[str, Any], row: int) -> "Example":
+        """Take an explained clip out of a batch and the outputs of its step."""
+        return cls(
+            name=batch["name"][row],
+            anomaly_type=batch["anomaly_type"][row],
+            index=int(batch["index"][row]),
+            score=float(outputs["score"][row]),
+            spectrogram=batch["spectrogram"][row].float().cpu().numpy(),
+            reconstruction=outputs["reconstruction"][row].float().cpu().numpy(),
+            annotation=batch["annotation"][row].cpu().numpy(),
+            attributions={name: maps[row].float().cpu().numpy() for name, maps in outputs["attributions"].items()},
+            first_frame=int(batch["first_frame"][row]) if "first_frame" in batch else 0,
+        )
+
 
 class ExampleKeeper:
-    """Keeps the best few clips of each anomaly type while batches stream by.
+    """Keeps the first few clips of each anomaly type while batches stream by.
 
     Args:
         per_type: Clips kept per type.
@@ -77,7 +90,7 @@ class ExampleKeeper:
 
     def __init__(self, per_type: int) -> None:
         self.per_type = per_type
-        self._kept: dict[str, list[tuple[float, Example]]] = defaultdict(list)
+        self._kept: dict[str, list[Example]] = defaultdict(list)
 
     def clear(self) -> None:
         """Forget every clip."""
@@ -89,59 +102,27 @@ class ExampleKeeper:
         for stale in (folder / FOLDER).glob("*.npz"):
             stale.unlink()
 
-    def contenders(self, scores: Tensor) -> Tensor:
-        """Clips to predict that `consider` would keep for their high score, (B,) bool, before they are explained.
-
-        Args:
-            scores: Anomaly scores of a batch, (B,).
-        """
-        kept = self._kept[""]
-        lowest = -kept[-1][0] if kept and len(kept) == self.per_type else -math.inf
-        highest = scores.topk(min(self.per_type, len(scores))).indices
-        chosen = torch.zeros_like(scores, dtype=torch.bool)
-        chosen[highest] = scores[highest] > lowest
-        return chosen
-
-    def consider(self, outputs: "StepOutputs", batch: dict[str, Any], highest_score: bool) -> None:
-        """Keep a batch's explained clips that rank before those kept so far.
+    def consider(self, outputs: "StepOutputs", batch: dict[str, Any]) -> None:
+        """Keep a batch's explained clips that come before those kept so far, so that runs keep the same clips.
 
         Args:
             outputs: Step outputs with `score`, `reconstruction`, `attributions` and `explained`.
             batch: The batch they belong to.
-            highest_score: Rank by descending score; otherwise by position in the split, so that runs on the same
-                data keep the same clips.
         """
         for row in torch.nonzero(outputs["explained"]).flatten().tolist():
-            score, index = float(outputs["score"][row]), int(batch["index"][row])
-            rank = -score if highest_score else float(index)
-            kept = self._kept[batch["anomaly_type"][row]]
-            if len(kept) == self.per_type and (not kept or rank >= kept[-1][0]):
+            kept, index = self._kept[batch["anomaly_type"][row]], int(batch["index"][row])
+            if len(kept) == self.per_type and (not kept or index >= kept[-1].index):
                 continue
-            kept.append((rank, _example(outputs, batch, row)))
-            kept.sort(key=lambda entry: entry[0])
+            kept.append(Example.of_row(outputs, batch, row))
+            kept.sort(key=lambda example: example.index)
             del kept[self.per_type :]
 
     def write(self, folder: Path) -> None:
-        """Write to ``examples/`` in a run's folder what also ranks among the best of every other process."""
-        ranks = {kind: [rank for rank, _ in kept] for kind, kept in self._kept.items()}
-        everyone = gather_objects(ranks)
+        """Write to ``examples/`` in a run's folder what is also among the first clips of every other process."""
+        everyone = gather_objects({kind: [example.index for example in kept] for kind, kept in self._kept.items()})
         for kind, kept in self._kept.items():
-            # A sampler that pads the last batch shows one clip twice, so equal ranks count once.
-            best = sorted({rank for other in everyone for rank in other.get(kind, [])})[: self.per_type]
-            for rank, example in kept:
-                if rank in best:
+            # A sampler that pads the last batch shows one clip twice, so equal indices count once.
+            first = sorted({index for other in everyone for index in other.get(kind, [])})[: self.per_type]
+            for example in kept:
+                if example.index in first:
                     example.save(folder / FOLDER)
-
-
-def _example(outputs: "StepOutputs", batch: dict[str, Any], row: int) -> Example:
-    return Example(
-        name=batch["name"][row],
-        anomaly_type=batch["anomaly_type"][row],
-        index=int(batch["index"][row]),
-        score=float(outputs["score"][row]),
-        spectrogram=batch["spectrogram"][row].float().cpu().numpy(),
-        reconstruction=outputs["reconstruction"][row].float().cpu().numpy(),
-        annotation=batch["annotation"][row].cpu().numpy(),
-        attributions={name: maps[row].float().cpu().numpy() for name, maps in outputs["attributions"].items()},
-        first_frame=int(batch["first_frame"][row]) if "first_frame" in batch else 0,
-    )

@@ -502,8 +502,12 @@ class ExperimentCLI(LightningCLI):
         """Predict without keeping every reconstruction in memory."""
         with self._evaluating():
             self.trainer.predict(return_predictions=False, **kwargs)
-            if self.trainer.is_global_zero and not self._is_trial:
-                print(*self._predictions.summary, sep="\n")
+            outcome = self._predictions.outcome
+            if outcome is not None and not self._is_trial:
+                from experiments.report.prediction_page import write_prediction_page  # noqa: PLC0415  draws
+
+                page = write_prediction_page(self._run.path / "predict", outcome, self.datamodule)
+                print(*outcome.summary, f"To look at and to listen to: {page}", sep="\n")
                 print("Scores of the recordings in decreasing order: predictions.csv in this folder:")
 
     @property

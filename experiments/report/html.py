@@ -103,7 +103,11 @@ def image(figure: Figure, caption: str = "", format: Format = "svg", alternative
 
 
 def render_page(
-    title: str, remarks: Sequence[Remark], shown: int, sections: Mapping[str, Sequence[Any]], script: str = ""
+    title: str,
+    remarks: Sequence[Remark],
+    shown: int,
+    sections: Mapping[str, Sequence[Any]],
+    scripts: Sequence[str] = (),
 ) -> str:
     """Render a whole page.
 
@@ -112,10 +116,10 @@ def render_page(
         remarks: Sentences below the heading.
         shown: Remarks after so many are folded.
         sections: Parts by the section's name; sections without parts are left out.
-        script: The only program that the page's content security policy allows.
+        scripts: The only programs that the page's content security policy allows.
     """
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    policy = "default-src 'none'; img-src data:; media-src data: 'self'; style-src 'unsafe-inline'; script-src "
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("experiments.report"),
         autoescape=True,
@@ -127,9 +131,9 @@ def render_page(
     environment.filters["anchor"] = lambda name: name.lower().replace(" ", "-")
     return environment.get_template("page.html.jinja").render(
         title=title,
-        policy=policy + (f"'sha256-{digest}'" if script else "'none'"),
+        policy=policy + (" ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"),
         remarks=remarks,
         shown=shown,
         sections={name: parts for name, parts in sections.items() if parts},
-        script=script,
+        scripts=scripts,
     )

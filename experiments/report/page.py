@@ -69,7 +69,7 @@ def build_page(comparison: Comparison, evidence: Evidence, tables: Mapping[str, 
             "Training": [*map(Untitled, tables["Training"]), *_training(comparison), *_length(comparison)],
             "Configuration": _configuration(comparison),
         },
-        chart_script() if any(charts) else "",
+        [chart_script()] if any(charts) else [],
     )
 
 

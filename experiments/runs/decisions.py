@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -237,7 +237,7 @@ class Event:
     spectrum: NDArray[np.float64]
 
 
-def most_alike(events: list[Event]) -> list[tuple[float, float]]:
+def most_alike(events: Sequence[Event]) -> list[tuple[float, float]]:
     """For each event the number, from 1, of the earlier event most like it, and their likeness; NaN without one."""
     found: list[tuple[float, float]] = []
     spectra: Any = np.array([event.spectrum for event in events])

@@ -39,6 +39,8 @@ _NO_CALIBRATION = (
 def write_tables(
     folder: Path,
     recordings: Sequence[ScoredRecording],
+    decisions: Sequence[Decision | None],
+    events: Sequence[Event],
     decider: Decider | None,
     data: Any,
     frames_per_second: float,
@@ -48,27 +50,18 @@ def write_tables(
     Args:
         folder: The folder of the stage.
         recordings: What was scored.
-        decider: Decides about alarms; None without a calibration.
-        data: The DataModule, which knows the files and the front end; None where there is none.
+        decisions: What was decided about each; None without a calibration.
+        events: The events of all recordings.
+        decider: What has decided; None without a calibration.
+        data: The DataModule, which knows the files; None where there is none.
         frames_per_second: Frame rate of the spectrograms.
 
     Returns:
         What they say in sentences.
     """
-    decisions = [None if decider is None else decider.decide(recording) for recording in recordings]
     window = 0.0 if data is None else data.n_frames / frames_per_second
-    paths = {} if data is None else {clip.name: clip.path for clip in data.predict_clips}
-    clocks = {
-        recording.name: recording_start(paths[recording.name], recording.starts[-1] + window)
-        for recording in recordings
-        if recording.name in paths
-    }
-    events: list[Event] = []
+    clocks = {} if data is None else recording_clocks(recordings, data)
     if decider is not None:
-        edges = data.frontend.band_edges()
-        for recording, decision in zip(recordings, decisions, strict=True):
-            if decision is not None:
-                events += decider.events(recording, decision, edges)
         write_table(folder / EVENTS_FILE, _event_table(events, decider, clocks))
         if events:
             with written_as_a_whole(folder / LABELS_FOLDER) as built:
@@ -85,6 +78,13 @@ def write_tables(
     n_alarms = sum(row["alarm"] for row in rows)
     found = f"{counted(len(events), 'event')} in {n_alarms:,} of {counted(len(rows), 'recording')}"
     return [f"{found}: {EVENTS_FILE}", f"Promise: {decider.promise}"]
+
+
+def recording_clocks(recordings: Sequence[ScoredRecording], data: Any) -> dict[str, datetime | None]:
+    """When each recording began, by its name; None where neither file name nor header say it."""
+    paths = {clip.name: clip.path for clip in data.predict_clips}
+    window = data.n_frames / data.frames_per_second
+    return {each.name: recording_start(paths[each.name], each.starts[-1] + window) for each in recordings}
 
 
 def _recording_row(
@@ -140,7 +140,7 @@ def _highest(values: NDArray[np.float64], covered: Sequence[slice], n_seconds: i
     return highest
 
 
-def _event_table(events: list[Event], decider: Decider, clocks: dict[str, datetime | None]) -> pd.DataFrame:
+def _event_table(events: Sequence[Event], decider: Decider, clocks: dict[str, datetime | None]) -> pd.DataFrame:
     columns = ["event", "name", "start", "end", "time", "peak", *SCORES, "p_value", "margin", "low_hz", "high_hz"]
     rows = []
     for number, (event, (like, alike)) in enumerate(zip(events, most_alike(events), strict=True), start=1):
@@ -153,7 +153,7 @@ def _event_table(events: list[Event], decider: Decider, clocks: dict[str, dateti
     return table.astype({"like": "Int64"})
 
 
-def _label_rows(events: list[Event]) -> list[AnnotationRow]:
+def _label_rows(events: Sequence[Event]) -> list[AnnotationRow]:
     """An annotation per event."""
     return [
         AnnotationRow(number, event.name, ((event.start, event.end),), UNNAMED_ANOMALY)

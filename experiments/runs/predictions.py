@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +11,13 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
 from experiments.runs.calibration import CALIBRATION_FILE, Calibration, blocks
-from experiments.runs.decisions import AlarmSettings, Decider
+from experiments.runs.decisions import AlarmSettings, Decider, Event
+from experiments.runs.outcome import Moment, Outcome, highest_moments
 from experiments.runs.prediction_tables import write_tables
-from experiments.runs.recordings import WindowScores
+from experiments.runs.recordings import ScoredRecording, WindowScores
+from explainers import AttributionMaps
+from explainers.examples import FOLDER as EXAMPLES_FOLDER
+from explainers.examples import Example
 from lightning_modules.base import require_number
 from lightning_modules.callbacks import EvaluationHooks, run_folder
 from lightning_modules.errors import ConfigurationError
@@ -60,8 +65,8 @@ class Predictions(EvaluationHooks):
         self.frames_per_second = frames_per_second
         self.calibration: Calibration | None = None
         """Scores of normal clips by the weights in use; those of calibration recordings take their place."""
-        self.summary: list[str] = []
-        """What the tables say in sentences, when they are written."""
+        self.outcome: Outcome | None = None
+        """What was found, on the process that has written it."""
         self._weights = (0, 0)
         self._scores, self._normal = WindowScores(frames_per_second), WindowScores(frames_per_second)
 
@@ -115,6 +120,7 @@ class Predictions(EvaluationHooks):
         if not trainer.is_global_zero or not recordings:
             return
         data: Any = getattr(trainer, "datamodule", None)
+        events: list[Event] = []
         if normal:
             self.calibration = Calibration.of_recordings(normal, *self._weights, self._windows_per_block(data))
             self.calibration.save(folder / CALIBRATION_FILE)
@@ -122,7 +128,43 @@ class Predictions(EvaluationHooks):
         if self.calibration is not None:
             window = data.n_frames / self.frames_per_second
             decider = Decider(self.calibration, self.settings, window, data.hop_seconds)
-        self.summary = write_tables(folder, recordings, decider, data, self.frames_per_second)
+        decisions = [None if decider is None else decider.decide(recording) for recording in recordings]
+        if decider is not None:
+            edges = data.frontend.band_edges()
+            for recording, decision in zip(recordings, decisions, strict=True):
+                if decision is not None:
+                    events += decider.events(recording, decision, edges)
+        summary = write_tables(folder, recordings, decisions, events, decider, data, self.frames_per_second)
+        explained = [] if data is None else self._explained(trainer, pl_module, recordings, events, folder)
+        self.outcome = Outcome(recordings, decisions, events, decider, normal, explained, summary)
+
+    def _explained(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        recordings: list[ScoredRecording],
+        events: list[Event],
+        folder: Path,
+    ) -> list[tuple[Moment, Example | None]]:
+        """Explain the events or, where there are none, the windows with the highest scores, and keep the maps."""
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        maps = next((each for each in callbacks if isinstance(each, AttributionMaps)), None)
+        if maps is None:
+            return []
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        rate, n_frames = self.frames_per_second, data.n_frames
+        n, score = maps.n_windows(len(events)), self.settings.score
+        moments = highest_moments(recordings, events, score, n_frames / rate, n)
+        recorded = {name: round(seconds * rate) for name, seconds in data.predict_sets[0].seconds.items()}
+        places = [(each.name, each.first_frame(recorded[each.name], n_frames, rate)) for each in moments]
+        batches = data.explained_windows(places) if moments else []
+        explained = []
+        for moment, example in zip(moments, maps.explain(trainer, pl_module, batches), strict=True):
+            numbered = None if example is None else replace(example, index=moment.number)
+            if numbered is not None:
+                numbered.save(folder / EXAMPLES_FOLDER)
+            explained.append((moment, numbered))
+        return explained
 
     @property
     def _not_computed(self) -> str:

@@ -22,7 +22,7 @@ class Page(HTMLParser):
             self.scripts.append(attributes.get("type"))
         if tag == "img":
             assert attributes["alt"]
-        if tag not in {"meta", "link", "img", "br"}:
+        if tag not in {"meta", "link", "img", "br", "input"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag):

@@ -1,7 +1,5 @@
 """The page as a file and in a real browser: inputs are used, and what charts show is compared with known numbers."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +12,6 @@ from experiments.report.page import build_page
 from experiments.report.tables import all_tables
 from metrics.measures import MEASURES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PERCENTILES = [97, 98, 99]
 CLIPS = {"all": [0, 1, 2], "broken": [1, 2], "stuck": [0]}
 CURVES, DOTS = "#explanations-chart .concat_0_group", "#explanations-chart .concat_1_group"
@@ -37,17 +34,6 @@ def page_of(folders):
 @pytest.fixture(scope="module")
 def html(small_study, small_evidence):
     return build_page(small_study, small_evidence, all_tables(small_study, small_evidence))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium on the path")
-    with playwright.sync_playwright() as api:
-        browser = api.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Figures that the callback draws in real runs."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch.utils.data import DataLoader
 
@@ -47,6 +49,16 @@ class Clips(LightningDataModule):
     train_dataloader = test_dataloader = predict_dataloader = loader
 
 
+class Explain(Callback):
+    """Explains two windows at the end of a prediction, and keeps the maps."""
+
+    def on_predict_epoch_end(self, trainer, pl_module):
+        maps = next(each for each in trainer.callbacks if isinstance(each, AttributionMaps))
+        clips = trainer.datamodule.clips[:2]
+        for example in maps.explain(trainer, pl_module, [Clips.collate(clips)]):
+            example.save(Path(trainer.log_dir) / "examples")
+
+
 @pytest.fixture
 def run_stage(tmp_path):
     """Runs a stage of a small autoencoder with every callback and returns the names of its figures."""
@@ -54,7 +66,7 @@ def run_stage(tmp_path):
     def run(stage, annotate=True, clips="annotated", loggers=()):
         seed_everything(0, verbose=False)
         names = ["error_map", "saliency"]
-        callbacks = [RunFigures(), AttributionMaps(names, clips=clips, examples=1), DetectionAUC()]
+        callbacks = [RunFigures(), AttributionMaps(names, clips=clips, examples=1), DetectionAUC(), Explain()]
         callbacks += [kind((90, 98), frames_per_second=8) for kind in (AnnotationFScore, Faithfulness)]
         trainer = Trainer(
             accelerator="cpu", max_epochs=2, callbacks=callbacks, logger=[CSVLogger(tmp_path, stage, ""), *loggers],
@@ -90,10 +102,8 @@ def test_without_explained_clips_there_is_the_roc_alone(run_stage):
     assert run_stage("test", annotate=False) == ["roc.png"]
 
 
-def test_predict_draws_the_maps_of_the_highest_scores(run_stage):
-    drawn = run_stage("predict")
-    assert len(drawn) == 2, "one example of each type of anomaly"
-    assert all(name.startswith("attributions_") for name in drawn)
+def test_predict_draws_the_maps_of_explained_windows(run_stage):
+    assert run_stage("predict") == [f"attributions_00000{index}_clip_{index}.png" for index in range(2)]
 
 
 def test_figures_reach_an_offline_wandb_run(run_stage, tmp_path, monkeypatch):

@@ -107,20 +107,33 @@ def test_keeps_the_first_of_each_type(tmp_path, module):
     assert not list((tmp_path / "test").glob("examples/*")), "examples of an earlier test must not stay"
 
 
-def test_prediction_explains_and_keeps_the_highest_scores(tmp_path, module):
-    unlabelled = [{**clip, "anomaly_type": "", "label": 0} for clip in clips()]
-    trainer, reader = run(tmp_path, AttributionMaps(explainers=["error_map"], examples=2))
-    trainer.predict(module, DataLoader(unlabelled, batch_size=4))
-    highest: list[float] = []  # so far
-    for batch in reader.batches:
-        best = sorted(batch["score"].tolist() + highest)[-2:]
-        explained = batch["score"][batch["explained"]].tolist()
-        assert sorted(explained) == sorted(set(best) - set(highest))
-        assert not batch["attributions"]["error_map"][batch["explained"]].isnan().any()
-        highest = best
+class Chooser(Callback):
+    """Has the last windows of a prediction explained at its end."""
+
+    def on_predict_epoch_end(self, trainer, pl_module):
+        maps = trainer.callbacks[0]
+        self.examples = maps.explain(trainer, pl_module, DataLoader(list(clips())[3:], batch_size=2))
+
+
+def test_prediction_explains_what_is_chosen_at_its_end(tmp_path, module):
+    trainer, reader = run(tmp_path, AttributionMaps(["error_map", "saliency"]))
+    trainer.callbacks.append(chooser := Chooser())
+    trainer.predict(module, LOADER)
+    assert not any("attributions" in batch for batch in reader.batches)
     scores = torch.cat([batch["score"] for batch in reader.batches])
-    kept = [Example.load(path).score for path in (tmp_path / "test" / "examples").iterdir()]
-    assert sorted(kept) == sorted(scores.tolist())[-2:]
+    assert [example.name for example in chooser.examples] == [f"test/clip_{index}.wav" for index in (3, 4, 5)]
+    assert [example.score for example in chooser.examples] == pytest.approx(scores[3:].tolist(), rel=1e-5)
+    for example in chooser.examples:
+        error = (example.spectrogram - example.reconstruction) ** 2
+        np.testing.assert_allclose(example.attributions["error_map"], error, rtol=1e-4, atol=1e-4)
+        assert example.attributions["saliency"].shape == (16, 32)
+
+
+@pytest.mark.parametrize(
+    ("examples", "n_events", "expected"), [(None, 0, 2), (None, 3, 3), (None, 40, 10), (0, 5, 0), (7, 0, 7), (7, 40, 7)]
+)
+def test_how_many_windows_of_a_prediction_are_explained(examples, n_events, expected):
+    assert AttributionMaps(examples=examples).n_windows(n_events) == expected
 
 
 def test_validation_inside_fit_explains_little_and_writes_nothing(tmp_path, module):
