@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from experiments.report.charts import chart_script, check_chart, explanation_chart
+from experiments.report.clip_players import clip_player
 from experiments.report.comparison import Comparison
 from experiments.report.evidence import Evidence
 from experiments.report.figures.clips import attribution_grid, choose_example, replacement_example
@@ -18,6 +19,7 @@ from experiments.report.figures.style import readable
 from experiments.report.findings import sentences, warnings
 from experiments.report.html import Folded, Heading, Image, Remark, Untitled, image, render_page
 from experiments.report.paper_figures import comparison_figure, length_figures, roc_figure
+from experiments.report.player import Player, player_script
 from experiments.report.table import MISSING, Cell, Table
 from explainers.examples import Example
 from lightning_modules.wording import join
@@ -48,6 +50,10 @@ def build_page(comparison: Comparison, evidence: Evidence, tables: Mapping[str, 
         check_chart(comparison, evidence),
     ]
     labels = list(comparison.models)
+    clips = example_clips(comparison)
+    has_players = any(isinstance(part, Player) for part in clips)
+    scripts = [chart_script()] if any(charts) else []
+    scripts += [player_script()] if has_players else []
     named = join(labels) if len(labels) <= _MAX_NAMES else f"{len(labels)} models"
     compared = "compared" if len(comparison.runs) > 1 else "tested"
     remarks = [Remark("info", text) for text in sentences(comparison, evidence)]
@@ -64,12 +70,12 @@ def build_page(comparison: Comparison, evidence: Evidence, tables: Mapping[str, 
                 *(table for table in tables["Explanations"] if not table.is_detail),
                 *(Folded(table.title, table) for table in tables["Explanations"] if table.is_detail),
             ],
-            "Example clips": _example_clips(comparison),
+            "Example clips": clips,
             "Replacement": _replacement(comparison),
             "Training": [*map(Untitled, tables["Training"]), *_training(comparison), *_length(comparison)],
             "Configuration": _configuration(comparison),
         },
-        [chart_script()] if any(charts) else [],
+        scripts,
     )
 
 
@@ -96,11 +102,12 @@ def _static_curves(comparison: Comparison, evidence: Evidence) -> list[Image]:
     return stills
 
 
-def _example_clips(comparison: Comparison) -> Parts:
-    """Attribution grids, models next to each other; of a model with several runs the first."""
+def example_clips(comparison: Comparison) -> Parts:
+    """Attribution grids, models next to each other, and the clip's sound; of a model with several runs the first."""
     clips = [_few(of_models) for of_models in comparison.common_examples()]
     parts: Parts = []
-    for of_models in clips[: max(1, _MAX_GRIDS // len(clips[0]))] if clips else []:
+    runs = {label: model.runs[0] for label, model in comparison.models.items()}
+    for number, of_models in enumerate(clips[: max(1, _MAX_GRIDS // len(clips[0]))] if clips else []):
         example = next(iter(of_models.values()))
         grids = [
             image(
@@ -111,6 +118,7 @@ def _example_clips(comparison: Comparison) -> Parts:
             for label, shown in of_models.items()
         ]
         parts += [Heading(readable(example.anomaly_type).capitalize() or "Clip", example.name), grids]
+        parts += clip_player(f"clip-{number}", of_models, runs)
     intro = (
         "Each map shows where in time and frequency the score of the clip comes from; the curve below it is its sum "
         "over frequency, and circles are the peak frames. A signed map is red where it raises the score and blue where "

@@ -113,7 +113,7 @@ class Panel:
         sound: Id of the sound that is heard with it; "" without one.
         maps: Data URI of each explanation, by the explainer's name.
         explained: Where the explanations lie; None without one.
-        marked: What is marked, such as the event; None for nothing.
+        marked: What is marked, such as the event.
     """
 
     caption: str
@@ -125,7 +125,7 @@ class Panel:
     sound: str = ""
     maps: Mapping[str, str] = field(default_factory=dict)
     explained: Span | None = None
-    marked: Span | None = None
+    marked: Sequence[Span] = ()
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,11 @@ def write_prediction_page(folder: Path, outcome: Outcome, data: Any) -> Path:
         _title(outcome),
         [Remark("info", text) for text in [*outcome.summary, *_left_out(outcome, timelines), *remarks]],
         _REMARKS,
-        {"Timelines": timelines, _heading(outcome): [*players, *sounds], "All events": _event_table(outcome)},
+        {
+            "Timelines": timelines,
+            _heading(outcome): [*_key(players, limits), *players, *sounds],
+            "All events": _event_table(outcome),
+        },
         [player_script()] if players else [],
     )
     write_atomically(folder / PAGE_FILE, page.encode())
@@ -218,6 +222,21 @@ def _title(outcome: Outcome) -> str:
 
 def _heading(outcome: Outcome) -> str:
     return "Events" if outcome.events else "Highest scores"
+
+
+def _key(players: Sequence[Player], limits: tuple[float, float]) -> list[str]:
+    """What the players show, if there are any."""
+    if not players:
+        return []
+    low, high = limits
+    maps = " Cyan is what raises the score; the slider fades from the recording to the explanation." if any(
+        player.explainers for player in players
+    ) else ""  # fmt: skip
+    return [
+        f"Highest score first. Spectrograms are brighter where the sound is louder, all on one scale of {low:.0f} to "
+        f"{high:.0f} dB. The white bar on top marks the event.{maps} A click on a spectrogram plays from there. Keys, "
+        "when a spectrogram is focused: space plays and pauses, arrows move; escape stops."
+    ]
 
 
 def _left_out(outcome: Outcome, timelines: Sequence[Timeline]) -> list[str]:
@@ -333,7 +352,7 @@ def _player(
     maps = {} if example is None else {name: explanation_image(each) for name, each in example.attributions.items()}
     first = 0.0 if example is None else example.first_frame / rate
     explained = span(first, first + window) if maps else None
-    marked = span(*shown.heard) if moment.event is not None else None
+    marked = [span(*shown.heard)] if moment.event is not None else []
     panels = [panel(context, _name(moment), maps=maps, explained=explained, marked=marked)]
     heard = [(f"{_name(moment).split()[0]} alone", context, *shown.heard), ("In context", context, *context[2:])]
     if normal is not None:

@@ -1,4 +1,4 @@
-"""The page of a prediction, written by the real command and used in a real browser."""
+"""Players of recordings in a real browser: on the page of a prediction by the real command, and of a report."""
 
 import base64
 import io
@@ -12,6 +12,11 @@ from PIL import Image
 
 from experiments.cli.main import main
 from experiments.report import prediction_page
+from experiments.report.clip_players import clip_player
+from experiments.report.comparison import load_comparison
+from experiments.report.html import render_page
+from experiments.report.page import example_clips
+from experiments.report.player import player_script
 from experiments.report.timeline import draw_timeline
 
 RATE = 8_000
@@ -215,6 +220,35 @@ def test_without_a_calibration_the_highest_windows_are_shown(predict):
         True
     ] * 2
     assert 'class="threshold"' not in page
+
+
+def test_clips_of_a_report_are_heard_where_their_files_still_are(visit, run_maker, tmp_path):
+    """The clip of type stuck is there, the other one is not."""
+    folders = [run_maker(objective).write(tmp_path / objective) for objective in ("AE", "MAE")]
+    clip = tmp_path / "data/stuck/a.wav"
+    clip.parent.mkdir(parents=True)
+    soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(32_000), 16_000)
+    for folder in folders:
+        config = folder / "fit/config.yaml"
+        config.write_text(config.read_text().replace("    frame_step", f"    root: {tmp_path}/data\n    frame_step"))
+    comparison = load_comparison(folders)
+    (tmp_path / "page.html").write_text(
+        render_page("AE and MAE", [], 1, {"Clips": example_clips(comparison)}, [player_script()])
+    )
+    page = visit(tmp_path / "page.html")
+    (article,) = page.locator(".player").all()
+    assert article.locator("figcaption").all_inner_texts() == ["AE", "MAE"]
+    article.get_by_role("button", name="Annotated: 1.2–1.8 s").click()
+    page.wait_for_function("() => document.querySelector('.player button:last-of-type').ariaPressed === 'false'")
+    plots = article.locator(".plot")
+    positions = plots.evaluate_all("plots => plots.map(plot => Number(plot.getAttribute('aria-valuenow')))")
+    assert positions == pytest.approx([1.75, 1.75], abs=0.06), "both cursors run along"
+    article.get_by_role("combobox", name="Explanation").select_option(label="Saliency")
+    shown = "maps => maps.filter(map => map.checkVisibility()).map(map => map.dataset.explainer)"
+    assert article.locator(".maps img").evaluate_all(shown) == ["saliency"] * 2
+    runs = {label: model.runs[0] for label, model in comparison.models.items()}
+    clip.write_bytes(b"damaged")
+    assert clip_player("clip", comparison.common_examples()[1], runs) == []
 
 
 def test_long_timelines_keep_every_peak():
