@@ -91,18 +91,16 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
         self._first_frames = first_frames
         self._device: torch.device | None = None
 
-    @property
+    @cached_property
     def seconds(self) -> dict[str, float]:
         """Length of each whole clip by its name, s."""
-        lengths = (entry.n_frames / self._frames_per_second for entry in self._entries)
-        return {clip.name: length for clip, length in zip(self.clips, lengths, strict=True)}
+        return {name: entry.n_frames / self._frames_per_second for name, (_, entry) in self._recordings.items()}
 
     def windows(self, places: Sequence[tuple[str, int]]) -> SpectrogramDataset:
         """Other windows of the same clips, by the clip's name and the first frame of each, in this order."""
-        known = {clip.name: (clip, entry) for clip, entry in zip(self.clips, self._entries, strict=True)}
         return SpectrogramDataset(
-            [known[name][0] for name, _ in places],
-            [known[name][1] for name, _ in places],
+            [self._recordings[name][0] for name, _ in places],
+            [self._recordings[name][1] for name, _ in places],
             self._n_frames,
             self._frames_per_second,
             self._reference_level,
@@ -111,10 +109,13 @@ class SpectrogramDataset(Dataset[dict[str, Any]]):
 
     def excerpts(self, spans: Sequence[tuple[str, int, int]]) -> list[NDArray[np.float32]]:
         """Spectrograms (F, t) in dB of stretches of clips: their name, first frame, and the first frame after."""
-        entries = {clip.name: entry for clip, entry in zip(self.clips, self._entries, strict=True)}
-        return [
-            entries[name].open()[:, first:after] - np.float32(self._reference_level) for name, first, after in spans
-        ]
+        level = np.float32(self._reference_level)
+        return [self._recordings[name][1].open()[:, first:after] - level for name, first, after in spans]
+
+    @cached_property
+    def _recordings(self) -> dict[str, tuple[Clip, CacheEntry]]:
+        """Clips and their spectrograms by name."""
+        return {clip.name: (clip, entry) for clip, entry in zip(self.clips, self._entries, strict=True)}
 
     @property
     def is_resident(self) -> bool:

@@ -34,8 +34,8 @@ from explainers.examples import Example
 from explainers.registry import explainer_label
 
 _KEY = (
-    "Cyan is what raises a model's score; a white bar marks annotated seconds. Every map has its own scale, since only "
-    "shapes compare."
+    "Cyan is what raises a model's score; a yellow bar marks annotated seconds. Every map has its own scale, since "
+    "only shapes compare."
 )
 
 

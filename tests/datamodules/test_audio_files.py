@@ -9,7 +9,7 @@ import soundfile
 import torch
 from wav_headers import lose_length, with_sizes
 
-from datamodules.audio import cancelled, read_audio, read_sound, sound_seconds
+from datamodules.audio import BLOCK_SAMPLES, cancelled, read_audio, read_excerpts, read_sound, sound_seconds
 from datamodules.files import AUDIO_SUFFIXES
 
 WRITTEN_AS = {"wave": "WAV", "bwf": "WAV", "oga": "OGG", "aif": "AIFF", "aifc": "AIFF", "snd": "AU", "sph": "NIST"}
@@ -152,6 +152,20 @@ def test_warns_of_a_mix_far_below_its_channels(tmp_path, channels, loss):
     assert bool(text) == (loss > 10)
     if text:
         assert all(part in text for part in ("2 of 2 recordings", str(path), "channel"))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_excerpts_across_blocks(tmp_path, suffix):
+    """Two channels, of which a block has half as many samples."""
+    samples = np.random.default_rng(0).integers(-9000, 9000, (BLOCK_SAMPLES + 1000, 2)).astype(np.int16)
+    soundfile.write(path := tmp_path / f"long.{suffix}", samples, 1000)
+    border = BLOCK_SAMPLES // 2 / 1000
+    spans = [(border - 1, border + 1), (0.0, 0.5), (border - 0.5, border + 0.25), (border, border + 1), (262.0, 999.0)]
+    excerpts, rate = read_excerpts(path, spans, channel=1)
+    assert rate == 1000
+    for excerpt, (start, end) in zip(excerpts, spans, strict=True):
+        expected = samples[round(start * 1000) : round(end * 1000), 1] / 32768
+        np.testing.assert_array_equal(excerpt, expected.astype(np.float32))
 
 
 def test_rejects_a_pipe(tmp_path, data_error):

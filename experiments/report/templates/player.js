@@ -129,8 +129,8 @@ for (const player of document.querySelectorAll(".player")) {
   const blend = player.querySelector(".blend");
   blend?.addEventListener("input", () => {
     const share = Number(blend.value) / 100;
-    player.style.setProperty("--explanation", Math.min(1, 1.5 * share));
-    player.style.setProperty("--recording", Math.min(1, 1.5 * (1 - share)));
+    player.style.setProperty("--explanation", Math.min(1, 2 * share));
+    player.style.setProperty("--recording", Math.min(1, 2 * (1 - share)));
   });
 }
 
