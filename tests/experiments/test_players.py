@@ -159,6 +159,8 @@ def test_every_control_in_a_browser(visit, html, tmp_path):  # noqa: PLR0915
     ended = float(button["Event alone"].get_attribute("data-end"))
     assert plot.evaluate(number) == pytest.approx(ended, abs=0.06), "the event alone ends with it"
     assert sound_of(plot).evaluate("sound => sound.paused")
+    stopped = sound_of(plot).evaluate("sound => Number(sound.dataset.start) + sound.currentTime")
+    assert stopped == pytest.approx(ended, abs=0.5)
 
     plot.focus()
     page.keyboard.press("Home")
