@@ -62,7 +62,8 @@ def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: P
     candidates = by_stem.get(PurePosixPath(name).name) or by_stem.get(PurePosixPath(name).stem, ())
     matches = [clip for clip in candidates if bare_name(clip.name) == name] or candidates
     if len(matches) != 1:
-        problem = f"is the name of {len(matches)} {kind}s, give its folder" if matches else f"is not among the {kind}s"
+        several = f"is the name of {len(matches)} {kind.split()[-1]}s, give its folder"
+        problem = several if matches else f"is not among the {kind}s"
         raise DataError(f"{source} row {row.number}: {quoted(row.file)} {problem}")
     return matches[0]
 

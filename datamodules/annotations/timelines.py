@@ -166,7 +166,9 @@ def _join(parts: Sequence[_Part]) -> list[_Label]:
             labels.append(label)
             recent.append(label)
         else:
-            label.end, label.last = max(label.end, part.end), part
+            if label.start < label.end and label.end > label.last.clip.end - _SAME_TIME_S:  # cut at its border
+                label.end = part.end
+            label.last = part
             label.row = label.row if label.row.anomaly_type else part.row
     return sorted(labels, key=lambda label: (label.start, label.end))
 

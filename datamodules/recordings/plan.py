@@ -201,5 +201,5 @@ def reject_same_names(clips: Iterable[tuple[Recording, Iterable[str]]]) -> None:
             other = first.setdefault(clip, recording)
             if other is not recording:
                 raise DataError(
-                    f"{other.path} and {recording.path} would both give {clip}; slice them into different folders"
+                    f"{other.path} and {recording.path} would both give {clip}; rename one, or use two outputs"
                 )
