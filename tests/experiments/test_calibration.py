@@ -190,6 +190,14 @@ def test_decisions_by_hand():
     assert most_alike([event, event]) == [pytest.approx((np.nan, np.nan), nan_ok=True), (1, pytest.approx(1.0))]
 
 
+def test_event_ends_with_its_recording():
+    normal = [scored([score], [[score]], name=f"{score}.wav") for score in range(1, 10)]
+    decider = Decider(Calibration.of_recordings(normal, 0, 0), AlarmSettings(alpha=0.2), 1.6, hop_seconds=1.0)
+    recording = scored([1.0, 1.0, 1.0, 1.0, 9.0], [[1.0]] * 5 + [[20.0]])
+    (event,) = decider.events(recording, decider.decide(recording), np.array([100.0, 900.0]))
+    assert (event.start, event.end) == (5.0, 5.6)
+
+
 @pytest.mark.parametrize("persistence", ["", "0/1", "2", "3/2", "a/b", "-1/2", "1/2/3"])
 def test_rejects_other_persistence(persistence):
     with pytest.raises(ConfigurationError, match=r"persistence=.* it must be k/n"):
