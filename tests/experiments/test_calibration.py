@@ -106,8 +106,20 @@ def test_predict_finds_events_in_a_recording(run, data, capsys, tmp_path, model,
         main(["annotations", "convert", str(folder / "labels"), "--to", "csv", "--output", str(tmp_path / "l.csv")])
         == 0
     )
-    read = [(float(row["start"]), float(row["end"])) for row in rows(tmp_path / "l.csv")]
+    labels = rows(tmp_path / "l.csv")
+    read = [(float(row["start"]), float(row["end"])) for row in labels]
     assert read == [(float(event["start"]), float(event["end"])) for event in events]
+    if model != "NearestNeighbours":
+        assert [round(float(row["low_hz"])) for row in labels] == [float(event["low_hz"]) for event in events]
+
+    # The labels make a test set, whose clips give the labels back.
+    testset = ["data", "testset", str(data / "new"), str(folder / "labels"), str(tmp_path / "set")]
+    assert main([*testset, "--seconds", "1", "--hop", "0.5"]) == 0
+    convert = ["annotations", "convert", str(tmp_path / "set/annotations.csv"), "--to", "audacity"]
+    back = ["--manifest", str(tmp_path / "set/manifest.csv"), "--timeline", "recordings"]
+    assert main([*convert, *back, "--output", str(tmp_path / "back")]) == 0
+    (before,), (after,) = (folder / "labels").iterdir(), (tmp_path / "back").iterdir()
+    assert (after.name, after.read_text()) == (before.name, before.read_text())
 
 
 def test_an_alpha_that_too_few_clips_allow_is_rejected(run, data, capsys):
