@@ -166,7 +166,7 @@ def _join(parts: Sequence[_Part]) -> list[_Label]:
             labels.append(label)
             recent.append(label)
         else:
-            if label.start < label.end and label.end > label.last.clip.end - _SAME_TIME_S:  # cut at its border
+            if label.end > label.last.clip.end - _SAME_TIME_S:  # cut at its border
                 label.end = part.end
             label.last = part
             label.row = label.row if label.row.anomaly_type else part.row

@@ -97,11 +97,11 @@ def test_windows_are_anomalous_near_a_label_or_normal(record, label, cut, tmp_pa
 
 @pytest.mark.parametrize(
     ("guard", "normal", "near"),
-    [(0.0, ["00", "10", "30", "40"], 0), (0.5, ["00", "10", "30", "40"], 0), (0.6, ["00", "30", "40"], 1)],
+    [(0.0, ["00", "10", "30", "40"], 0), (0.5, ["00", "10", "40"], 1), (0.6, ["00", "40"], 2)],
 )
 def test_guard_is_the_distance_that_a_normal_window_keeps(record, label, cut, tmp_path, guard, normal, near):
     record("a.wav", 50)
-    label("a", "20.5\t21.5")
+    label("a", "20.5\t29.6")
     assert cut(guard=guard).near == near
     assert [name for name in clips(tmp_path / "set") if "normal" in name] == [
         f"normal/a_000{start}.000s.wav" for start in normal
@@ -206,8 +206,10 @@ def test_labels_go_to_clips_and_back(record, label, cut, tmp_path, hop):
         lines.append(f"{start:.6f}\t{end if number % 4 else start:.6f}\tbang")
         lines += [f"\\\t{100 * number:.6f}\t{9000:.6f}"] * (number % 3 == 0)
     label("line/Säge", *lines)
+    touching = ["40.000000\t50.000000\t", "50.000000\t50.000000\t"]
+    touching += ["55.000000\t60.000000\t", "\\\t400.000000\t500.000000", "60.000000\t60.500000\t"]
     overlapping = ["61.000000\t85.500000\ttwo words", "64.000000\t64.500000\ttwo words"] if hop < 10 else []
-    label("b", "0.000000\t0.000000\t", "10.000000\t20.000000\t", "30.000000\t30.000000\t", *overlapping)
+    label("b", "0.000000\t0.000000\t", "10.000000\t20.000000\t", "30.000000\t30.000000\t", *touching, *overlapping)
     before = tracks(tmp_path / "labels")
     made = cut(hop=hop)
     assert made.unlabelled == ["quiet.flac"]
