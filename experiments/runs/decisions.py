@@ -187,7 +187,9 @@ class Decider:
             spectrum = np.zeros(0)
             if recording.band_errors.shape[1] and len(seconds):
                 if (inside := seconds[decision.flagged_seconds[seconds]]).size:
-                    seconds, begin, end = inside, float(inside[0]), float(inside[-1] + 1)
+                    # The last second may be recorded in part.
+                    last_end = float(recording.starts[-1]) + self.window_seconds
+                    seconds, begin, end = inside, float(inside[0]), min(float(inside[-1] + 1), last_end)
                 peak = float(seconds[recording.second_errors[seconds].argmax()]) + 0.5
                 excess = recording.band_errors[seconds].mean(axis=0) - self.calibration.spectrum
                 spectrum = excess.clip(0)
