@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -35,12 +35,14 @@ class ScoredRecording:
         scores: Anomaly scores of the windows by `SCORES`, (N,) each.
         band_errors: Mean squared error of each second in each band over the windows that cover it, dB², (S, F); (S, 0)
             from a detector without a reconstruction.
+        spectra: Typical level of each band in each window, the median over its frames, dB, (N, F); (0, 0) if unknown.
     """
 
     name: str
     starts: NDArray[np.float64]
     scores: dict[str, NDArray[np.float64]]
     band_errors: NDArray[np.float32]
+    spectra: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def second_errors(self) -> NDArray[np.float64]:
@@ -72,10 +74,12 @@ class WindowScores:
         scores = {key: outputs[key].double().tolist() for key in SCORES if key in outputs}  # type: ignore[literal-required]
         # A detector without a reconstruction has no bands.
         errors = squared_error(x, outputs["reconstruction"]) if "reconstruction" in outputs else x[:, :0]
+        spectra = x.float().median(dim=2).values.cpu().numpy()
         for row, (index, name, first) in enumerate(zip(batch["index"].tolist(), batch["name"], firsts, strict=True)):
             recording = self._recordings.setdefault(name, _Sums(errors.shape[1]))
             if index not in recording.windows:
-                recording.windows[index] = first, {key: values[row] for key, values in scores.items()}
+                of_window = {key: values[row] for key, values in scores.items()}
+                recording.windows[index] = first, of_window, spectra[row].copy()  # not the batch
                 second, sums, frames = self._by_second(errors[row], first)
                 recording.add(second, sums, frames, frames)
 
@@ -113,8 +117,8 @@ class _Sums:
     """
 
     def __init__(self, n_bands: int) -> None:
-        self.windows: dict[int, tuple[int, dict[str, float]]] = {}
-        """First frame and scores of each window, by its index."""
+        self.windows: dict[int, tuple[int, dict[str, float], NDArray[np.float32]]] = {}
+        """First frame, scores and typical level of each band (F,) of each window, by its index."""
         self.errors: NDArray[np.float32] = np.zeros((0, n_bands), np.float32)
         """Sum over the frames of windows, (S, F)."""
         self.counts: NDArray[np.int64] = np.zeros((2, 0), np.int64)
@@ -144,6 +148,7 @@ class _Sums:
             n_seconds -= 1
         errors = self.errors[:n_seconds] / np.maximum(frames[:n_seconds, None], 1)
         windows = [window for _, window in sorted(self.windows.items())]
-        starts = np.array([first for first, _ in windows]) / frames_per_second
-        scores = {key: np.array([of_window[key] for _, of_window in windows]) for key in windows[0][1]}
-        return ScoredRecording(name, starts, scores, errors.astype(np.float32))
+        starts = np.array([first for first, _, _ in windows]) / frames_per_second
+        scores = {key: np.array([of_window[key] for _, of_window, _ in windows]) for key in windows[0][1]}
+        spectra = np.stack([spectrum for _, _, spectrum in windows])
+        return ScoredRecording(name, starts, scores, errors.astype(np.float32), spectra)
