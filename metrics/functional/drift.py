@@ -53,8 +53,8 @@ def majority_p_value(p_values: ArrayLike) -> float:
         K / k times the k-th lowest, at most 1.
 
     Example:
-        >>> majority_p_value([0.02]), majority_p_value([0.01, 0.5, 0.01, 0.06])
-        (0.02, 0.08)
+        >>> majority_p_value([0.02]), majority_p_value([0.01, 0.5, 0.03, 0.75, 0.02])
+        (0.02, 0.05)
     """
     ordered = np.sort(np.asarray(p_values, dtype=float))
     return min(1.0, majority_factor(len(ordered)) * float(ordered[len(ordered) // 2]))
