@@ -41,7 +41,7 @@ class Calibration:
         step: Number of optimiser steps of these weights.
         typical_score: Median score of the windows of each, (n,).
         typical_masked_score: Median masked score of each, (n,); NaN of a model without one.
-        typical_spectrum: Typical level of each band in each, dB, (n, F): the median over its windows of their medians;
+        typical_spectrum: Median level of each band over the windows of each, dB, (n, F);
             (n, 0) if unknown. An earlier version has saved none of these three, which are then (0,) and (0, 0).
     """
 

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from experiments.runs.calibration import Typical
 from experiments.runs.decisions import Decider
-from experiments.runs.recordings import ScoredRecording
+from experiments.runs.recordings import ScoredRecording, mean_level
 from lightning_modules.wording import counted
 from metrics.functional import (
     carrying_bands,
     conformal_p_values,
+    count_p_value,
     majority_factor,
     majority_p_value,
     needed_scores,
@@ -42,7 +44,7 @@ class Comparison:
     """A recording beside the normal stretches of a calibration.
 
     Attributes:
-        level: Typical level of the recording: the median over windows and bands, dB relative to the reference level.
+        level: Level of the power in all bands of a typical window, dB relative to the reference level.
         p_values: P-value of level and spectrum, by `_STATISTICS`; none if they can't be compared.
         limit: A statistic of a lower or equal p-value is unlike normal; both together have twice this probability.
     """
@@ -65,7 +67,7 @@ class Comparison:
 def compare(recording: ScoredRecording, decider: Decider | None) -> Comparison:
     """Compare level and spectrum of a recording with those of the normal stretches of a calibration.
 
-    The spectrum is taken relative to the level, so that a microphone's gain changes the level alone.
+    The spectrum is taken relative to its median band, so that a gain changes the level alone.
     """
     level = float(_levels(_spectrum(recording))[0]) if recording.spectra.size else np.nan
     if decider is None or not recording.spectra.size or not decider.calibration.typical_spectrum.size:
@@ -105,13 +107,14 @@ def drift_warnings(
             f"few, {needed} are needed, and {2 * needed + 1} for longer recordings"
         ]
     n_unlike = sum(bool(comparison.drift) for _, comparison in compared)
-    by_chance = sum(len(_STATISTICS) * comparison.limit for _, comparison in compared)
+    alpha = len(_STATISTICS) * max(comparison.limit for _, comparison in compared)
+    p_value = count_p_value(n_unlike, len(compared), n, alpha)
     sentences = []
-    if n_unlike > by_chance:
+    if n_unlike and p_value <= max(_ALPHA, alpha):
         sentences.append(
-            f"Unlike anything trained on: {n_unlike} of {counted(len(compared), 'recording')} in level or spectrum; of "
-            f"normal ones at most {by_chance:.2g} would be, on average. Unless the machine itself sounds so different "
-            "all the time, their alarms say nothing about it"
+            f"Unlike anything trained on (p = {p_value:.2g}): {n_unlike} of {counted(len(compared), 'recording')} in "
+            "level or spectrum. Unless the machine itself sounds so different all the time, their alarms say nothing "
+            "about it"
         )
         if louder := [recording for recording, comparison in compared if "level" in comparison.drift]:
             sentences.append(_level_sentence(louder, decider))
@@ -147,7 +150,7 @@ def _spectrum_sentence(recordings: Sequence[ScoredRecording], decider: Decider, 
     of_normal = (normal - center)[:, first:after].mean(axis=1)
     return (
         f"Spectrum of {counted(len(recordings), 'recording')}, most in {recordings[farthest].name}: "
-        f"{there:+.1f} dB from {band_edges[first]:,.0f} to {band_edges[after]:,.0f} Hz relative to the level, where "
+        f"{there:+.1f} dB from {band_edges[first]:,.0f} to {band_edges[after]:,.0f} Hz beside the other bands, where "
         f"the {len(normal)} normal ones range from {of_normal.min():+.1f} to {of_normal.max():+.1f} dB"
     )
 
@@ -167,7 +170,7 @@ def _score_sentences(recordings: Sequence[ScoredRecording], decider: Decider) ->
         return []
     return [
         f"The calibration no longer holds (p = {p_value:.2g}): most of the time the {key} is higher than normal, "
-        f"{np.median(typical):.4g} on average, where {len(normal)} normal ones range from {normal.min():.4g} to "
+        f"{np.median(typical):.4g} at the median, where {len(normal)} normal ones range from {normal.min():.4g} to "
         f"{normal.max():.4g}. Unless the machine is abnormal most of the time, calibrate with normal recordings of now "
         "(--calibrate)"
     ]
@@ -180,16 +183,16 @@ def _limit(n: int, n_stretches: int, n_statistics: int) -> float | None:
 
 
 def _spectrum(recording: ScoredRecording) -> NDArray[np.float64]:
-    """Typical level of each band, (1, F): the median over the windows."""
-    return np.median(recording.spectra, axis=0, keepdims=True).astype(float)
+    """Level of each band in a typical window, dB, (1, F)."""
+    return Typical.of(recording, None).spectra
 
 
 def _levels(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Level of each of N spectra (N, F) in dB, (N,): the median over the bands, so that a few don't decide."""
-    levels: NDArray[np.float64] = np.median(spectra, axis=1)
+    """Level of the mean power over the bands of N spectra (N, F) in dB, (N,)."""
+    levels: NDArray[np.float64] = mean_level(torch.from_numpy(spectra), dim=1).numpy()
     return levels
 
 
 def _shapes(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
-    """N spectra relative to their levels, dB, (N, F)."""
-    return spectra - _levels(spectra)[:, None]
+    """N spectra relative to their median bands, dB, (N, F); missing bands, if they are few, don't change others."""
+    return spectra - np.median(spectra, axis=1, keepdims=True)

@@ -99,9 +99,11 @@ def write_tables(
     write_table(folder / TIMELINE_FILE, seconds.astype({"alarm": "Int64", "flagged": "Int64"}))
     if not deciders.by_condition:
         return [_NO_CALIBRATION]
-    n_alarms = sum(row["alarm"] == 1 for row in rows)
+    alarms = [row for row in rows if row["alarm"] == 1]
     n_decided = len(recordings) - deciders_of.count(None)
-    found = f"{counted(len(events), 'event')} in {n_alarms:,} of {counted(n_decided, 'recording')}: {EVENTS_FILE}"
+    found = f"{counted(len(events), 'event')} in {len(alarms):,} of {counted(n_decided, 'recording')}: {EVENTS_FILE}"
+    if n_unlike := sum(row["drift"] != "" for row in alarms):
+        found += f" ({n_unlike:,} of them unlike normal ones, see drift in {PREDICTIONS_FILE})"
     promises = [_of(condition, f"Promise: {each.promise}") for condition, each in deciders.by_condition.items()]
     return [*warnings, *_undecided(deciders), found, *promises]
 

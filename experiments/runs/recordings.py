@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,6 +20,9 @@ from lightning_modules.scores import squared_error
 SCORES = ("score", "masked_score")
 """Anomaly scores of windows; not every detector has the second."""
 
+_EXPONENT_PER_DB = math.log(10) / 10
+"""A power is e to the power of this times its level."""
+
 _LONGEST_HOP = 1_000_000
 """Samples; frame rates are quotients of a sample rate and a hop, both whole numbers."""
 
@@ -35,7 +39,7 @@ class ScoredRecording:
         scores: Anomaly scores of the windows by `SCORES`, (N,) each.
         band_errors: Mean squared error of each second in each band over the windows that cover it, dB², (S, F); (S, 0)
             from a detector without a reconstruction.
-        spectra: Typical level of each band in each window, the median over its frames, dB, (N, F); (0, 0) if unknown.
+        spectra: Level of each band in each window, of its mean power over the frames, dB, (N, F); (0, 0) if unknown.
     """
 
     name: str
@@ -74,7 +78,7 @@ class WindowScores:
         scores = {key: outputs[key].double().tolist() for key in SCORES if key in outputs}  # type: ignore[literal-required]
         # A detector without a reconstruction has no bands.
         errors = squared_error(x, outputs["reconstruction"]) if "reconstruction" in outputs else x[:, :0]
-        spectra = x.float().median(dim=2).values.cpu().numpy()
+        spectra = mean_level(x.float(), dim=2).cpu().numpy()
         for row, (index, name, first) in enumerate(zip(batch["index"].tolist(), batch["name"], firsts, strict=True)):
             recording = self._recordings.setdefault(name, _Sums(errors.shape[1]))
             if index not in recording.windows:
@@ -107,6 +111,16 @@ class WindowScores:
         return [sums.recording(name, float(self._rate)) for name, sums in in_order]
 
 
+def mean_level(levels: Tensor, dim: int) -> Tensor:
+    """Level of the mean power along a dimension, dB.
+
+    Example:
+        >>> mean_level(torch.tensor([10.0, 10.0, 10.0, 20.0]), dim=0)  # 13 on average of 10, 10, 10 and 100
+        tensor(15.1188)
+    """
+    return (torch.logsumexp(levels * _EXPONENT_PER_DB, dim) - math.log(levels.shape[dim])) / _EXPONENT_PER_DB
+
+
 class _Sums:
     """The windows of a recording, and its error in each second and band so far.
 
@@ -118,7 +132,7 @@ class _Sums:
 
     def __init__(self, n_bands: int) -> None:
         self.windows: dict[int, tuple[int, dict[str, float], NDArray[np.float32]]] = {}
-        """First frame, scores and typical level of each band (F,) of each window, by its index."""
+        """First frame, scores and level of each band (F,) of each window, by its index."""
         self.errors: NDArray[np.float32] = np.zeros((0, n_bands), np.float32)
         """Sum over the frames of windows, (S, F)."""
         self.counts: NDArray[np.int64] = np.zeros((2, 0), np.int64)

@@ -7,7 +7,10 @@ holds however its parts depend on each other.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import scipy  # imports its parts when they are first used
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -68,3 +71,26 @@ def majority_factor(n: int) -> float:
         (1.0, 1.5, 1.996007984031936)
     """
     return n / (n // 2 + 1)
+
+
+def count_p_value(count: int, of: int, n: int, alpha: float) -> float:
+    """Probability that as many of several new values are unusual, if they are exchangeable with the normal ones.
+
+    All of them are compared with the same normal values, so that the number whose conformal p-value is at most
+    r / (n + 1) has a beta-binomial distribution (Pólya's urn: Gazin, Blanchard & Roquain, AISTATS 2024).
+
+    Args:
+        count: New values whose p-value is at most alpha.
+        of: New values, at least one.
+        n: Normal values.
+        alpha: Probability that a new value is unusual, 1 / (n + 1) at least and below 1.
+
+    Returns:
+        The probability of at least as many.
+
+    Example:
+        >>> round(count_p_value(2, of=2, n=3, alpha=0.25), 6)  # the two highest of five are new: 1 of 10 pairs
+        0.1
+    """
+    rank = math.floor(alpha * (n + 1) + 1e-9)
+    return float(scipy.stats.betabinom.sf(count - 1, of, rank, n + 1 - rank))
