@@ -33,6 +33,8 @@ _ALPHA = 0.05
 _HIGHEST_ALPHA = 0.2
 """What fewer normal stretches may raise it to; with fewer still, nothing is said."""
 
+_ROUNDING = 1e-9
+
 _STATISTICS = ("level", "spectrum")
 
 _FEWEST_WINDOWS = 10
@@ -94,33 +96,42 @@ def drift_warnings(
         decider: The decider.
         band_edges: Frequencies in Hz at the borders of the bands, (F + 1,).
     """
-    n = len(decider.calibration)
     if not decider.calibration.typical_spectrum.size:
         return [
             "Level, spectrum and typical scores are not compared with normal ones, as an earlier version has saved the "
             "calibration; give normal recordings with --calibrate"
         ]
-    if not any(comparison.p_values for _, comparison in compared):
-        needed = needed_scores(_HIGHEST_ALPHA / len(_STATISTICS))
-        return [
-            f"Level and spectrum are not compared with normal ones: {counted(n, 'normal clip')} or recordings are too "
-            f"few, {needed} are needed, and {2 * needed + 1} for longer recordings"
-        ]
+    sounds = [(recording, comparison) for recording, comparison in compared if comparison.p_values]
+    of_sound = _sound_sentences(sounds, decider, band_edges) if sounds else [_too_few(decider)]
+    return [*of_sound, *_score_sentences([recording for recording, _ in compared], decider)]
+
+
+def _too_few(decider: Decider) -> str:
+    needed = needed_scores(_HIGHEST_ALPHA / len(_STATISTICS))
+    return (
+        f"Level and spectrum are not compared with normal ones: {counted(len(decider.calibration), 'normal clip')} or "
+        f"recordings are too few, {needed} are needed, and {2 * needed + 1} for longer recordings"
+    )
+
+
+def _sound_sentences(
+    compared: Sequence[tuple[ScoredRecording, Comparison]], decider: Decider, band_edges: NDArray[np.float64]
+) -> list[str]:
+    """Whether more recordings are unlike normal ones than by chance, and how far the farthest are."""
     n_unlike = sum(bool(comparison.drift) for _, comparison in compared)
     alpha = len(_STATISTICS) * max(comparison.limit for _, comparison in compared)
-    p_value = count_p_value(n_unlike, len(compared), n, alpha)
-    sentences = []
-    if n_unlike and p_value <= max(_ALPHA, alpha):
-        sentences.append(
-            f"Unlike anything trained on (p = {p_value:.2g}): {n_unlike} of {counted(len(compared), 'recording')} in "
-            "level or spectrum. Unless the machine itself sounds so different all the time, their alarms say nothing "
-            "about it"
-        )
-        if louder := [recording for recording, comparison in compared if "level" in comparison.drift]:
-            sentences.append(_level_sentence(louder, decider))
-        if other := [recording for recording, comparison in compared if "spectrum" in comparison.drift]:
-            sentences.append(_spectrum_sentence(other, decider, band_edges))
-    return sentences + _score_sentences([recording for recording, _ in compared], decider)
+    p_value = count_p_value(n_unlike, len(compared), len(decider.calibration), alpha)
+    if n_unlike == 0 or p_value > max(_ALPHA, alpha) + _ROUNDING:
+        return []
+    sentences = [
+        f"Unlike anything trained on ({_text(p_value)}): {n_unlike} of {counted(len(compared), 'recording')} in level "
+        "or spectrum. Unless the machine itself sounds so different all the time, their alarms say nothing about it"
+    ]
+    if louder := [recording for recording, comparison in compared if "level" in comparison.drift]:
+        sentences.append(_level_sentence(louder, decider))
+    if other := [recording for recording, comparison in compared if "spectrum" in comparison.drift]:
+        sentences.append(_spectrum_sentence(other, decider, band_edges))
+    return sentences
 
 
 def _level_sentence(recordings: Sequence[ScoredRecording], decider: Decider) -> str:
@@ -168,18 +179,23 @@ def _score_sentences(recordings: Sequence[ScoredRecording], decider: Decider) ->
     p_value = majority_p_value(conformal_p_values(typical, normal))
     if p_value > limit:
         return []
+    unit = " dB²" if recordings[0].band_errors.shape[1] else ""
     return [
-        f"The calibration no longer holds (p = {p_value:.2g}): most of the time the {key} is higher than normal, "
-        f"{np.median(typical):.4g} at the median, where {len(normal)} normal ones range from {normal.min():.4g} to "
-        f"{normal.max():.4g}. Unless the machine is abnormal most of the time, calibrate with normal recordings of now "
-        "(--calibrate)"
+        f"The calibration no longer holds ({_text(p_value)}): most of the time the {key} is higher than normal, "
+        f"{np.median(typical):.4g}{unit} at the median, where {len(normal)} normal ones range from {normal.min():.4g} "
+        f"to {normal.max():.4g}{unit}. Unless the machine is abnormal most of the time, calibrate with normal recordings "
+        "of now (--calibrate)"
     ]
+
+
+def _text(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def _limit(n: int, n_stretches: int, n_statistics: int) -> float | None:
     """Highest p-value of each of some statistics that is unusual; None if n normal stretches are too few."""
     limit = max(_ALPHA / n_statistics, majority_factor(n_stretches) * smallest_alpha(n))
-    return limit if n_statistics * limit <= _HIGHEST_ALPHA + 1e-9 else None
+    return limit if n_statistics * limit <= _HIGHEST_ALPHA + _ROUNDING else None
 
 
 def _spectrum(recording: ScoredRecording) -> NDArray[np.float64]:

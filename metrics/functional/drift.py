@@ -93,4 +93,4 @@ def count_p_value(count: int, of: int, n: int, alpha: float) -> float:
         0.1
     """
     rank = math.floor(alpha * (n + 1) + 1e-9)
-    return float(scipy.stats.betabinom.sf(count - 1, of, rank, n + 1 - rank))
+    return min(1.0, float(scipy.stats.betabinom.pmf(np.arange(count, of + 1), of, rank, n + 1 - rank).sum()))

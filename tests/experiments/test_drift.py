@@ -109,7 +109,7 @@ def test_scores_that_are_high_most_of_the_time_end_the_calibration():
     (sentence,) = warned(clips, of)
     # 10 / 6 of 1 / 80.
     assert sentence.startswith("The calibration no longer holds (p = 0.021): most of the time the score is higher than")
-    assert "9.5 at the median, where 79 normal ones range from 1." in sentence
+    assert "9.5 dB² at the median, where 79 normal ones range from 1." in sentence
     assert warned(clips[:9], of) == [], "90 s may be one event"
     normal = [sounding(normal_levels(draws), [1.5]) for _ in range(5)]
     assert warned(clips[5:] + normal, of) == [], "half is not most"
