@@ -183,8 +183,8 @@ def _score_sentences(recordings: Sequence[ScoredRecording], decider: Decider) ->
     return [
         f"The calibration no longer holds ({_text(p_value)}): most of the time the {key} is higher than normal, "
         f"{np.median(typical):.4g}{unit} at the median, where {len(normal)} normal ones range from {normal.min():.4g} "
-        f"to {normal.max():.4g}{unit}. Unless the machine is abnormal most of the time, calibrate with normal recordings "
-        "of now (--calibrate)"
+        f"to {normal.max():.4g}{unit}. Unless the machine is abnormal most of the time, give normal recordings of now "
+        "with --calibrate"
     ]
 
 
