@@ -52,6 +52,8 @@ class Conditions:
         if not path.is_file() and ":" in given:
             file, _, column = given.rpartition(":")
             path = Path(file).expanduser()
+        if not path.is_file():
+            raise DataError(f"--condition {given} is not a file; give {FOLDER}, or a CSV file with the column name")
         table = read_table(path)
         others = [other for other in table.header if other not in ("", "name")]
         if not column and len(others) > 1:

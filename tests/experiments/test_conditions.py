@@ -96,7 +96,7 @@ def test_the_folder_of_a_recording_is_its_condition():
         ("name\na\n", "", "lacks the column condition"),
         ("name,speed\na.wav,1\na.wav,2\n", "", r"row 3: 'a' has another speed than in an earlier row"),
         ("name,speed\na.wav,1,2\n", "", r"row 2: .* is not 2 columns"),
-        (None, "", "cannot be read"),
+        (None, "", r"--condition .*conditions.csv is not a file; give folder, or a CSV file"),
     ],
 )
 def test_rejects_conditions_that_are_not_clear(tmp_path, text, option, message):
