@@ -48,7 +48,7 @@ _LONG_NAMES = {
     "--calibrate": "--data.calibration_path",
     **{
         f"--{name}": f"--predictions.{name}"
-        for name in ("alpha", "false_alarms_per_day", "persistence", "alarm_score", "block")
+        for name in ("alpha", "false_alarms_per_day", "persistence", "alarm_score", "block", "condition")
     },
 }
 """What the short options of `predict` stand for."""

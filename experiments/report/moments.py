@@ -76,11 +76,13 @@ def show_moment(
 
 
 def _normal_window(moment: Moment, outcome: Outcome, window: float) -> Place | None:
-    """What normal looks like: a typical window of the calibration, or else the lowest score, if possible nearby."""
-    score = deciding_score(outcome)
+    """What normal looks like: a typical window of its calibration, or else the lowest score, if possible nearby."""
+    score, decider = outcome.score, outcome.deciders.of(moment.name)
+    of_condition = set() if decider is None else set(decider.calibration.names.tolist())
     typical = [
         (value, each.name, start)
         for each in outcome.normal
+        if each.name in of_condition
         for start, value in zip(each.starts.tolist(), each.scores[score].tolist(), strict=True)
     ]
     if typical:
@@ -141,7 +143,8 @@ def describe(shown: Shown, outcome: Outcome, data: Any) -> str:
     span = span_text(moment.start, moment.end, recording_length(shown.context, data))
     if event is None:
         text = f"{span}: score {moment.score:.3g}"
-        if outcome.decider is not None and (below := outcome.decider.threshold - moment.score) >= 0:
+        decider = outcome.deciders.of(moment.name)
+        if decider is not None and (below := decider.threshold - moment.score) >= 0:
             text += f", {below:.2g} below the alarm threshold"
         return f"{text}."
     where = "" if np.isnan(event.low_hz) else f" {_band(event.low_hz, event.high_hz)}"
@@ -178,8 +181,3 @@ def recording_length(place: Place, data: Any) -> float:
     """Length of a place's recording in s."""
     length: float = data.predict_sets[place.dataset].seconds[place.name]
     return length
-
-
-def deciding_score(outcome: Outcome) -> str:
-    """The score that raises alarms, or would."""
-    return "score" if outcome.decider is None else outcome.decider.settings.score

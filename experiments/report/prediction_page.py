@@ -13,7 +13,6 @@ from experiments.report.html import Remark, Untitled, render_page
 from experiments.report.moments import (
     Place,
     Shown,
-    deciding_score,
     describe,
     encode_sounds,
     read_spectrograms,
@@ -110,7 +109,14 @@ def write_prediction_page(folder: Path, outcome: Outcome, data: Any) -> Path:
 
 def _title(outcome: Outcome) -> str:
     recordings = counted(len(outcome.recordings), "recording")
-    return f"{counted(len(outcome.events), 'event')} in {recordings}" if outcome.decider else f"Scores of {recordings}"
+    return (
+        f"{counted(len(outcome.events), 'event')} in {recordings}" if _decided(outcome) else f"Scores of {recordings}"
+    )
+
+
+def _decided(outcome: Outcome) -> bool:
+    """Whether alarms were decided about any recording."""
+    return bool(outcome.deciders.by_condition)
 
 
 def _heading(outcome: Outcome) -> str:
@@ -137,7 +143,7 @@ def _key(players: Sequence[Player], limits: tuple[float, float], outcome: Outcom
 def _timeline_key(outcome: Outcome) -> str:
     """What the timelines show."""
     line = "The line is the score of each window"
-    if outcome.decider is None:
+    if not _decided(outcome):
         return f"{line}."
     return f"{line}, dashed is the alarm threshold. Events are shaded, and flagged seconds marked at the bottom."
 
@@ -160,7 +166,7 @@ def _left_out(outcome: Outcome, timelines: Sequence[Timeline]) -> list[str]:
 
 def _timelines(outcome: Outcome, data: Any, shown: Sequence[Shown]) -> list[Timeline]:
     """The recordings with explained moments, then those with the highest scores."""
-    score = deciding_score(outcome)
+    score = outcome.score
     with_moments = {each.moment.name for each in shown}
     order = sorted(
         range(len(outcome.recordings)),
@@ -172,11 +178,12 @@ def _timelines(outcome: Outcome, data: Any, shown: Sequence[Shown]) -> list[Time
     timelines = []
     for number, index in enumerate(order[:_MOST_TIMELINES]):
         recording, decision = outcome.recordings[index], outcome.decisions[index]
+        decider = outcome.deciders.of(recording.name)
         events = [(event.start, event.end) for event in outcome.events if event.name == recording.name]
         of_recording = [each.moment for each in shown if each.moment.name == recording.name]
         n_seconds = len(recording.band_errors)
         highest = f"highest score {recording.scores[score].max():.3g}"
-        sentence = highest if outcome.decider is None else f"{counted(len(events), 'event')}, {highest}"
+        sentence = highest if decider is None else f"{counted(len(events), 'event')}, {highest}"
         timelines.append(
             draw_timeline(
                 f"recording-{number}",
@@ -185,7 +192,7 @@ def _timelines(outcome: Outcome, data: Any, shown: Sequence[Shown]) -> list[Time
                 recording.starts,
                 recording.scores[score],
                 data.n_frames / data.frames_per_second,
-                None if outcome.decider is None else outcome.decider.threshold,
+                None if decider is None else decider.threshold,
                 np.zeros(n_seconds, bool) if decision is None else decision.flagged_seconds,
                 events,
                 [(moment.peak, str(moment.number), _target(moment), _name(moment)) for moment in of_recording],
@@ -239,7 +246,7 @@ def _name(moment: Moment) -> str:
 def _event_table(outcome: Outcome) -> list[Untitled]:
     if not outcome.events:
         return []
-    score, longest = deciding_score(outcome), {each.name: len(each.band_errors) for each in outcome.recordings}
+    score, longest = outcome.score, {each.name: len(each.band_errors) for each in outcome.recordings}
     rows = [
         (
             Cell(str(number)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from lightning_modules.files import write_arrays
 
 CALIBRATION_FILE = "calibration.npz"
 """In the folder of `fit`, or of a `predict` with calibration recordings."""
+
+_OF_DRIFT = ("typical_score", "typical_masked_score", "typical_spectrum")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Calibration:
         spectrum: Mean error of each band, dB², (F,); (0,) of a detector without a reconstruction.
         epoch: Epoch of the weights that scored, from 0.
         step: Number of optimiser steps of these weights.
+        typical_score: Median score of the windows of each, (n,).
+        typical_masked_score: Median masked score of each, (n,); NaN of a model without one.
+        typical_spectrum: Median level of each band over the windows of each, dB, (n, F);
+            (n, 0) if unknown. An earlier version has saved none of these three, which are then (0,) and (0, 0).
     """
 
     names: NDArray[np.str_]
@@ -47,6 +53,9 @@ class Calibration:
     spectrum: NDArray[np.float64]
     epoch: int
     step: int
+    typical_score: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    typical_masked_score: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    typical_spectrum: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,7 +78,8 @@ class Calibration:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                stored = {each.name: arrays[each.name] for each in fields(cls)}
+                needed = (each for each in fields(cls) if each.name in arrays or each.default_factory is MISSING)
+                stored = {each.name: arrays[each.name] for each in needed}
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigurationError(
                 f"{path} is damaged; score normal recordings with predict --calibrate FOLDER instead"
@@ -91,6 +101,7 @@ class Calibration:
         """
         recordings = list(recordings)
         stretches: list[tuple[str, int, dict[str, float], float]] = []
+        typical = [Typical.of(recording, windows_per_block) for recording in recordings]
         for recording in recordings:
             n_windows, n_seconds = len(recording.starts), len(recording.band_errors)
             for first, after in blocks(n_windows, windows_per_block):
@@ -107,12 +118,47 @@ class Calibration:
             spectrum=np.concatenate([recording.band_errors for recording in recordings]).mean(axis=0, dtype=np.float64),
             epoch=epoch,
             step=step,
+            typical_score=np.concatenate([each.scores["score"] for each in typical]),
+            typical_masked_score=np.concatenate([each.scores["masked_score"] for each in typical]),
+            typical_spectrum=np.concatenate([each.spectra for each in typical]),
             **columns,
         )
+
+    def subset(self, chosen: NDArray[np.bool_]) -> Calibration:
+        """Some of the stretches, given as bool (n,), with the mean error of each band of all."""
+        of_each = ("names", "windows", *SCORES, "second_error", *_OF_DRIFT)
+        rows = {name: getattr(self, name) for name in of_each}
+        return replace(self, **{name: values[chosen] for name, values in rows.items() if len(values)})
 
     def is_of(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether the weights of a checkpoint gave the scores."""
         return (self.epoch, self.step) == (checkpoint["epoch"], checkpoint["global_step"])
+
+
+@dataclass(frozen=True)
+class Typical:
+    """What the K blocks of a recording sound and score like most of the time: medians over their windows.
+
+    Attributes:
+        scores: Median score of each block by `SCORES`, (K,); NaN of a model without it.
+        spectra: Median level of each band, dB, (K, F); (K, 0) if unknown.
+    """
+
+    scores: dict[str, NDArray[np.float64]]
+    spectra: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, recording: ScoredRecording, windows_per_block: int | None) -> Typical:
+        """Take the medians of blocks of as many windows, or of the whole recording when None."""
+        cut = [slice(*block) for block in blocks(len(recording.starts), windows_per_block)]
+        unknown = np.full(len(recording.starts), np.nan)
+        scores = {
+            key: np.array([np.median(recording.scores.get(key, unknown)[block]) for block in cut]) for key in SCORES
+        }
+        spectra = np.zeros((len(cut), 0))
+        if recording.spectra.size:
+            spectra = np.array([np.median(recording.spectra[block], axis=0) for block in cut], dtype=float)
+        return cls(scores, spectra)
 
 
 def blocks(n_windows: int, windows_per_block: int | None) -> list[tuple[int, int]]:

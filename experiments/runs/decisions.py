@@ -72,12 +72,13 @@ class AlarmSettings:
         k, n = self.persistence.split("/")
         return int(k), int(n)
 
-    def alpha_of(self, n: int, stretch_seconds: float) -> float:
+    def alpha_of(self, n: int, stretch_seconds: float, of: str = "") -> float:
         """The probability of a false alarm to promise with n stretches of normal sound.
 
         Args:
             n: Stretches of the calibration.
             stretch_seconds: Seconds of a recording in which as many windows begin as a stretch has.
+            of: What they are of, for messages, such as " in the condition fast".
 
         Raises:
             ConfigurationError: There are too few stretches; the message says how many are needed.
@@ -94,8 +95,8 @@ class AlarmSettings:
         if n < needed_scores(alpha):
             possible = f"{lowest:.3g}" if rate is None else f"{lowest * per_day:.3g}"
             raise ConfigurationError(
-                f"{option} needs {counted(needed_scores(alpha), 'normal clip')} or recordings to calibrate with, but "
-                f"there are {n}, which allow {option.partition(' ')[0]} {possible}; give that, or more normal "
+                f"{option} needs {counted(needed_scores(alpha), 'normal clip')} or recordings to calibrate with{of}, "
+                f"but there are {n}, which allow {option.partition(' ')[0]} {possible}; give that, or more normal "
                 "recordings with --calibrate"
             )
         return alpha

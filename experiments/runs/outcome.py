@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.runs.decisions import Decider, Decision, Event
+from experiments.runs.conditions import Deciders
+from experiments.runs.decisions import Decision, Event
 from experiments.runs.recordings import ScoredRecording
 from explainers.examples import Example
 
@@ -45,9 +46,10 @@ class Outcome:
 
     Attributes:
         recordings: What was scored.
-        decisions: What was decided about each recording; None without a calibration.
+        decisions: What was decided about each recording; None without a calibration of its condition.
         events: All events, in the order of their numbers.
-        decider: What has decided; None without a calibration.
+        deciders: What has decided.
+        score: The score that raises alarms, or would.
         normal: Recordings to calibrate with, if any were scored.
         explained: Moments with the highest scores, decreasing, each with its maps if the model has a reconstruction.
         summary: What the tables say in sentences.
@@ -56,7 +58,8 @@ class Outcome:
     recordings: Sequence[ScoredRecording]
     decisions: Sequence[Decision | None]
     events: Sequence[Event]
-    decider: Decider | None
+    deciders: Deciders
+    score: str
     normal: Sequence[ScoredRecording]
     explained: Sequence[tuple[Moment, Example | None]]
     summary: Sequence[str]

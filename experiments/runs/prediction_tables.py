@@ -16,10 +16,12 @@ from datamodules.annotations.audacity import write as write_labels
 from datamodules.files import written_as_a_whole
 from datamodules.layouts import UNNAMED_ANOMALY
 from datamodules.recordings.windows import recording_start
-from experiments.runs.decisions import Decider, Decision, Event, most_alike
+from experiments.runs.conditions import ALL, Deciders
+from experiments.runs.decisions import Decision, Event, most_alike
+from experiments.runs.drift import compare, drift_warnings
 from experiments.runs.recordings import SCORES, ScoredRecording
 from lightning_modules.files import write_table
-from lightning_modules.wording import counted
+from lightning_modules.wording import counted, join
 
 PREDICTIONS_FILE = "predictions.csv"
 WINDOWS_FILE = "windows.csv"
@@ -41,7 +43,7 @@ def write_tables(
     recordings: Sequence[ScoredRecording],
     decisions: Sequence[Decision | None],
     events: Sequence[Event],
-    decider: Decider | None,
+    deciders: Deciders,
     data: Any,
     frames_per_second: float,
 ) -> list[str]:
@@ -50,34 +52,70 @@ def write_tables(
     Args:
         folder: The folder of the stage.
         recordings: What was scored.
-        decisions: What was decided about each; None without a calibration.
+        decisions: What was decided about each; None without a calibration of its condition.
         events: The events of all recordings.
-        decider: What has decided; None without a calibration.
-        data: The DataModule, which knows the files; None where there is none.
+        deciders: What has decided.
+        data: The DataModule, which knows the files and the front end; None where there is none.
         frames_per_second: Frame rate of the spectrograms.
 
     Returns:
         What they say in sentences.
     """
+    comparisons = [compare(recording, deciders.of(recording.name)) for recording in recordings]
     window = 0.0 if data is None else data.n_frames / frames_per_second
     clocks = {} if data is None else recording_clocks(recordings, data)
-    if decider is not None:
-        write_table(folder / EVENTS_FILE, _event_table(events, decider, clocks))
+    warnings: list[str] = []
+    if deciders.by_condition:
+        write_table(folder / EVENTS_FILE, _event_table(events, deciders, clocks))
         if events:
             with written_as_a_whole(folder / LABELS_FOLDER) as built:
                 write_labels(built, _label_rows(events))
+        compared = list(zip(recordings, comparisons, strict=True))
+        for condition, decider in deciders.by_condition.items():
+            of_condition = [pair for pair in compared if deciders.of(pair[0].name) is decider]
+            warnings += [
+                _of(condition, text) for text in drift_warnings(of_condition, decider, data.frontend.band_edges())
+            ]
     known = list(zip(recordings, decisions, [clocks.get(recording.name) for recording in recordings], strict=True))
     n_events = {recording.name: sum(event.name == recording.name for event in events) for recording in recordings}
-    rows = [_recording_row(*each, n_events[each[0].name]) for each in known]
+    rows = [
+        _recording_row(*each, n_events[each[0].name])
+        | {"level": comparison.level, "drift_p_value": comparison.p_value, "drift": " ".join(comparison.drift)}
+        | {"condition": deciders.conditions[each[0].name]}
+        for each, comparison in zip(known, comparisons, strict=True)
+    ]
     ranked = pd.DataFrame(rows).sort_values("score", ascending=False, kind="stable")
-    write_table(folder / PREDICTIONS_FILE, ranked)
-    write_table(folder / WINDOWS_FILE, pd.concat([_window_table(*each, window) for each in known]))
-    write_table(folder / TIMELINE_FILE, pd.concat([_second_table(*each, window) for each in known]))
-    if decider is None:
+    write_table(folder / PREDICTIONS_FILE, ranked.astype({"alarm": "Int64", "events": "Int64"}))
+    windows = pd.concat([_window_table(*each, window) for each in known])
+    write_table(folder / WINDOWS_FILE, windows.astype({"alarm": "Int64"}))
+    seconds = pd.concat([_second_table(*each, window) for each in known])
+    write_table(folder / TIMELINE_FILE, seconds.astype({"alarm": "Int64", "flagged": "Int64"}))
+    if not deciders.by_condition:
         return [_NO_CALIBRATION]
-    n_alarms = sum(row["alarm"] for row in rows)
-    found = f"{counted(len(events), 'event')} in {n_alarms:,} of {counted(len(rows), 'recording')}"
-    return [f"{found}: {EVENTS_FILE}", f"Promise: {decider.promise}"]
+    alarms = [row for row in rows if row["alarm"] == 1]
+    n_decided = sum(decision is not None for decision in decisions)
+    found = f"{counted(len(events), 'event')} in {len(alarms):,} of {counted(n_decided, 'recording')}: {EVENTS_FILE}"
+    if n_unlike := sum(row["drift"] != "" for row in alarms):
+        found += f" ({n_unlike:,} of them unlike normal ones, see drift in {PREDICTIONS_FILE})"
+    promises = [_of(condition, f"Promise: {each.promise}") for condition, each in deciders.by_condition.items()]
+    return [*warnings, *_undecided(deciders), found, *promises]
+
+
+def _of(condition: str, text: str) -> str:
+    """A sentence about the recordings of a condition."""
+    return text if condition == ALL else f"{condition}: {text}"
+
+
+def _undecided(deciders: Deciders) -> list[str]:
+    """Which recordings no alarm is decided about, as there is no normal sound of their condition."""
+    names = [name for name in deciders.conditions if deciders.of(name) is None]
+    if not names:
+        return []
+    conditions = join(sorted({deciders.conditions[name] or "no condition" for name in names}))
+    return [
+        f"No alarms for {counted(len(names), 'recording')} under conditions that the calibration lacks ({conditions}), "
+        f"such as {names[0]}"
+    ]
 
 
 def recording_clocks(recordings: Sequence[ScoredRecording], data: Any) -> dict[str, datetime | None]:
@@ -140,13 +178,15 @@ def _highest(values: NDArray[np.float64], covered: Sequence[slice], n_seconds: i
     return highest
 
 
-def _event_table(events: Sequence[Event], decider: Decider, clocks: dict[str, datetime | None]) -> pd.DataFrame:
+def _event_table(events: Sequence[Event], deciders: Deciders, clocks: dict[str, datetime | None]) -> pd.DataFrame:
     columns = ["event", "name", "start", "end", "time", "peak", *SCORES, "p_value", "margin", "low_hz", "high_hz"]
     rows = []
     for number, (event, (like, alike)) in enumerate(zip(events, most_alike(events), strict=True), start=1):
         row = {"event": number, "time": _times(clocks.get(event.name), [event.start])[0], **vars(event)}
         row |= {key: event.scores.get(key, np.nan) for key in SCORES}
-        row |= {"margin": event.scores[decider.settings.score] - decider.threshold, "like": like, "likeness": alike}
+        decider = deciders.of(event.name)
+        margin = np.nan if decider is None else event.scores[decider.settings.score] - decider.threshold
+        row |= {"margin": margin, "like": like, "likeness": alike}
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*columns, "like", "likeness"])
     table = table.round({"start": _DECIMALS, "end": _DECIMALS, "peak": _DECIMALS, "low_hz": 0, "high_hz": 0})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,8 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
 from experiments.runs.calibration import CALIBRATION_FILE, Calibration, blocks
-from experiments.runs.decisions import AlarmSettings, Decider, Event
+from experiments.runs.conditions import ALL, UNKNOWN, Conditions, Deciders
+from experiments.runs.decisions import AlarmSettings, Event
 from experiments.runs.outcome import Moment, Outcome, highest_moments
 from experiments.runs.prediction_tables import write_tables
 from experiments.runs.recordings import ScoredRecording, WindowScores
@@ -40,6 +41,8 @@ class Predictions(EvaluationHooks):
         alarm_score: Score that decides about alarms. Also --alarm_score.
         block: Seconds of the blocks into which calibration recordings are cut; each recording is one stretch when None.
             Also --block.
+        condition: Keeps calibrations apart: ``folder``, by the folder that a recording lies in, or a CSV file with the
+            columns name and one other, FILE:COLUMN if it has more. Also --condition.
         frames_per_second: Frame rate of the spectrograms.
 
     Raises:
@@ -55,6 +58,7 @@ class Predictions(EvaluationHooks):
         persistence: str = "1/1",
         alarm_score: Literal["score", "masked_score"] = "score",
         block: float | None = None,
+        condition: str | None = None,
         frames_per_second: float = 40.0,
     ) -> None:
         super().__init__()
@@ -62,12 +66,14 @@ class Predictions(EvaluationHooks):
         if block is not None:
             require_number("block", block, lambda seconds: seconds > 0, "above 0")
         self.block = block
+        self.condition = condition
         self.frames_per_second = frames_per_second
         self.calibration: Calibration | None = None
         """Scores of normal clips by the weights in use; those of calibration recordings take their place."""
         self.outcome: Outcome | None = None
         """What was found, on the process that has written it."""
         self._weights = (0, 0)
+        self._conditions: Conditions | None = None
         self._scores, self._normal = WindowScores(frames_per_second), WindowScores(frames_per_second)
 
     def prepare(self, data: Any, checkpoint: Mapping[str, Any], saved: Path) -> None:
@@ -82,18 +88,32 @@ class Predictions(EvaluationHooks):
             ConfigurationError: The calibration is damaged, or can't promise the alarms that are asked for.
         """
         self._weights = (checkpoint["epoch"], checkpoint["global_step"])
+        if self.condition is not None:
+            self._conditions = Conditions.read(self.condition)
         if data.calibration_path is not None:
             names = [clip.name for clip in data.calibration_clips]
-            windows = [names.count(name) for name in dict.fromkeys(names)]
-            sizes = [after - first for n in windows for first, after in blocks(n, self._windows_per_block(data))]
+            windows = {name: names.count(name) for name in dict.fromkeys(names)}
+            cut = [(name, block) for name, n in windows.items() for block in blocks(n, self._windows_per_block(data))]
+            names, sizes = [name for name, _ in cut], [after - first for _, (first, after) in cut]
         elif saved.is_file() and (calibration := Calibration.load(saved)).is_of(checkpoint):
             self.calibration = calibration
-            sizes = calibration.windows.tolist()
+            names, sizes = calibration.names.tolist(), calibration.windows.tolist()
             if np.isnan(getattr(calibration, self.settings.score)).any():
                 raise ConfigurationError(self._not_computed)
         else:
             return
-        self.settings.alpha_of(len(sizes), min(sizes) * data.hop_seconds)
+        calibrated = np.array(self._conditions_of(names, data.calibration_clips))
+        wanted = set(self._conditions_of([clip.name for clip in data.predict_clips], data.predict_clips)) - {UNKNOWN}
+        for condition in sorted(wanted & set(calibrated.tolist())):
+            of_condition = np.array(sizes)[calibrated == condition]
+            named = "" if condition == ALL else f" in the condition {condition}"
+            self.settings.alpha_of(len(of_condition), of_condition.min() * data.hop_seconds, named)
+        if not wanted & set(calibrated.tolist()):
+            found = ", ".join(sorted(set(calibrated.tolist()) - {UNKNOWN})) or "none"
+            raise ConfigurationError(
+                f"--condition {self.condition}: no recording has a condition of the normal clips that calibrate, which "
+                f"have {found}; recordings have {', '.join(sorted(wanted)) or 'none'}"
+            )
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop an earlier prediction."""
@@ -120,23 +140,26 @@ class Predictions(EvaluationHooks):
         if not trainer.is_global_zero or not recordings:
             return
         data: Any = getattr(trainer, "datamodule", None)
-        events: list[Event] = []
         if normal:
             self.calibration = Calibration.of_recordings(normal, *self._weights, self._windows_per_block(data))
             self.calibration.save(folder / CALIBRATION_FILE)
-        decider = None
+        conditions = self._conditions_of([each.name for each in recordings], () if data is None else data.predict_clips)
+        deciders = Deciders({}, dict(zip((each.name for each in recordings), conditions, strict=True)))
         if self.calibration is not None:
+            calibrated = self._conditions_of(self.calibration.names.tolist(), data.calibration_clips)
             window = data.n_frames / self.frames_per_second
-            decider = Decider(self.calibration, self.settings, window, data.hop_seconds)
-        decisions = [None if decider is None else decider.decide(recording) for recording in recordings]
-        if decider is not None:
-            edges = data.frontend.band_edges()
-            for recording, decision in zip(recordings, decisions, strict=True):
-                if decision is not None:
-                    events += decider.events(recording, decision, edges)
-        summary = write_tables(folder, recordings, decisions, events, decider, data, self.frames_per_second)
+            deciders = deciders.calibrated(self.calibration, calibrated, self.settings, window, data.hop_seconds)
+        events: list[Event] = []
+        decisions = []
+        for recording in recordings:
+            decider = deciders.of(recording.name)
+            decision = None if decider is None else decider.decide(recording)
+            decisions.append(decision)
+            if decider is not None and decision is not None:
+                events += decider.events(recording, decision, data.frontend.band_edges())
+        summary = write_tables(folder, recordings, decisions, events, deciders, data, self.frames_per_second)
         explained = [] if data is None else self._explained(trainer, pl_module, recordings, events, folder)
-        self.outcome = Outcome(recordings, decisions, events, decider, normal, explained, summary)
+        self.outcome = Outcome(recordings, decisions, events, deciders, self.settings.score, normal, explained, summary)
 
     def _explained(
         self,
@@ -165,6 +188,13 @@ class Predictions(EvaluationHooks):
                 numbered.save(folder / EXAMPLES_FOLDER)
             explained.append((moment, numbered))
         return explained
+
+    def _conditions_of(self, names: Sequence[str], clips: Iterable[Any]) -> list[str]:
+        """Condition of each recording by name, with the files of those that are clips."""
+        if self._conditions is None:
+            return [ALL] * len(names)
+        paths = {clip.name: clip.path for clip in clips}
+        return [self._conditions.of(name, paths.get(name)) for name in names]
 
     @property
     def _not_computed(self) -> str:

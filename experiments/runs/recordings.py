@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,9 @@ from lightning_modules.scores import squared_error
 
 SCORES = ("score", "masked_score")
 """Anomaly scores of windows; not every detector has the second."""
+
+_EXPONENT_PER_DB = math.log(10) / 10
+"""A power is e to the power of this times its level."""
 
 _LONGEST_HOP = 1_000_000
 """Samples; frame rates are quotients of a sample rate and a hop, both whole numbers."""
@@ -35,12 +39,14 @@ class ScoredRecording:
         scores: Anomaly scores of the windows by `SCORES`, (N,) each.
         band_errors: Mean squared error of each second in each band over the windows that cover it, dB², (S, F); (S, 0)
             from a detector without a reconstruction.
+        spectra: Level of each band in each window, of its mean power over the frames, dB, (N, F); (0, 0) if unknown.
     """
 
     name: str
     starts: NDArray[np.float64]
     scores: dict[str, NDArray[np.float64]]
     band_errors: NDArray[np.float32]
+    spectra: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def second_errors(self) -> NDArray[np.float64]:
@@ -72,10 +78,12 @@ class WindowScores:
         scores = {key: outputs[key].double().tolist() for key in SCORES if key in outputs}  # type: ignore[literal-required]
         # A detector without a reconstruction has no bands.
         errors = squared_error(x, outputs["reconstruction"]) if "reconstruction" in outputs else x[:, :0]
+        spectra = mean_level(x.float(), dim=2).cpu().numpy()
         for row, (index, name, first) in enumerate(zip(batch["index"].tolist(), batch["name"], firsts, strict=True)):
             recording = self._recordings.setdefault(name, _Sums(errors.shape[1]))
             if index not in recording.windows:
-                recording.windows[index] = first, {key: values[row] for key, values in scores.items()}
+                of_window = {key: values[row] for key, values in scores.items()}
+                recording.windows[index] = first, of_window, spectra[row].copy()  # not the batch
                 second, sums, frames = self._by_second(errors[row], first)
                 recording.add(second, sums, frames, frames)
 
@@ -103,6 +111,16 @@ class WindowScores:
         return [sums.recording(name, float(self._rate)) for name, sums in in_order]
 
 
+def mean_level(levels: Tensor, dim: int) -> Tensor:
+    """Level of the mean power along a dimension, dB.
+
+    Example:
+        >>> mean_level(torch.tensor([10.0, 10.0, 10.0, 20.0]), dim=0)  # 13 on average of 10, 10, 10 and 100
+        tensor(15.1188)
+    """
+    return (torch.logsumexp(levels * _EXPONENT_PER_DB, dim) - math.log(levels.shape[dim])) / _EXPONENT_PER_DB
+
+
 class _Sums:
     """The windows of a recording, and its error in each second and band so far.
 
@@ -113,8 +131,8 @@ class _Sums:
     """
 
     def __init__(self, n_bands: int) -> None:
-        self.windows: dict[int, tuple[int, dict[str, float]]] = {}
-        """First frame and scores of each window, by its index."""
+        self.windows: dict[int, tuple[int, dict[str, float], NDArray[np.float32]]] = {}
+        """First frame, scores and level of each band (F,) of each window, by its index."""
         self.errors: NDArray[np.float32] = np.zeros((0, n_bands), np.float32)
         """Sum over the frames of windows, (S, F)."""
         self.counts: NDArray[np.int64] = np.zeros((2, 0), np.int64)
@@ -144,6 +162,7 @@ class _Sums:
             n_seconds -= 1
         errors = self.errors[:n_seconds] / np.maximum(frames[:n_seconds, None], 1)
         windows = [window for _, window in sorted(self.windows.items())]
-        starts = np.array([first for first, _ in windows]) / frames_per_second
-        scores = {key: np.array([of_window[key] for _, of_window in windows]) for key in windows[0][1]}
-        return ScoredRecording(name, starts, scores, errors.astype(np.float32))
+        starts = np.array([first for first, _, _ in windows]) / frames_per_second
+        scores = {key: np.array([of_window[key] for _, of_window, _ in windows]) for key in windows[0][1]}
+        spectra = np.stack([spectrum for _, _, spectrum in windows])
+        return ScoredRecording(name, starts, scores, errors.astype(np.float32), spectra)

@@ -9,6 +9,10 @@ from .conformal import smallest_alpha as smallest_alpha
 from .detection import anomaly_auroc as anomaly_auroc
 from .detection import anomaly_roc as anomaly_roc
 from .detection import oriented as oriented
+from .drift import count_p_value as count_p_value
+from .drift import majority_factor as majority_factor
+from .drift import majority_p_value as majority_p_value
+from .drift import unusualness_p_values as unusualness_p_values
 from .events import carrying_bands as carrying_bands
 from .events import likeness as likeness
 from .events import merge_windows as merge_windows

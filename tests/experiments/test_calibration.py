@@ -156,6 +156,110 @@ def test_calibration_recordings_take_the_place_of_validation_clips(run, data, ca
         assert float(row["p_value"]) == pytest.approx(expected)
 
 
+def noise_files(folder, levels, seed, seconds=2):
+    """Recordings of noise of one level each."""
+    noise = np.random.default_rng(seed)
+    for number, level in enumerate(levels):
+        path = folder / f"{number:02}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, level * noise.standard_normal(seconds * RATE), RATE)
+
+
+@pytest.mark.parametrize("model", ["Autoencoder", "NearestNeighbours"])
+def test_predict_says_that_recordings_are_unlike_normal_ones(run, data, capsys, tmp_path, model):
+    noise_files(tmp_path / "loud", [0.1] * 4, seed=1, seconds=4)
+    noise_files(tmp_path / "same", [0.05] * 4, seed=2, seconds=4)
+    command = ["predict", "--run", str(run(model)), "--data.predict_path"]
+    assert main([*command, str(tmp_path / "loud")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Unlike anything trained on (p < 0.001)"), "before the alarms"
+    assert "4 of 4 recordings in level or spectrum" in lines[0]
+    level, range_of_normal = re.search(r": ([\d.]+) dB louder .* range from (.*) dB$", lines[1]).groups()
+    assert float(level) == pytest.approx(6.0, abs=0.3)
+    assert range_of_normal.startswith("-0.")
+    assert any(line.startswith("The calibration no longer holds (p = 0.085)") for line in lines)
+    assert "(4 of them unlike normal ones, see drift in predictions.csv)" in "".join(lines)
+    predictions = rows(run(model) / "predict/predictions.csv")
+    assert {row["drift"] for row in predictions} == {"level"}
+    assert [float(row["drift_p_value"]) for row in predictions] == [pytest.approx(2 * 4 / 3 / 21)] * 4
+    louder = [float(row["level"]) for row in predictions]
+
+    assert main([*command, str(tmp_path / "same")]) == 0
+    assert "Unlike" not in capsys.readouterr().out
+    predictions = rows(run(model) / "predict/predictions.csv")
+    assert {row["drift"] for row in predictions} == {""}
+    assert np.mean(louder) - np.mean([float(row["level"]) for row in predictions]) == pytest.approx(6.0, abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def conditions(tmp_path_factory):
+    """Normal recordings at two speeds, one of them loud; and new ones, at a third speed as well."""
+    root = tmp_path_factory.mktemp("conditions")
+    for number, (speed, level) in enumerate((("slow", 0.05), ("fast", 0.2))):
+        noise_files(root / "normal" / speed, [level] * (10 + number), seed=number)
+        noise_files(root / "new" / speed, [level] * 2, seed=10 + number)
+    noise_files(root / "new/idle", [0.05], seed=20)
+    (root / "new/slow/00.wav").replace(root / "new/slow/x.wav")
+    names = [
+        (path.relative_to(folder), path.parent.name) for folder in root.iterdir() for path in folder.rglob("*.wav")
+    ]
+    table = "".join(f"{name},3,{speed}\n" for name, speed in sorted(names) if speed != "idle")
+    (root / "speeds.csv").write_text(f"name,load,speed\n{table}")
+    return root
+
+
+@pytest.mark.parametrize("by", ["folder", "speeds.csv:speed"])
+def test_calibrations_are_kept_apart_by_condition(run, conditions, capsys, by):
+    folder = run("Autoencoder")
+    given = by if by == "folder" else str(conditions / by)
+    command = ["predict", "--run", str(folder), "--data.predict_path", str(conditions / "new"), "--condition", given]
+    command += ["--calibrate", str(conditions / "normal")]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    third = "idle" if by == "folder" else "no condition"
+    assert f"No alarms for 1 recording under conditions that the calibration lacks ({third}), such as idle/00" in shown
+    assert "fast: Promise: with alpha = 0.0833" in shown
+    assert "slow: Promise: with alpha = 0.0909" in shown
+    calibration = Calibration.load(folder / "predict/calibration.npz")
+    predictions = {row["name"]: row for row in rows(folder / "predict/predictions.csv")}
+    assert set(predictions) == {"slow/x.wav", "slow/01.wav", "fast/00.wav", "fast/01.wav", "idle/00.wav"}
+    for name, row in predictions.items():
+        condition = name.partition("/")[0]
+        normal = calibration.score[[each.startswith(condition) for each in calibration.names]]
+        if condition == "idle":
+            assert row["condition"] == ("idle" if by == "folder" else "")
+            assert {row[column] for column in ("p_value", "alarm", "margin", "events", "drift")} == {""}
+        else:
+            assert row["condition"] == condition
+            expected = (1 + sum(score >= float(row["score"]) for score in normal)) / (len(normal) + 1)
+            assert float(row["p_value"]) == pytest.approx(expected)
+            assert float(row["score"]) - float(row["margin"]) == pytest.approx(normal.max())
+            assert row["alarm"] == str(int(float(row["score"]) > normal.max()))
+    windows = rows(folder / "predict/windows.csv")
+    assert {row["alarm"] for row in windows if row["name"] == "idle/00.wav"} == {""}
+    assert {row["alarm"] for row in windows} <= {"", "0", "1"}
+
+
+def test_clips_held_out_by_fit_calibrate_conditions(run, data, capsys, tmp_path):
+    held_out = Calibration.load(run("Autoencoder") / "fit/calibration.npz").names.tolist()
+    speeds = {name: "fast" if number < 5 else "slow" for number, name in enumerate(held_out)}
+    table = "".join(f"{name},{speed}\n" for name, speed in speeds.items())
+    (tmp_path / "speeds.csv").write_text(f"name,speed\n{table}saw_20191204_084800.wav,slow\n")
+    command = ["predict", "--run", str(run("Autoencoder")), "--data.predict_path", str(data / "new")]
+    assert main([*command, "--condition", str(tmp_path / "speeds.csv")]) == 0
+    assert "slow: Promise: with alpha = 0.0625" in capsys.readouterr().out, "of 15 clips"
+    assert main([*command, "--condition", str(tmp_path / "speeds.csv"), "--alpha", "0.05"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "--alpha 0.05 needs 19 normal clips or recordings to calibrate with in the condition slow, but there are"
+        in error
+    )
+    assert main([*command, "--condition", "folder"]) == 2
+    error = capsys.readouterr().err
+    assert "--condition folder: no recording has a condition of the normal clips that calibrate" in error
+    assert "have train; recordings have new" in error
+
+
 @pytest.mark.parametrize("calibrate", [False, True])
 def test_rejects_a_score_that_the_model_lacks(run, data, capsys, calibrate):
     command = ["predict", "--run", str(run("NearestNeighbours")), "--data.predict_path", str(data / "new")]

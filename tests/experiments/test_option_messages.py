@@ -19,7 +19,7 @@ TEXTS = {
     *(f"--trainer.{name}" for name in ("accelerator", "strategy", "devices", "max_time", "val_check_interval")),
     *(f"--trainer.{name}" for name in ("gradient_clip_algorithm", "profiler", "default_root_dir", "model_registry")),
     *(f"--wandb.{name}" for name in ("project", "name", "group", "job_type")),
-    *("--run", "--init_from", "--ckpt_path", "--predictions.persistence"),
+    *("--run", "--init_from", "--ckpt_path", "--predictions.persistence", "--predictions.condition"),
 }
 NO_VALUES = {"--help", "--config", "--print_config"}
 MODEL = (MaskedAutoencoder, ReconstructionModule)
