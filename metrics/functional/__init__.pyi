@@ -11,7 +11,6 @@ from .detection import anomaly_roc as anomaly_roc
 from .detection import oriented as oriented
 from .events import carrying_bands as carrying_bands
 from .events import likeness as likeness
-from .events import merge_windows as merge_windows
 from .events import persistent as persistent
 from .peaks import frame_curve as frame_curve
 from .peaks import n_peaks as n_peaks
