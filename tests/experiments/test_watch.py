@@ -108,8 +108,8 @@ def assert_equal(lines, folder):
         for column in columns:
             expected = [float(row[column] or "nan") for row in rows]
             values = [np.nan if line[column] is None else line[column] for line in found]
-            tolerance = 0.5 if column.endswith("hz") else 5e-4
-            assert values == pytest.approx(expected, rel=1e-4, abs=tolerance, nan_ok=True), column
+            exact = column in ("event", "start", "end", "peak", "low_hz", "high_hz", "like")
+            assert values == pytest.approx(expected, rel=0 if exact else 1e-4, abs=1e-9, nan_ok=True), column
 
 
 @pytest.mark.parametrize(

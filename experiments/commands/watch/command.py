@@ -62,7 +62,8 @@ def watch(
         raise ConfigurationError("--rate, --channels and --format are for standard input; a WAV file has its own")
     # They load Lightning.
     from experiments.commands.watch.models import OnnxModel, TorchModel  # noqa: PLC0415
-    from experiments.commands.watch.watching import Source, Watch  # noqa: PLC0415
+    from experiments.commands.watch.source import Source  # noqa: PLC0415
+    from experiments.commands.watch.watching import Watch  # noqa: PLC0415
     from experiments.runs.decisions import AlarmSettings  # noqa: PLC0415
     from experiments.runs.folder import RunFolder  # noqa: PLC0415
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,10 @@ from torch import Tensor
 from datamodules.audio import ChannelTally, open_audio, require_channel, signal_blocks
 from datamodules.errors import DataError
 from datamodules.layouts import scan_files
-from datamodules.live import LiveSound, RawFormat, SampleFormat, pipe_chunks, wav_chunks, wav_format
+from datamodules.live import LiveSound
 from datamodules.recordings.windows import LEFT_OUT_S
 from experiments.commands.watch.models import WatchedModel
+from experiments.commands.watch.source import Source, noted_signals
 from experiments.runs.calibration import Calibration
 from experiments.runs.decisions import AlarmSettings, Decider
 from experiments.runs.live import LiveDecider, NumberedEvent
@@ -32,38 +31,8 @@ from lightning_modules.base import require_number
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.wording import counted
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where the sound comes from: standard input, or a WAV file.
-
-    Attributes:
-        path: The file; None for standard input.
-        rate: Sample rate of standard input in Hz.
-        channels: Its channels.
-        samples: Its sample format.
-        patience: Seconds after which a file without new samples is complete; None to wait forever.
-    """
-
-    path: Path | None
-    rate: int
-    channels: int
-    samples: SampleFormat
-    patience: float | None
-
-    def open(self, model: WatchedModel, stopped: list[int]) -> LiveSound | None:
-        """Begin to read, until `stopped` contains something; None if that is before a file has a header."""
-        if self.path is not None:
-            raw = wav_format(self.path, lambda: bool(stopped))
-            patience = math.inf if self.patience is None else self.patience
-            chunks = wav_chunks(self.path, lambda: bool(stopped), patience)
-            return None if raw is None else LiveSound(str(self.path), raw, chunks, model.channel)
-        name = "standard input"
-        if sys.stdin.isatty():
-            raise DataError("standard input is a terminal; pipe raw samples into watch, or name a WAV file with --file")
-        raw = RawFormat.named(self.rate, self.channels, self.samples)
-        chunks = pipe_chunks(sys.stdin.fileno(), name, lambda: bool(stopped))
-        return LiveSound(name, raw, chunks, model.channel)
+_DECIMALS = {"start": 3, "end": 3, "peak": 3, "low_hz": 0, "high_hz": 0}
+"""Of times in s and of frequencies, as in the tables of `predict`."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +126,8 @@ class Watch:
     def run(self, source: Source) -> None:
         """Watch until the sound ends, or a signal stops it; the last windows and events are written in both cases."""
         decider = self._decider()
-        with _noted_signals() as stopped:
-            sound = source.open(self.model, stopped)
+        with noted_signals() as stopped:
+            sound = source.open(self.model.channel, stopped)
             if sound is None:
                 return
             _tell(f"{sound.name}: {sound.raw}, windows of {self._window_s:g} s every {self._hop_s:g} s")
@@ -226,28 +195,18 @@ class Watch:
         yield Progress(None)
 
     def _scored(self, first: int, window: Tensor) -> ScoredWindow:
-        scores, error = self.model.score(window)
-        if self.settings.score not in scores:
-            raise ConfigurationError(
-                f"--alarm_score {self.settings.score} is not computed by this model; give --alarm_score score"
-            )
-        return ScoredWindow(first, scores, error)
+        return ScoredWindow(first, *self.model.score(window))
 
 
-def _from_window_on(blocks: Iterable[Tensor], n_samples: float) -> Iterator[Tensor] | None:
+def _from_window_on(blocks: Iterable[Tensor], n_samples: float) -> Iterable[Tensor] | None:
     """The blocks of a sound, the first of which is long enough for the front end; None if all together are not."""
-    iterator = iter(blocks)
-    first = torch.empty(0)
-    for block in iterator:
+    iterator, first = iter(blocks), torch.empty(0)
+    while len(first) <= n_samples:
+        block = next(iterator, None)
+        if block is None:
+            return None
         first = torch.cat([first, block])
-        if len(first) > n_samples:
-            return _chained(first, iterator)
-    return None
-
-
-def _chained(first: Tensor, others: Iterator[Tensor]) -> Iterator[Tensor]:
-    yield first
-    yield from others
+    return chain([first], iterator)
 
 
 def _clock(sound: LiveSound, start: float) -> str:
@@ -266,6 +225,7 @@ def _event_line(found: NumberedEvent, clock: str, margin: float) -> dict[str, An
 
 def _write(line: dict[str, Any]) -> None:
     """Write a JSON line at once; what is NaN becomes null."""
+    line |= {key: round(line[key], decimals) for key, decimals in _DECIMALS.items() if key in line}
     line = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in line.items()}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
@@ -273,29 +233,3 @@ def _write(line: dict[str, Any]) -> None:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM in the list that is yielded, and let them take effect after the block.
-
-    A line is never half-written, and what is known at the end is still written.
-    """
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, lambda number, frame: noted.append(number))
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if noted:
-        try:
-            signal.raise_signal(noted[0])
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt("; everything up to then is written") from stop
