@@ -1,8 +1,8 @@
-r"""Audacity's label tracks: one text file per clip with lines start<TAB>end<TAB>label in seconds.
+r"""Audacity's label tracks: one text file per clip or recording with lines start<TAB>end<TAB>label in seconds.
 
-The end of a point label is its start. Lines that start with a backslash hold the frequencies of a spectral selection
-and are skipped. A point label ``[unannotated] TYPE`` at 0, which :func:`write` produces, gives the type of a clip
-without annotated intervals. The manual: https://manual.audacityteam.org/man/importing_and_exporting_labels.html
+The end of a point label is its start. A line \<TAB>low<TAB>high after a label holds the frequencies of a spectral
+selection in Hz, -1 for a border that was not selected. A point label ``[unannotated] TYPE`` at 0, which :func:`write`
+produces, gives the type of a clip without annotated intervals. The manual: https://manual.audacityteam.org/man/importing_and_exporting_labels.html
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from datamodules.annotations.rows import AnnotationRow, by_clip, parse_number, some_of
+from datamodules.annotations.rows import AnnotationRow, by_clip, parse_band, parse_number, some_of
 from datamodules.annotations.table import read_text
 from datamodules.errors import DataError, quoted
 from datamodules.files import walk
@@ -54,11 +54,15 @@ def write(folder: Path, rows: Iterable[AnnotationRow]) -> None:
             )
         track = folder / f"{clip}{SUFFIX}"
         track.parent.mkdir(parents=True, exist_ok=True)
-        labels = [(*interval, row.anomaly_type) for row in of_clip for interval in row.intervals]
+        labels = [(*interval, row.anomaly_type, row.band) for row in of_clip for interval in row.intervals]
         if not labels and of_clip[0].anomaly_type:
-            labels = [(0.0, 0.0, f"{_UNANNOTATED} {of_clip[0].anomaly_type}")]
-        lines = (f"{start:.6f}\t{end:.6f}\t{' '.join(re.split(_LINE_ENDS, label))}\n" for start, end, label in labels)
-        track.write_text("".join(lines), "utf-8")
+            labels = [(0.0, 0.0, f"{_UNANNOTATED} {of_clip[0].anomaly_type}", None)]
+        track.write_text("".join(_lines(*label) for label in labels), "utf-8")
+
+
+def _lines(start: float, end: float, text: str, band: tuple[float, float] | None) -> str:
+    frequencies = "" if band is None else f"\\\t{band[0]:.6f}\t{band[1]:.6f}\n"
+    return f"{start:.6f}\t{end:.6f}\t{' '.join(re.split(_LINE_ENDS, text))}\n{frequencies}"
 
 
 def _read_track(path: Path, clip: str) -> Iterator[AnnotationRow | DataError]:
@@ -68,23 +72,38 @@ def _read_track(path: Path, clip: str) -> Iterator[AnnotationRow | DataError]:
         raise DataError(f"{path} has a name that is not UTF-8; rename it and its clip") from None
     # str.splitlines would also split at characters that a label may hold.
     lines = io.StringIO(read_text(path, "a label track", "save it as UTF-8 text"), newline=None)
-    n_labels = 0
+    label: AnnotationRow | DataError | None = None
     for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("\\"):
-            continue
-        n_labels += 1
-        # Some versions of Audacity write decimal commas where the system's language does.
-        first, second, label = (part.strip() for part in (*line.split("\t", 2), "", "")[:3])
-        start, end = (parse_number(text, decimal_comma=True) for text in (first, second))
-        unannotated = label.startswith(_UNANNOTATED)
-        if start is None or end is None:
-            what = f"{quoted(line.rstrip())} is not a label, which is start, end and text with tabs between"
-            yield DataError(f"{path} line {number}: {what}")
-        elif unannotated and (start or end):
-            yield DataError(f"{path} line {number}: {_UNANNOTATED} describes the whole clip; put it at 0 s")
-        elif unannotated:
-            yield AnnotationRow(number, clip, (), label.removeprefix(_UNANNOTATED).strip())
-        else:
-            yield AnnotationRow(number, clip, ((start, end),), label)
-    if not n_labels:
-        yield AnnotationRow(1, clip, ())
+        if line.startswith("\\"):
+            label = _with_band(label, line, f"{path} line {number}")
+        elif line.strip():
+            if label is not None:
+                yield label
+            label = _parse_label(line, number, path, clip)
+    yield AnnotationRow(1, clip, ()) if label is None else label
+
+
+def _parse_label(line: str, number: int, path: Path, clip: str) -> AnnotationRow | DataError:
+    # Some versions of Audacity write decimal commas where the system's language does.
+    first, second, label = (part.strip() for part in (*line.split("\t", 2), "", "")[:3])
+    start, end = (parse_number(text, decimal_comma=True) for text in (first, second))
+    unannotated = label.startswith(_UNANNOTATED)
+    if start is None or end is None:
+        what = f"{quoted(line.rstrip())} is not a label, which is start, end and text with tabs between"
+        return DataError(f"{path} line {number}: {what}")
+    if unannotated and (start or end):
+        return DataError(f"{path} line {number}: {_UNANNOTATED} describes the whole clip; put it at 0 s")
+    if unannotated:
+        return AnnotationRow(number, clip, (), label.removeprefix(_UNANNOTATED).strip())
+    return AnnotationRow(number, clip, ((start, end),), label)
+
+
+def _with_band(label: AnnotationRow | DataError | None, line: str, where: str) -> AnnotationRow | DataError:
+    """A label with the frequencies in the line after it."""
+    if isinstance(label, DataError):
+        return label
+    band = parse_band([cell.strip() for cell in line.split("\t")[1:]], decimal_comma=True)
+    if label is None or band is None:
+        what = f"{quoted(line.rstrip())} is not a line of frequencies after a label, which is \\, low and high in Hz"
+        return DataError(f"{where}: {what} with tabs between")
+    return label._replace(band=band)

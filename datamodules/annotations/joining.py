@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ from datamodules.annotations.rows import AnnotationRow, bare_name, by_clip
 from datamodules.annotations.table import read_table
 from datamodules.errors import DataError, quoted
 from datamodules.layouts import UNNAMED_ANOMALY, Clip
+from datamodules.recordings.windows import LEFT_OUT_S
+
+Kind = Literal["test clip", "recording"]
+"""What annotations are about: clips of a data set, or recordings of any length."""
 
 
 def annotate(
@@ -51,27 +56,34 @@ def clips_by_stem(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
     return by_stem
 
 
-def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: Path) -> Clip:
-    """The clip that a row belongs to; raises a DataError unless there is exactly one."""
+def clip_of(row: AnnotationRow, by_stem: Mapping[str, Sequence[Clip]], source: Path, kind: Kind = "test clip") -> Clip:
+    """The clip or recording that a row belongs to; raises a DataError unless there is exactly one."""
     name = bare_name(row.file)
     candidates = by_stem.get(PurePosixPath(name).name) or by_stem.get(PurePosixPath(name).stem, ())
     matches = [clip for clip in candidates if bare_name(clip.name) == name] or candidates
     if len(matches) != 1:
-        problem = f"is the name of {len(matches)} clips, give its folder" if matches else "is not among the test clips"
+        several = f"is the name of {len(matches)} {kind.split()[-1]}s, give its folder"
+        problem = several if matches else f"is not among the {kind}s"
         raise DataError(f"{source} row {row.number}: {quoted(row.file)} {problem}")
     return matches[0]
 
 
-def row_problems(row: AnnotationRow, name: str, label: int, seconds: float, source: Path) -> Iterator[str]:
-    """Problems of the intervals of a row of a clip, whose length is infinite if unknown."""
+def row_problems(
+    row: AnnotationRow, name: str, label: int, seconds: float, source: Path, kind: Kind = "test clip"
+) -> Iterator[str]:
+    """Problems of the intervals of a row of a clip or recording, whose length is infinite if unknown.
+
+    An interval of a recording may end up to 0.1 s after it, where times were counted in frames.
+    """
+    latest = seconds + LEFT_OUT_S * (kind == "recording")
     if row.intervals and label == 0:
         yield f"{source} row {row.number}: {name} is a normal clip and cannot be annotated"
     for start, end in row.intervals:
         interval = f"{source} row {row.number}: the interval from {start:.10g} s to {end:.10g} s of {name}"
         if start > end:
             yield f"{interval} is reversed"
-        if start < 0 or end > seconds:
-            lasts = "" if math.isinf(seconds) else f"; the clip lasts {seconds:.10g} s"
+        if start < 0 or end > latest:
+            lasts = "" if math.isinf(seconds) else f"; the {kind.split()[-1]} lasts {seconds:.10g} s"
             yield f"{interval} is out of range{lasts}"
 
 
@@ -135,6 +147,7 @@ def check_annotations(
     types: Collection[str] = (),
     clips: Sequence[Clip] | None = None,
     seconds: Mapping[str, float] | None = None,
+    kind: Kind = "test clip",
 ) -> tuple[list[AnnotationRow], list[str]]:
     """Find all problems of an annotation file, where reading it would stop at the first.
 
@@ -144,6 +157,7 @@ def check_annotations(
         types: Valid types of anomaly; any if empty.
         clips: Test clips that the rows may name; any if None.
         seconds: Length of each clip by name.
+        kind: What the rows name; a recording may have labels of several types, also at the same time.
 
     Returns:
         The rows that can be read, and a line for each problem.
@@ -158,20 +172,23 @@ def check_annotations(
         name, label, length = row.file, 1, clip_seconds
         if by_stem is not None:
             try:
-                clip = clip_of(row, by_stem, path)
+                clip = clip_of(row, by_stem, path, kind)
             except DataError as error:
                 problems.append(str(error))
             else:
                 name, label, length = clip.name, clip.label, (seconds or {}).get(clip.name, clip_seconds)
-        problems += row_problems(row, name, label, length, path)
+        problems += row_problems(row, name, label, length, path, kind)
         if types and row.anomaly_type and row.anomaly_type not in types:
             known = ", ".join(sorted(types))
             problems.append(
                 f"{path} row {row.number}: {row.file} is of type {quoted(row.anomaly_type)}, not of {known}"
             )
     for name, of_clip in by_clip(rows).items():
-        problems += type_problems(of_clip, name, path)
-        problems += _overlaps(of_clip, path)
+        if kind == "test clip":
+            problems += [*type_problems(of_clip, name, path), *_overlaps(of_clip, path)]
+            continue
+        for anomaly_type in dict.fromkeys(row.anomaly_type for row in of_clip):
+            problems += _overlaps([row for row in of_clip if row.anomaly_type == anomaly_type], path)
     return rows, problems
 
 

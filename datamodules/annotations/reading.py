@@ -1,4 +1,7 @@
-"""Reading annotations of any format, and the plain CSV: columns file, start, end in seconds and, optionally, type."""
+"""Reading annotations of any format, and the plain CSV.
+
+Its columns are file, start, end in seconds and, optionally, type and the frequencies low_hz, high_hz.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from datamodules.annotations import audacity, authors
-from datamodules.annotations.rows import AnnotationRow, by_clip, decimal, parse_number
+from datamodules.annotations.rows import AnnotationRow, by_clip, decimal, parse_band, parse_number
 from datamodules.annotations.table import Table, read_table
 from datamodules.errors import DataError, quoted
 
@@ -15,6 +18,9 @@ ANNOTATION_FILE = "annotations.csv"
 """Name of the annotation file in a data root."""
 
 PLAIN_COLUMNS = ("file", "start", "end", "type")
+BAND_COLUMNS = ("low_hz", "high_hz")
+"""Further columns of the plain CSV where labels have frequencies."""
+
 _REQUIRED = PLAIN_COLUMNS[:3]
 _EXPECTED = f"{', '.join(_REQUIRED)}, or the columns of the published planer annotations"
 
@@ -64,26 +70,34 @@ def _read_plain(table: Table) -> Iterator[AnnotationRow | DataError]:
     for number, cells in table.rows:
         file, *bounds = (cells.get(column, "") for column in _REQUIRED)
         start, end = (parse_number(text, table.decimal_comma) for text in bounds)
+        frequencies = [cells.get(column, "") for column in BAND_COLUMNS]
+        band = parse_band(frequencies, table.decimal_comma)
+        where = f"{table.path} row {number}"
         if not file:
-            yield DataError(f"{table.path} row {number} names no file")
+            yield DataError(f"{where} names no file")
         elif not any(bounds):
             yield AnnotationRow(number, file, (), cells.get("type", ""))
         elif start is None or end is None:
             wrong = quoted(bounds[0] if start is None else bounds[1])
-            yield DataError(f"{table.path} row {number}: {wrong} is not a time in seconds")
+            yield DataError(f"{where}: {wrong} is not a time in seconds")
+        elif band is None and any(frequencies):
+            yield DataError(f"{where}: {quoted(' to '.join(frequencies))} are not frequencies in Hz, low and high")
         else:
-            yield AnnotationRow(number, file, ((start, end),), cells.get("type", ""))
+            yield AnnotationRow(number, file, ((start, end),), cells.get("type", ""), band)
 
 
 def write_plain(path: Path, rows: Iterable[AnnotationRow]) -> None:
-    """Write a plain CSV, in the order of the clips."""
+    """Write a plain CSV, in the order of the clips; it has frequencies if a row has any."""
+    clips = by_clip(rows)
+    bands = BAND_COLUMNS if any(row.band for of_clip in clips.values() for row in of_clip) else ()
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PLAIN_COLUMNS)
-        for of_clip in by_clip(rows).values():
+        writer.writerow((*PLAIN_COLUMNS, *bands))
+        for of_clip in clips.values():
             annotated = [row for row in of_clip if row.intervals]
             for row in annotated:
+                band = [decimal(border) for border in row.band] if row.band else [""] * len(bands)
                 for start, end in row.intervals:
-                    writer.writerow((row.file, decimal(start), decimal(end), row.anomaly_type))
+                    writer.writerow((row.file, decimal(start), decimal(end), row.anomaly_type, *band))
             if not annotated:
-                writer.writerow((of_clip[0].file, "", "", of_clip[0].anomaly_type))
+                writer.writerow((of_clip[0].file, "", "", of_clip[0].anomaly_type, *[""] * len(bands)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -21,12 +21,14 @@ class AnnotationRow(NamedTuple):
     """A row of an annotation file, or a label of a track, with its number in the file.
 
     ``intervals`` are (start, end) in seconds from the start of the clip, equal for a point; empty if not annotated.
+    ``band`` is (low, high) in Hz where frequencies were selected too, -1 for a border that was not.
     """
 
     number: int
     file: str
     intervals: tuple[Interval, ...]
     anomaly_type: str = ""
+    band: tuple[float, float] | None = None
 
 
 def parse_number(text: str, decimal_comma: bool = False) -> float | None:
@@ -40,6 +42,19 @@ def parse_number(text: str, decimal_comma: bool = False) -> float | None:
         text = text.replace(",", ".", 1)
     number = float(text) if re.fullmatch(NUMBER, text) else math.inf
     return number if math.isfinite(number) else None
+
+
+def parse_band(cells: Sequence[str], decimal_comma: bool = False) -> tuple[float, float] | None:
+    """Frequencies (low, high) in Hz as files write them, -1 for none; None if the cells are not two numbers in order.
+
+    Example:
+        >>> parse_band(["400", "8000.5"]), parse_band(["-1", "900"]), parse_band(["900", "400"]), parse_band(["400"])
+        ((400.0, 8000.5), (-1.0, 900.0), None, None)
+    """
+    numbers = [number for cell in cells if (number := parse_number(cell, decimal_comma)) is not None]
+    if len(numbers) != 2 or len(cells) != 2 or numbers[0] > numbers[1] >= 0:
+        return None
+    return numbers[0], numbers[1]
 
 
 def bare_name(file: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from datamodules.recordings.slicing import MANIFEST_FILE, SliceSummary, slice_recordings
+from datamodules.recordings.manifest import MANIFEST_FILE
+from datamodules.recordings.slicing import SliceSummary, slice_recordings
 
 __all__ = ["MANIFEST_FILE", "SliceSummary", "slice_recordings"]

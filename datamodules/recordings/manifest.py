@@ -1,4 +1,4 @@
-"""The manifest of sliced clips: the recording and offset of each, and the checksums of both files."""
+"""The manifest of clips cut from recordings: the recording and offset of each, and the checksums of both files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ class ManifestRow:
 
     clip: str
     source: str
-    offset: int
-    duration: int
+    offset: float
+    duration: float
     clip_sha256: str
     source_sha256: str
     channel: str
 
 
 _BLOCK_BYTES = 1 << 20
+
+MANIFEST_FILE = "manifest.csv"
 
 COLUMNS = tuple(field.name for field in fields(ManifestRow))
 
@@ -56,7 +58,7 @@ def read_manifest(path: Path) -> tuple[list[ManifestRow], bool]:
 
 def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
     """Replace a manifest."""
-    write_rows(path, COLUMNS, map(astuple, rows))
+    write_rows(path, COLUMNS, map(_cells, rows))
 
 
 def append_to_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
@@ -64,13 +66,17 @@ def append_to_manifest(path: Path, rows: Iterable[ManifestRow]) -> None:
     if not path.exists():
         write_manifest(path, ())
     with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(map(astuple, rows))
+        csv.writer(file, lineterminator="\n").writerows(map(_cells, rows))
+
+
+def _cells(row: ManifestRow) -> list[str]:
+    return [f"{value:.12g}" if isinstance(value, float) else str(value) for value in astuple(row)]
 
 
 def _parse(cells: list[str], path: Path) -> ManifestRow:
     try:
         clip, source, offset, duration, clip_sha256, source_sha256, channel = cells
-        return ManifestRow(clip, source, int(offset), int(duration), clip_sha256, source_sha256, channel)
+        return ManifestRow(clip, source, float(offset), float(duration), clip_sha256, source_sha256, channel)
     except ValueError:
         raise DataError(f"{path} has a damaged row, {quoted(str(cells))}; slice into another output") from None
 

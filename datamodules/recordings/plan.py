@@ -1,10 +1,10 @@
-"""Which recordings there are to slice, how long they are, and what their clips will be called."""
+"""Which recordings there are, how long they are, and what the clips of sliced ones will be called."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -65,18 +65,24 @@ class RecordingName:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording to slice: its file, its name in the manifest (``source``), and the name of its first minute.
+    """A recording: its file and its name in the manifest (``source``).
 
     ``frames`` are samples of each channel, ``subtype`` is libsndfile's name of the sample format.
     """
 
     path: Path
     source: str
-    name: RecordingName
     sample_rate: int
     frames: int
     channels: int
     subtype: str
+
+
+@dataclass(frozen=True)
+class SlicedRecording(Recording):
+    """A recording to slice: the name of its first minute, and the length in seconds and suffix of its clips."""
+
+    name: RecordingName
     clip_seconds: int
     suffix: str
 
@@ -100,38 +106,51 @@ class Recording:
         """Minutes that contain the recording's clips."""
         return math.ceil(self.n_clips * self.clip_seconds / SECONDS_PER_MINUTE)
 
-    def clips(self) -> Iterator[str]:
-        """Names of the clips relative to the output folder, in their order."""
+    def clips(self) -> dict[str, int]:
+        """First sample of each clip by its name relative to the output folder, in their order."""
         folder = PurePosixPath(self.source).parent
         clips_per_minute = SECONDS_PER_MINUTE // self.clip_seconds
-        for index in range(self.n_clips):
-            minute, part = divmod(index, clips_per_minute)
-            yield (folder / f"{self.name.clip(minute, part + 1)}{self.suffix}").as_posix()
+        parts = (divmod(index, clips_per_minute) for index in range(self.n_clips))
+        names = [folder / f"{self.name.clip(minute, part + 1)}{self.suffix}" for minute, part in parts]
+        return {name.as_posix(): index * self.clip_frames for index, name in enumerate(names)}
 
 
-def plan_recordings(
-    sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None, channel: Channel = "mix"
-) -> tuple[list[Recording], list[Path]]:
-    """Read the header of each recording, and of those in folders, and name its clips; nothing is written.
-
-    ``start`` is the first minute of the first recording whose name has no time; each further one of these begins at the
-    full minute after the previous one.
+def find_recordings(sources: Sequence[Path], channel: Channel = "mix") -> tuple[list[Recording], list[Path]]:
+    """Read the header of each recording, and of those in folders.
 
     Returns:
         The recordings, and the files in the folders that cannot be read as recordings.
 
     Raises:
-        DataError: A source is missing or damaged, lacks the channel, or two would give clips of one name.
+        DataError: A source is missing or damaged, or lacks the channel.
+    """
+    found, left_out = _files(sources)
+    return [_inspect(path, source, channel) for path, source in found], left_out
+
+
+def plan_recordings(
+    sources: Sequence[Path], clip_seconds: int, suffix: str, start: datetime | None = None, channel: Channel = "mix"
+) -> tuple[list[SlicedRecording], list[Path]]:
+    """Find recordings as :func:`find_recordings`, and name their clips; nothing is written.
+
+    ``start`` is the first minute of the first recording whose name has no time; each further one of these begins at the
+    full minute after the previous one.
+
+    Raises:
+        DataError: Two recordings would give clips of one name.
     """
     recordings = []
-    found, left_out = _files(sources)
+    found, left_out = find_recordings(sources, channel)
     next_name = None if start is None else RecordingName(PLANER_PREFIX, 1, start)
-    for path, source in found:
-        recording = _inspect(path, source, clip_seconds, suffix, next_name, channel)
-        if next_name is not None and recording.name is next_name:
-            next_name = next_name.after(recording.minutes)
-        recordings.append(recording)
-    _reject_same_names(recordings)
+    for recording in found:
+        name = RecordingName.of(recording.path.stem)
+        if name.start is None and next_name is not None:
+            name = next_name
+        sliced = SlicedRecording(**vars(recording), name=name, clip_seconds=clip_seconds, suffix=suffix)
+        if name is next_name:
+            next_name = next_name.after(sliced.minutes)
+        recordings.append(sliced)
+    reject_same_names((recording, recording.clips()) for recording in recordings)
     return recordings, left_out
 
 
@@ -164,27 +183,23 @@ def _files(sources: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[Path]]
     return found, left_out
 
 
-def _inspect(
-    path: Path, source: str, clip_seconds: int, suffix: str, next_name: RecordingName | None, channel: Channel
-) -> Recording:
+def _inspect(path: Path, source: str, channel: Channel) -> Recording:
     with open_audio(path) as file:
         require_channel(path, file.channels, channel)
         sample_rate, channels, subtype = file.samplerate, file.channels, file.subtype
         frames = count_samples(path, file)
     if frames == 0:
         raise empty(path)
-    name = RecordingName.of(path.stem)
-    if name.start is None and next_name is not None:
-        name = next_name
-    return Recording(path, source, name, sample_rate, frames, channels, subtype, clip_seconds, suffix)
+    return Recording(path, source, sample_rate, frames, channels, subtype)
 
 
-def _reject_same_names(recordings: Sequence[Recording]) -> None:
+def reject_same_names(clips: Iterable[tuple[Recording, Iterable[str]]]) -> None:
+    """Raise a DataError if two recordings, each given with the names of its clips, have clips of one name."""
     first: dict[str, Recording] = {}
-    for recording in recordings:
-        for clip in recording.clips():
+    for recording, names in clips:
+        for clip in names:
             other = first.setdefault(clip, recording)
             if other is not recording:
                 raise DataError(
-                    f"{other.path} and {recording.path} would both give {clip}; slice them into different folders"
+                    f"{other.path} and {recording.path} would both give {clip}; rename one, or use two outputs"
                 )

@@ -7,44 +7,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from rich.progress import Progress
 
-from datamodules.audio import (
-    Channel,
-    ChannelTally,
-    SoundInfo,
-    blocks,
-    mix_down,
-    not_finite,
-    open_audio,
-    require_channel_index,
-    unreadable,
-)
+from datamodules.audio import Channel, ChannelTally, SoundInfo, require_channel_index, unreadable
 from datamodules.errors import DataError
-from datamodules.files import write_recording
 from datamodules.progress import progress_console
-from datamodules.recordings.manifest import ManifestRow, append_to_manifest, file_sha256, read_manifest, write_manifest
-from datamodules.recordings.plan import SECONDS_PER_MINUTE, Recording, plan_recordings
+from datamodules.recordings.cutting import FORMATS, clip_subtype, cut
+from datamodules.recordings.manifest import (
+    MANIFEST_FILE,
+    ManifestRow,
+    append_to_manifest,
+    file_sha256,
+    read_manifest,
+    write_manifest,
+)
+from datamodules.recordings.plan import SECONDS_PER_MINUTE, SlicedRecording, plan_recordings
 from lightning_modules.wording import counted
 
-MANIFEST_FILE = "manifest.csv"
 _UNFINISHED = ".slicing"
-
-FORMATS = ("wav", "flac")
-
-# Types that hold the samples of a format exactly; other formats are lossy and become 16 bits.
-_SAMPLE_TYPES = {
-    **dict.fromkeys(("PCM_S8", "PCM_U8", "PCM_16"), "int16"),
-    **dict.fromkeys(("PCM_24", "PCM_32"), "int32"),
-    "FLOAT": "float32",
-    "DOUBLE": "float64",
-}
-_EIGHT_BITS = {".wav": "PCM_U8", ".flac": "PCM_S8"}
 
 
 class SliceSummary(NamedTuple):
@@ -102,14 +86,16 @@ def slice_recordings(
         longest = max(recording.seconds_left_over for recording in recordings)
         raise DataError(f"no recording is as long as a clip of {clip_seconds} s; the longest has {longest:.2f} s")
     for recording in recordings:
-        clip_subtype(recording)
+        clip_subtype(recording, recording.suffix)
     written, mixed = _slice_all([recording for recording in recordings if recording.n_clips], output, channel)
     kept = sum(recording.n_clips for recording in recordings) - written
     left_over = {recording.source: left for recording in recordings if (left := recording.seconds_left_over)}
     return SliceSummary(written, kept, left_over, left_out, mixed)
 
 
-def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) -> tuple[int, dict[Path, SoundInfo]]:
+def _slice_all(
+    recordings: Sequence[SlicedRecording], output: Path, channel: Channel
+) -> tuple[int, dict[Path, SoundInfo]]:
     """Slice the recordings that are not sliced yet; returns the clips written and the levels of what was mixed."""
     manifest = output / MANIFEST_FILE
     finished = _finished(recordings, manifest, channel)
@@ -129,7 +115,8 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) 
             tally = ChannelTally(recording.channels)
             rows = []
             try:
-                for row in cut(recording, checksum, unfinished, channel, tally):
+                clips = recording.clips()
+                for row in cut(recording, clips, recording.clip_frames, checksum, unfinished, channel, tally):
                     rows.append(row)
                     progress.advance(task)
             except KeyboardInterrupt as stop:
@@ -145,7 +132,7 @@ def _slice_all(recordings: Sequence[Recording], output: Path, channel: Channel) 
     return written, mixed
 
 
-def _finished(recordings: Sequence[Recording], manifest: Path, channel: Channel) -> dict[str, str]:
+def _finished(recordings: Sequence[SlicedRecording], manifest: Path, channel: Channel) -> dict[str, str]:
     """Checksums, by name, of the recordings whose clips are all there; rows of others are removed."""
     planned = {recording.source: recording for recording in recordings}
     owners = {clip: recording.source for recording in recordings for clip in recording.clips()}
@@ -208,61 +195,3 @@ def _same_samples(one: Path, other: Path) -> bool:
 
 def _taken(manifest: Path, what: str) -> DataError:
     return DataError(f"{manifest} has {what}; choose another output")
-
-
-def clip_subtype(recording: Recording) -> str:
-    """Sample format of a recording's clips, its own or 16 bits if lossy; raises if their file format lacks it."""
-    subtype = recording.subtype if recording.subtype in _SAMPLE_TYPES else "PCM_16"
-    if subtype in _EIGHT_BITS.values():
-        subtype = _EIGHT_BITS[recording.suffix]
-    audio_format = recording.suffix.removeprefix(".")
-    if not soundfile.check_format(audio_format, subtype):
-        raise DataError(
-            f"{recording.path} has {subtype} samples, which {audio_format} cannot hold; choose another format"
-        )
-    return subtype
-
-
-def cut(
-    recording: Recording, source_sha256: str, folder: Path, channel: Channel, tally: ChannelTally
-) -> Iterator[ManifestRow]:
-    """Write a recording's clips, yielding the row of each when it is written.
-
-    Raises:
-        DataError: The recording is shorter than its header says, cannot be decoded or holds NaN or infinity.
-    """
-    subtype, seconds = clip_subtype(recording), recording.clip_seconds
-    # The samples come first: to find their end, zip reads what follows the last clip.
-    clips = zip(_samples(recording, channel, tally), recording.clips(), strict=True)
-    for index, (samples, name) in enumerate(clips):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_recording(path, samples, recording.sample_rate, subtype)
-        yield ManifestRow(
-            name, recording.source, index * seconds, seconds, file_sha256(path), source_sha256, str(channel)
-        )
-
-
-def _samples(recording: Recording, channel: Channel, tally: ChannelTally) -> Iterator[NDArray[Any]]:
-    """The samples of each clip; reads to the recording's end, since damage after the last clip counts too."""
-    dtype = _SAMPLE_TYPES.get(recording.subtype, "int16")
-    with open_audio(recording.path) as file:
-        for clip in range(recording.n_clips + 1):
-            whole = clip < recording.n_clips
-            frames = recording.clip_frames if whole else recording.frames % recording.clip_frames
-            mixed = []
-            for block in blocks(recording.path, file, frames, dtype):
-                if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
-                    raise not_finite(recording.path)
-                mixed.append(_mix_down(block, channel))
-                tally.add(block, mixed[-1])
-            if whole:
-                yield np.concatenate(mixed)
-
-
-def _mix_down(block: NDArray[Any], channel: Channel) -> NDArray[Any]:
-    """One channel, or the mean rounded to the samples' own format."""
-    if channel != "mix" or block.shape[1] == 1:
-        return mix_down(block, 0 if channel == "mix" else channel)
-    mean = block.mean(axis=1, dtype=np.float64)
-    return (mean if np.issubdtype(block.dtype, np.floating) else np.rint(mean)).astype(block.dtype)

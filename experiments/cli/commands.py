@@ -129,6 +129,15 @@ COMMANDS: dict[str, Command] = {
         {"sources": "recordings, and folders of recordings"},
         nargs="+",
     ),
+    "data testset": Command(
+        "experiments.commands.testset:data_testset",
+        "cut recordings into normal and anomalous test clips, by labels on them",
+        {
+            "recordings": "a recording, or a folder of recordings",
+            "labels": "CSV in seconds, label track, or folder of label tracks",
+            "output": "root of an audio folder to write test clips, annotations and manifest to",
+        },
+    ),
     "data describe": Command(
         "experiments.commands.describe.command:describe",
         "describe a data set and check it for problems",

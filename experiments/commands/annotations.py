@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Literal
 from rich.console import Console
 
 from datamodules.annotations import AnnotationRow, annotation_format, check_annotations, convert_annotations, frame_mask
-from datamodules.annotations.rows import by_clip
+from datamodules.annotations.rows import bare_name, by_clip
+from datamodules.audio import sound_seconds
 from datamodules.errors import DataError
 from datamodules.layouts import UNNAMED_ANOMALY, Clip, scan_audio_folder, scan_files, scan_planer
 from datamodules.spectrograms import clip_seconds
-from experiments.report.table import Table, print_table
+from experiments.report.table import Cell, Table, print_table
 from lightning_modules.wording import counted
 from metrics.functional.segments import hit_segments
 
@@ -24,9 +26,13 @@ _FRAMES_PER_SECOND = 40
 
 
 def check(
-    files: list[str], root: str | None = None, seconds: float | None = None, types: list[str] | None = None
+    files: list[str],
+    root: str | None = None,
+    seconds: float | None = None,
+    types: list[str] | None = None,
+    recordings: str | None = None,
 ) -> None:
-    """Print what is wrong with annotations, and how many clips of each type they name and annotate.
+    """Print what is wrong with annotations, and how many clips or labels of each type there are.
 
     Exits with status 1 if anything is wrong.
 
@@ -37,13 +43,19 @@ def check(
             set, and without those none.
         types: Valid types of anomaly, as in [bang,hiss]; by default the folders of the data set, or the paper's for
             the authors' CSV.
+        recordings: A recording or a folder of recordings of any length, in place of root, if the annotations are about
+            these; a recording may have labels of several types.
 
     Raises:
         DataError: A file or the data set cannot be read.
     """
     if seconds is not None and not 0 < seconds < math.inf:
         raise DataError(f"--seconds is {seconds:g}; it must be above 0")
+    if root is not None and recordings is not None:
+        raise DataError("--root and --recordings are both given; choose what the annotations are about")
     data = None if root is None else _DataSet.scan(Path(root), seconds)
+    if recordings is not None:
+        data = _DataSet.of_recordings(Path(recordings))
     console = Console(highlight=False)
     n_problems = 0
     for file in files:
@@ -52,12 +64,19 @@ def check(
             raise DataError(f"{path} does not exist; name a file of annotations or a folder of label tracks")
         known = types or _known_types(path, data)
         rows, problems = check_annotations(
-            path, seconds or math.inf, known, data.test if data else None, data.seconds if data else None
+            path,
+            seconds or math.inf,
+            known,
+            data.test if data else None,
+            data.seconds if data else None,
+            "test clip" if recordings is None else "recording",
         )
         for problem in problems:
             print(problem)
         print(f"{path}: {counted(len(problems), 'problem')}")
-        print_table(console, _table(rows, data))
+        table = _table(rows, data) if recordings is None else _label_table(rows)
+        if table.rows:
+            print_table(console, table)
         n_problems += len(problems)
     if n_problems:
         sys.exit(1)
@@ -69,6 +88,7 @@ def convert(
     output: str,
     seconds: float = 10.0,
     manifest: str | None = None,
+    timeline: Literal["clips", "recordings"] = "clips",
 ) -> None:
     """Write annotations in another format: the planer authors' CSV, label tracks of Audacity, or a plain CSV.
 
@@ -77,12 +97,15 @@ def convert(
         to: Format to write.
         output: File to write, or for Audacity a folder, with one label track per clip.
         seconds: Length of a clip, s; it determines the position in its minute of a clip named …_K.
-        manifest: The manifest.csv of sliced recordings, if the annotations are of whole recordings.
+        manifest: The manifest.csv of the clips that were cut from recordings, to go from one to the other.
+        timeline: With a manifest, what the output is about: clips, at whose borders labels of recordings are cut, or
+            recordings, to which labels of clips are joined.
 
     Raises:
         DataError: As `convert_annotations`.
     """
-    intervals = convert_annotations(Path(file), to, Path(output), seconds, None if manifest is None else Path(manifest))
+    listed = None if manifest is None else Path(manifest)
+    intervals = convert_annotations(Path(file), to, Path(output), seconds, listed, timeline)
     print(f"{intervals:,} intervals in {output}")
 
 
@@ -114,6 +137,11 @@ class _DataSet:
         normal = sum(clip.label == 0 for clip in layout.test)
         return cls(layout.test, len(layout.training), normal, _lengths(layout.test, seconds))
 
+    @classmethod
+    def of_recordings(cls, path: Path) -> _DataSet:
+        clips = [replace(clip, label=1, anomaly_type=UNNAMED_ANOMALY) for clip in scan_files(path).test]
+        return cls(clips, math.nan, math.nan, {clip.name: sound_seconds(clip.path) for clip in clips})
+
 
 def _lengths(clips: Sequence[Clip], seconds: float | None) -> dict[str, float]:
     return {clip.name: seconds or clip_seconds(clip.path, _FRAMES_PER_SECOND) for clip in clips if clip.label}
@@ -125,6 +153,24 @@ def _known_types(path: Path, data: _DataSet | None) -> set[str]:
 
     named = {clip.anomaly_type for clip in data.test} - {"", UNNAMED_ANOMALY} if data else set()
     return named or (set(published.ANOMALOUS_CLIPS) if annotation_format(path) == "authors" else set())
+
+
+def _label_table(rows: Sequence[AnnotationRow]) -> Table:
+    """Count the labels of recordings by type."""
+    labels: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    for row in rows:
+        labels[row.anomaly_type] += [(bare_name(row.file), max(end - start, 0.0)) for start, end in row.intervals]
+    body = [
+        (
+            Cell(kind or "unnamed"),
+            Cell(f"{len({name for name, _ in of_kind}):,}"),
+            Cell(f"{len(of_kind):,}"),
+            Cell(f"{sum(seconds for _, seconds in of_kind):.1f}"),
+        )
+        for kind, of_kind in sorted(labels.items())
+        if of_kind
+    ]
+    return Table("Labels of recordings", "", ("Type", "Recordings", "Labels", "Seconds"), (tuple(body),), names=1)
 
 
 def _table(rows: Sequence[AnnotationRow], data: _DataSet | None) -> Table:

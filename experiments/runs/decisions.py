@@ -191,7 +191,7 @@ class Decider:
             scores = {key: float(values[index]) for key, values in recording.scores.items()}
             finder.add_window(float(recording.starts[index]), scores, float(decision.p_values[index]))
         finder.add_seconds(recording.band_errors)
-        return finder.take()
+        return finder.take(recorded=float(recording.starts[-1]) + self.window_seconds)
 
     @property
     def _normal_scores(self) -> NDArray[np.float64]:
@@ -265,16 +265,19 @@ class EventFinder:
                     )
         self._n_seconds += len(band_errors)
 
-    def take(self, before: float = np.inf) -> list[Event]:
+    def take(self, before: float = np.inf, recorded: float = np.inf) -> list[Event]:
         """The events that are complete since the last call.
 
         Args:
             before: No flagged window to come begins before this time in s, and the whole seconds before it have been
                 added; infinite at the end of the recording.
+            recorded: Where the recording ends in s, perhaps within a second.
         """
         complete = [event for event in self._open if event.end < before and np.ceil(event.end) <= before]
         self._open = self._open[len(complete) :]
-        return [event.closed(self._name, self._decider.calibration.spectrum, self._edges) for event in complete]
+        return [
+            event.closed(self._name, recorded, self._decider.calibration.spectrum, self._edges) for event in complete
+        ]
 
 
 @dataclass
@@ -308,10 +311,10 @@ class _OpenEvent:
         if is_flagged:
             self._flagged.add(second, band_errors, error)
 
-    def closed(self, name: str, normal: NDArray[np.float64], band_edges: NDArray[np.float64]) -> Event:
+    def closed(self, name: str, recorded: float, normal: NDArray[np.float64], band_edges: NDArray[np.float64]) -> Event:
         start, end, peak, spectrum, low, high = self.start, self.end, self._peak, np.zeros(0), np.nan, np.nan
         if self._flagged.n:
-            start, end = float(self._flagged.first), float(self._flagged.last + 1)
+            start, end = float(self._flagged.first), min(float(self._flagged.last + 1), recorded)
         seconds = self._flagged if self._flagged.n else self._all
         if seconds.n:
             peak = seconds.worst + 0.5

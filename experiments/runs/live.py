@@ -49,6 +49,7 @@ class LiveDecider:
         self._errors: StreamedErrors | None = None
         self._earlier = EarlierEvents()
         self._tail: deque[_Window] = deque()
+        self._end = 0.0  # of the last window
         self._n_settled = 0  # windows at the start of the tail that no later one changes
 
     def add(self, first: int, scores: Mapping[str, float], error: Tensor) -> tuple[float, bool]:
@@ -60,6 +61,7 @@ class LiveDecider:
         if self._errors is None:
             self._errors = StreamedErrors(len(error), self._rate)
         self._errors.add(error, first)
+        self._end = first / self._rate + self._decider.window_seconds
         score = scores[self._decider.settings.score]
         p_value = float(self._decider.p_values([score])[0])
         self._tail.append(_Window(first / self._rate, scores, p_value, score > self._threshold))
@@ -78,16 +80,17 @@ class LiveDecider:
         """
         if self._errors is None:
             return
-        before = np.inf
+        before = recorded = np.inf
         if n_passed is None:
             self._settle(n_later=0)
+            recorded = self._end
             seconds = self._errors.take()
         else:
             waiting = [window.start for window in self._tail][self._n_settled :]
             before = min([*waiting, n_passed / self._rate])
             seconds = self._errors.take(int(before))
         self._finder.add_seconds(seconds)
-        for event in self._finder.take(before):
+        for event in self._finder.take(before, recorded):
             like, alike = self._earlier.add(event)
             yield NumberedEvent(self._earlier.n_events, event, like, alike)
 

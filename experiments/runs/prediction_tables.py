@@ -154,9 +154,15 @@ def _event_table(events: list[Event], decider: Decider, clocks: dict[str, dateti
 
 
 def _label_rows(events: list[Event]) -> list[AnnotationRow]:
-    """An annotation per event."""
+    """An annotation per event, with the bands that carry its error where they are known."""
     return [
-        AnnotationRow(number, event.name, ((event.start, event.end),), UNNAMED_ANOMALY)
+        AnnotationRow(
+            number,
+            event.name,
+            ((event.start, event.end),),
+            UNNAMED_ANOMALY,
+            None if np.isnan(event.low_hz) else (event.low_hz, event.high_hz),
+        )
         for number, event in enumerate(events, start=1)
     ]
 

@@ -101,6 +101,17 @@ def test_annotations_of_missing_or_normal_clips(problems):
     ]
 
 
+def test_labels_of_recordings_may_be_of_several_types(problems):
+    clips = [Clip(Path("/data/press.wav"), "line/press.wav", 1)]
+    rows = ["press.wav,1,20,bang", "press.wav,5,9,hiss", "press.wav,59,60.05,bang", "press.wav,3,4,bang"]
+    rows += ["press.wav,60,61,hiss", "other.wav,1,2,"]
+    assert problems(*rows, clips=clips, seconds={"line/press.wav": 60.0}, kind="recording") == [
+        "row 6: the interval from 60 s to 61 s of line/press.wav is out of range; the recording lasts 60 s",
+        "row 7: 'other.wav' is not among the recordings",
+        "row 5: press.wav has 3 s to 4 s overlap 1 s to 20 s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -292,6 +292,39 @@ def test_rejects_unusable_manifests(tmp_path, data_error):
     assert not (tmp_path / "new.csv").exists()
 
 
+def test_tracks_of_a_recording_survive_to_the_byte(tmp_path, convert):
+    (tmp_path / "labels/line").mkdir(parents=True)
+    track = (
+        "0.123456\t7200.000001\tbroken board, loud\n\\\t400.000000\t8000.500000\n"
+        "3600.500000\t3600.500000\t\n\\\t-1.000000\t900.000000\n4000.000000\t4001.000000\tGeräusch\n"
+    )
+    (tmp_path / "labels/line/press.txt").write_text(track, "utf-8")
+    (tmp_path / "labels/quiet.txt").touch()
+    converted = convert(tmp_path / "labels", "csv")
+    assert converted.read_text("utf-8").splitlines() == [
+        "file,start,end,type,low_hz,high_hz",
+        'line/press,0.123456,7200.000001,"broken board, loud",400,8000.5',
+        "line/press,3600.5,3600.5,,-1,900",
+        "line/press,4000,4001,Geräusch,,",
+        "quiet,,,,,",
+    ]
+    assert tracks(convert(converted, "audacity")) == {"line/press.txt": track, "quiet.txt": ""}
+
+
+@pytest.mark.parametrize("line", ["\\", "\\\t400", "\\\t800\t400", "\\\ta\tb", "\\\t1\t2\t3"])
+def test_rejects_lines_that_are_not_frequencies(tmp_path, data_error, line):
+    path = tmp_path / "a.txt"
+    path.write_text(f"1\t2\tbang\n{line}\n")
+    with data_error("a.txt line 2", "is not a line of frequencies after a label"):
+        read_annotations(path)
+    path.write_text("\\\t400\t800\n1\t2\tbang\n")
+    with data_error("a.txt line 1", "is not a line of frequencies after a label"):
+        read_annotations(path)
+    path = plain(tmp_path, "file,start,end,low_hz,high_hz\na,1,2,800,\n")
+    with data_error("plain.csv row 2", "are not frequencies in Hz"):
+        read_annotations(path)
+
+
 @pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "b/../../a.wav"])
 def test_names_that_lead_out_of_the_folder(tmp_path, data_error, name):
     path = plain(tmp_path, f"file,start,end\n{name},1,2\n")

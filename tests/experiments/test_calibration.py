@@ -106,8 +106,20 @@ def test_predict_finds_events_in_a_recording(run, data, capsys, tmp_path, model,
         main(["annotations", "convert", str(folder / "labels"), "--to", "csv", "--output", str(tmp_path / "l.csv")])
         == 0
     )
-    read = [(float(row["start"]), float(row["end"])) for row in rows(tmp_path / "l.csv")]
+    labels = rows(tmp_path / "l.csv")
+    read = [(float(row["start"]), float(row["end"])) for row in labels]
     assert read == [(float(event["start"]), float(event["end"])) for event in events]
+    if model != "NearestNeighbours":
+        assert [round(float(row["low_hz"])) for row in labels] == [float(event["low_hz"]) for event in events]
+
+    # The labels make a test set, whose clips give the labels back.
+    testset = ["data", "testset", str(data / "new"), str(folder / "labels"), str(tmp_path / "set")]
+    assert main([*testset, "--seconds", "1", "--hop", "0.5"]) == 0
+    convert = ["annotations", "convert", str(tmp_path / "set/annotations.csv"), "--to", "audacity"]
+    back = ["--manifest", str(tmp_path / "set/manifest.csv"), "--timeline", "recordings"]
+    assert main([*convert, *back, "--output", str(tmp_path / "back")]) == 0
+    (before,), (after,) = (folder / "labels").iterdir(), (tmp_path / "back").iterdir()
+    assert (after.name, after.read_text()) == (before.name, before.read_text())
 
 
 def test_an_alpha_that_too_few_clips_allow_is_rejected(run, data, capsys):
@@ -188,6 +200,14 @@ def test_decisions_by_hand():
     assert event.spectrum.tolist() == [0.0, 14.5]
     assert (event.low_hz, event.high_hz) == (300.0, 900.0)
     assert most_alike([event, event]) == [pytest.approx((np.nan, np.nan), nan_ok=True), (1, pytest.approx(1.0))]
+
+
+def test_event_ends_with_its_recording():
+    normal = [scored([score], [[score]], name=f"{score}.wav") for score in range(1, 10)]
+    decider = Decider(Calibration.of_recordings(normal, 0, 0), AlarmSettings(alpha=0.2), 1.6, hop_seconds=1.0)
+    recording = scored([1.0, 1.0, 1.0, 1.0, 9.0], [[1.0]] * 5 + [[20.0]])
+    (event,) = decider.events(recording, decider.decide(recording), np.array([100.0, 900.0]))
+    assert (event.start, event.end) == (5.0, 5.6)
 
 
 @pytest.mark.parametrize("persistence", ["", "0/1", "2", "3/2", "a/b", "-1/2", "1/2/3"])

@@ -277,7 +277,7 @@ def test_stopped_stage_says_after_how_many_batches(finished, simulated, monkeypa
         ),
         (
             "data slice {slider}/slider/train --output {out} --seconds 2",
-            "recordings.slicing",
+            "recordings.cutting",
             r"in .*normal_id_00_00000001.wav, after 1 of 6 recordings; the same command goes on with it",
         ),
     ],

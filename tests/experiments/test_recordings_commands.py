@@ -171,6 +171,42 @@ def test_converts_points_in_a_recording_to_its_clips(status, tmp_path, recording
     assert ["click", "1", "1", "1.0"] in rows
 
 
+def test_labels_of_recordings_become_a_test_set_and_come_back(status, tmp_path, recording):
+    labels, root, back = tmp_path / "labels", tmp_path / "set", tmp_path / "back"
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    recording.rename(folder / "press.wav")
+    for name, seconds in (("quiet", 10), ("short", 9)):
+        soundfile.write(folder / f"{name}.wav", np.zeros(seconds * 500), 500)
+    labels.mkdir()
+    track = "3.500000\t4.000000\tbang\n6.250000\t11.000000\thiss\n"
+    (labels / "press.txt").write_text(track)
+    code, out, _ = status("annotations", "check", labels, "--recordings", folder)
+    assert (code, out[0]) == (0, f"{labels}: 0 problems")
+    assert [line.split() for line in out[-2:]] == [["bang", "1", "1", "0.5"], ["hiss", "1", "1", "4.8"]]
+    code, out, error = status("data", "testset", folder, labels, root, "--hop", "5", "--guard", "4")
+    assert (code, out) == (
+        0,
+        [
+            f"2 normal and 3 anomalous clips of 10 s in {root / 'test'}, labels in annotations.csv, positions in "
+            "manifest.csv",
+            "taken as normal, since no label names them: quiet.wav",
+            "1 clip with labels of several types: each has the one of most seconds",
+            f"put or link normal clips into {root / 'train'}, which an audio folder needs",
+        ],
+    )
+    assert [line for line in error if line] == ["warning: left out 1 recording, shorter than 10 s: short.wav 9.00 s"]
+    options = ["--to", "audacity", "--output", back, "--manifest", root / "manifest.csv", "--timeline", "recordings"]
+    assert status("annotations", "convert", root / "annotations.csv", *options)[0] == 0
+    # The first clip is of the type of most of its seconds.
+    assert (back / "press.txt").read_text() == track.replace("bang", "")
+    code, _, error = status("data", "testset", folder, labels, root)
+    assert (code, len(error)) == (2, 1)
+    assert f"{root / 'test'} already exists; choose another output" in error[0]
+    code, out, _ = status("data", "testset", folder, labels, tmp_path / "other", "--hop", "5", "--guard", "4.1")
+    assert (code, out[1]) == (0, "left out: 1 window without a label but closer than 4.1 s to one")
+
+
 def test_damaged_clip_is_one_line(status, tmp_path, recording):
     annotations = tmp_path / "labels.csv"
     annotations.write_text("file,start,end\npress.wav,1,2\n")
@@ -193,6 +229,8 @@ def test_annotation_errors_are_one_line(status, tmp_path):
         (["check", tmp_path / "gone.csv"], "gone.csv does not exist"),
         (["check", tmp_path, "--root", tmp_path / "gone"], "--root"),
         (["check", tmp_path, "--seconds", "0"], "--seconds is 0"),
+        (["check", tmp_path, "--root", tmp_path, "--recordings", tmp_path], "--root and --recordings are both given"),
+        (["check", tmp_path, "--recordings", tmp_path / "gone"], "gone does not exist"),
         (["check", tmp_path], "holds no label tracks"),
         (["convert", tmp_path / "gone.csv", "--to", "csv", "--output", tmp_path / "out.csv"], "gone.csv"),
     ):
