@@ -198,7 +198,7 @@ def require_channel_index(channel: Channel) -> None:
     require(channel == "mix" or channel >= 0, "channel", channel, "the index of a channel from 0, or mix")
 
 
-def require_channel(path: Path, channels: int, channel: Channel) -> None:
+def require_channel(path: Path | str, channels: int, channel: Channel) -> None:
     """Raise a DataError unless a recording has a channel."""
     if channel != "mix" and channel >= channels:
         there, choice = ("1 channel", "0") if channels == 1 else (f"{channels} channels", f"0 to {channels - 1}")

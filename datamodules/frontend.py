@@ -5,7 +5,7 @@ import math
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -52,7 +52,7 @@ _FILTER_REACH = 16
 """Samples of the slower of two rates within which the filters of both ways to resample lie, with room to spare."""
 
 _PIECE_S = 60.0
-"""Seconds that a streamed recording is transformed at a time; a shorter recording is transformed as a whole."""
+"""Most seconds of a stream that are transformed at a time; a shorter recording is transformed as a whole."""
 
 _RATES_HZ = range(1_000, 1_000_001)
 """Sample rates of real recordings; others come from damaged headers."""
@@ -185,7 +185,7 @@ class LogMelFrontEnd(nn.Module):
         """
         return self.to_decibel(self.mel(self.resample(waveform, sample_rate)))
 
-    def stream(self, blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
+    def stream(self, blocks: Iterable[Tensor], sample_rate: int, shortest: float = math.inf) -> Iterator[Tensor]:
         """Compute the spectrogram of a recording of any length in constant memory.
 
         The recording is transformed in pieces with a margin of their neighbours, cut where both rates and the hop
@@ -194,6 +194,7 @@ class LogMelFrontEnd(nn.Module):
         Args:
             blocks: Consecutive parts (samples,) of a waveform, of any lengths; together at least one window.
             sample_rate: Its rate in Hz.
+            shortest: Seconds of sound that a piece waits for, a minute at most; few give frames early, many cost less.
 
         Yields:
             Consecutive parts (F, t) of the spectrogram in dB; joined they are what `forward` gives for the whole.
@@ -201,21 +202,41 @@ class LogMelFrontEnd(nn.Module):
         Raises:
             DataError: The sample rate is not that of a recording.
         """
+        return self._in_pieces(blocks, sample_rate, shortest, self, items_per_frame=1)
+
+    def stream_resampled(
+        self, blocks: Iterable[Tensor], sample_rate: int, shortest: float = math.inf
+    ) -> Iterator[Tensor]:
+        """Resample a recording as `stream` computes spectrograms; yields consecutive parts (samples,)."""
+        return self._in_pieces(blocks, sample_rate, shortest, self.resample, items_per_frame=self.settings.hop_length)
+
+    def _in_pieces(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate: int,
+        shortest: float,
+        transform: Callable[[Tensor, int], Tensor],
+        items_per_frame: int,
+    ) -> Iterator[Tensor]:
+        """Apply a transform, whose last dimension is time in frames or samples, to a stream of samples."""
         ratio, hop = self.resampling_ratio(sample_rate), self.settings.hop_length
         # A unit is the shortest stretch with whole numbers of samples at both rates and of frames.
         unit_samples = ratio.denominator * (hop // math.gcd(ratio.numerator, hop))
-        unit_frames = ratio.numerator // math.gcd(ratio.numerator, hop)
+        unit_items = ratio.numerator // math.gcd(ratio.numerator, hop) * items_per_frame
         reach = self.settings.window * sample_rate + _FILTER_REACH * max(1.0, float(1 / ratio))
         margin = math.ceil(reach / unit_samples)
-        step = max(margin, round(_PIECE_S * sample_rate / unit_samples))
-        waveform, done = torch.empty(0), 0  # units at the start of the waveform whose frames are out
+        least, most = (
+            max(margin, round(min(seconds, _PIECE_S) * sample_rate / unit_samples)) for seconds in (shortest, math.inf)
+        )
+        waveform, done = torch.empty(0), 0  # units at the start of the waveform whose items are out
         for block in blocks:
             waveform = torch.cat([waveform, block])
-            while len(waveform) > (done + step + margin) * unit_samples:
-                piece = self(waveform[: (done + step + margin) * unit_samples], sample_rate)
-                yield piece[:, done * unit_frames : (done + step) * unit_frames]
+            while (ready := (len(waveform) - 1) // unit_samples - margin - done) >= least:
+                step = min(ready, most)
+                piece = transform(waveform[: (done + step + margin) * unit_samples], sample_rate)
+                yield piece[..., done * unit_items : (done + step) * unit_items]
                 waveform, done = waveform[(done + step - margin) * unit_samples :], margin
-        yield self(waveform, sample_rate)[:, done * unit_frames :]
+        yield transform(waveform, sample_rate)[..., done * unit_items :]
 
     def resampling_ratio(self, sample_rate: int) -> Fraction:
         """The front end's sample rate divided by that of a recording, as accurately as recordings are resampled.

@@ -95,6 +95,19 @@ def _read_header(path: Path) -> _Header | None:
     return None
 
 
+def growing_samples(path: Path) -> tuple[int, int] | None:
+    """First byte of the samples of a WAV file that may still be written, and the first one after those there are.
+
+    Its header may not say how many there are, and chunks may follow them once it is complete. None if no samples
+    follow yet, and for other files.
+    """
+    header = _read_header(path)
+    if header is None or header.magic != b"RIFF":
+        return None
+    is_complete = 0 < header.declared < header.present and _holds_only_chunks(path, header)
+    return header.start, header.start + header.declared if is_complete else header.file_size
+
+
 def _chunks(file: BinaryIO, order: ByteOrder) -> Iterator[tuple[bytes, int, int]]:
     """Name, declared size and first byte of each chunk from the file's position on."""
     for _ in range(_MOST_CHUNKS):
@@ -118,9 +131,9 @@ def read_wav_chunk(path: Path, name: bytes) -> bytes:
 
 
 def _holds_only_chunks(path: Path, header: _Header) -> bool:
-    """Whether only further chunks, with names in ASCII, follow an empty data chunk."""
+    """Whether only further chunks, with names in ASCII, follow the data chunk."""
     with path.open("rb") as file:
-        file.seek(header.start)
+        file.seek(header.start + header.declared + header.declared % 2)
         for name, size, start in _chunks(file, _BYTE_ORDERS[header.magic]):
             if not all(0x20 <= letter < 0x7F for letter in name):
                 return False

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import count, takewhile
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from datamodules.headers import read_wav_chunk
 
@@ -40,12 +45,83 @@ def window_starts(n_recorded: int, n_frames: int, hop: float, frames_per_second:
         >>> window_starts(1250, 312, 10.0, 31.25)  # a hop of 312.5 frames does not drift
         [0, 313, 625, 938]
     """
-    n_hops = int((n_recorded - n_frames + 0.5) / (hop * frames_per_second))
-    nearest = (math.floor(number * hop * frames_per_second + 0.5) for number in range(n_hops + 1))
-    starts = [start for start in dict.fromkeys(nearest) if start <= n_recorded - n_frames]
-    if n_recorded - n_frames - starts[-1] > LEFT_OUT_S * frames_per_second:
-        starts.append(n_recorded - n_frames)
+    last = n_recorded - n_frames
+    starts = list(takewhile(lambda start: start <= last, _regular_starts(hop * frames_per_second)))
+    if last - starts[-1] > LEFT_OUT_S * frames_per_second:
+        starts.append(last)
     return starts
+
+
+def _regular_starts(hop_frames: float) -> Iterator[int]:
+    """The frames nearest to multiples of a hop in frames, each once, without end."""
+    previous = -1
+    for number in count():
+        nearest = math.floor(number * hop_frames + 0.5)
+        if nearest > previous:
+            yield nearest
+            previous = nearest
+
+
+class WindowCutter:
+    """Cuts a stream into the windows that `window_starts` gives for the whole, in constant memory.
+
+    The stream has frames or samples along its last dimension.
+
+    Args:
+        hop: Seconds from window to window.
+        frames_per_second: Frame rate.
+        most_items: Frames or samples of a window.
+        least_items: As many are enough for the last window of the stream.
+        items_per_frame: Samples from frame to frame; 1 in a stream of frames.
+
+    Example:
+        >>> import torch
+        >>> cutter = WindowCutter(hop=2.0, frames_per_second=1.0, most_items=4, least_items=4)
+        >>> [(first, window.tolist()) for first, window in cutter.add(torch.arange(7))]
+        [(0, [0, 1, 2, 3]), (2, [2, 3, 4, 5])]
+        >>> [(first, window.tolist()) for first, window in cutter.end()]
+        [(3, [3, 4, 5, 6])]
+    """
+
+    def __init__(
+        self, hop: float, frames_per_second: float, most_items: int, least_items: int, items_per_frame: int = 1
+    ) -> None:
+        self._per_frame, self._most, self._least = items_per_frame, most_items, least_items
+        self._left_out = LEFT_OUT_S * frames_per_second
+        self._starts = _regular_starts(hop * frames_per_second)
+        self._next, self._last = next(self._starts), -1
+        self._items, self._dropped = torch.empty(0), 0  # what may still be in a window, and how many came before
+
+    @property
+    def n_passed(self) -> int:
+        """Frames before which no window to come begins."""
+        n_items = self._dropped + self._items.shape[-1]
+        return max(0, (n_items - self._most) // self._per_frame)
+
+    def add(self, part: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """The windows that the next part of the stream completes, each after its first frame."""
+        self._items = torch.cat([self._items, part], dim=-1) if self._items.numel() else part
+        yield from self._windows(self._most)
+        drop = self.n_passed * self._per_frame - self._dropped
+        # A copy, or the view would keep all of it in memory.
+        self._items, self._dropped = self._items[..., drop:].clone(), self._dropped + drop
+
+    def end(self) -> Iterator[tuple[int, Tensor]]:
+        """The windows that are left when the stream has ended, which the last one ends with."""
+        yield from self._windows(self._least)
+        last = (self._dropped + self._items.shape[-1] - self._least) // self._per_frame
+        if self._last >= 0 and last - self._last > self._left_out:
+            yield self._window(last)
+
+    def _windows(self, n_items: int) -> Iterator[tuple[int, Tensor]]:
+        """The windows at regular steps of which so many items are there."""
+        while self._next * self._per_frame + n_items <= self._dropped + self._items.shape[-1]:
+            yield self._window(self._next)
+            self._last, self._next = self._next, next(self._starts)
+
+    def _window(self, first: int) -> tuple[int, Tensor]:
+        begin = first * self._per_frame - self._dropped
+        return first, self._items[..., begin : begin + self._most]
 
 
 def recording_start(path: Path, seconds: float) -> datetime | None:

@@ -89,6 +89,10 @@ COMMANDS: dict[str, Command] = {
     "curve": Command(STAGE, "evaluate checkpoints spread over a training, to see quality against its length"),
     "test": Command(STAGE, "detect, explain and measure the explanations on the test clips"),
     "predict": Command(STAGE, "score and explain recordings without labels"),
+    "watch": Command(
+        "experiments.commands.watch.command:watch",
+        "score sound while it is recorded, with alarms and events as JSON lines",
+    ),
     "export": Command(
         "experiments.commands.export.command:export", "write a trained autoencoder as an ONNX file that takes audio"
     ),

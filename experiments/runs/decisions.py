@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from experiments.runs.calibration import Calibration
 from experiments.runs.recordings import ScoredRecording
@@ -20,7 +21,6 @@ from metrics.functional import (
     conformal_p_values,
     conformal_threshold,
     likeness,
-    merge_windows,
     needed_scores,
     persistent,
     smallest_alpha,
@@ -28,6 +28,9 @@ from metrics.functional import (
 
 DEFAULT_ALPHA = 0.05
 """Highest probability of a false alarm where none is asked for and there is enough to calibrate with."""
+
+COMPARED_EVENTS = 1000
+"""Earlier events with which one is compared."""
 
 _SECONDS_PER_DAY = 86_400
 
@@ -160,15 +163,21 @@ class Decider:
 
     def decide(self, recording: ScoredRecording) -> Decision:
         """Decide about a recording, whose scores the settings name."""
-        scores, alpha = recording.scores[self.settings.score], self.alpha
-        flagged = persistent(scores > self.threshold, *self.settings.windows_needed)
-        highest_error = conformal_threshold(self.calibration.second_error, alpha)
+        scores = recording.scores[self.settings.score]
         return Decision(
-            p_values=conformal_p_values(scores, self._normal_scores),
-            flagged=flagged,
-            flagged_seconds=recording.second_errors > highest_error,  # NaN is not
+            p_values=self.p_values(scores),
+            flagged=persistent(scores > self.threshold, *self.settings.windows_needed),
+            flagged_seconds=self.flag_seconds(recording.second_errors),
             margin=float(scores.max() - self.threshold),
         )
+
+    def p_values(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Conformal p-values of the scores (N,) of windows."""
+        return conformal_p_values(scores, self._normal_scores)
+
+    def flag_seconds(self, errors: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which seconds have a higher error (S,), dB², than normal stretches reach."""
+        return errors > conformal_threshold(self.calibration.second_error, self.alpha)  # NaN is not
 
     def events(self, recording: ScoredRecording, decision: Decision, band_edges: NDArray[np.float64]) -> list[Event]:
         """The events of a recording: flagged windows that overlap or touch.
@@ -178,30 +187,12 @@ class Decider:
             decision: What was decided about it.
             band_edges: Frequencies in Hz at the borders of the bands, (F + 1,).
         """
-        starts, scores = recording.starts[decision.flagged], recording.scores[self.settings.score][decision.flagged]
-        found = []
-        for group in merge_windows(starts, starts + self.window_seconds):
-            begin, end = float(starts[group][0]), float(starts[group][-1] + self.window_seconds)
-            highest = int(scores[group].argmax())
-            peak = float(starts[group][highest] + self.window_seconds / 2)
-            seconds = np.arange(int(begin), min(int(np.ceil(end)), len(recording.band_errors)))
-            spectrum = np.zeros(0)
-            if recording.band_errors.shape[1] and len(seconds):
-                if (inside := seconds[decision.flagged_seconds[seconds]]).size:
-                    # The last second may be recorded in part.
-                    last_end = float(recording.starts[-1]) + self.window_seconds
-                    seconds, begin, end = inside, float(inside[0]), min(float(inside[-1] + 1), last_end)
-                peak = float(seconds[recording.second_errors[seconds].argmax()]) + 0.5
-                excess = recording.band_errors[seconds].mean(axis=0) - self.calibration.spectrum
-                spectrum = excess.clip(0)
-            low, high = (np.nan, np.nan)
-            if spectrum.any():
-                first, after = carrying_bands(spectrum)
-                low, high = band_edges[first], band_edges[after]
-            of_event = {key: float(values[decision.flagged][group].max()) for key, values in recording.scores.items()}
-            p_value = float(decision.p_values[decision.flagged][group].min())
-            found.append(Event(recording.name, begin, end, peak, of_event, p_value, float(low), float(high), spectrum))
-        return found
+        finder = EventFinder(self, recording.name, band_edges)
+        for index in np.flatnonzero(decision.flagged):
+            scores = {key: float(values[index]) for key, values in recording.scores.items()}
+            finder.add_window(float(recording.starts[index]), scores, float(decision.p_values[index]))
+        finder.add_seconds(recording.band_errors)
+        return finder.take(recorded=float(recording.starts[-1]) + self.window_seconds)
 
     @property
     def _normal_scores(self) -> NDArray[np.float64]:
@@ -240,14 +231,136 @@ class Event:
     spectrum: NDArray[np.float64]
 
 
+class EventFinder:
+    """Finds the events of a recording from its flagged windows and its seconds, as they come, in constant memory.
+
+    Args:
+        decider: What decides about the recording.
+        name: The recording.
+        band_edges: Frequencies in Hz at the borders of the bands, (F + 1,).
+    """
+
+    def __init__(self, decider: Decider, name: str, band_edges: NDArray[np.float64]) -> None:
+        self._decider, self._name, self._edges = decider, name, band_edges
+        self._open: list[_OpenEvent] = []
+        self._n_seconds = 0
+
+    def add_window(self, start: float, scores: Mapping[str, float], p_value: float) -> None:
+        """Take in the next flagged window: its start in s, its scores and p-value."""
+        end = start + self._decider.window_seconds
+        if not self._open or start > self._open[-1].end:
+            self._open.append(_OpenEvent(start, end))
+        self._open[-1].add_window(start, end, scores, p_value, self._decider.settings.score)
+
+    def add_seconds(self, band_errors: NDArray[np.float32]) -> None:
+        """Take in the mean errors (S, F), dB², of the next seconds, whose windows are all there if they are flagged."""
+        if band_errors.shape[1]:
+            second_errors = band_errors.mean(axis=1, dtype=np.float64)
+            flagged = self._decider.flag_seconds(second_errors)
+            for event in self._open:
+                first = max(0, int(event.start) - self._n_seconds)
+                after = max(first, int(np.ceil(event.end)) - self._n_seconds)
+                for second in range(first, min(after, len(band_errors))):
+                    event.add_second(
+                        self._n_seconds + second, band_errors[second], float(second_errors[second]), flagged[second]
+                    )
+        self._n_seconds += len(band_errors)
+
+    def take(self, before: float = np.inf, recorded: float = np.inf) -> list[Event]:
+        """The events that are complete since the last call.
+
+        Args:
+            before: No flagged window to come begins before this time in s, and the whole seconds before it have been
+                added; infinite at the end of the recording.
+            recorded: Where the recording ends in s, perhaps within a second.
+        """
+        complete = [event for event in self._open if event.end < before and np.ceil(event.end) <= before]
+        self._open = self._open[len(complete) :]
+        return [
+            event.closed(self._name, recorded, self._decider.calibration.spectrum, self._edges) for event in complete
+        ]
+
+
+@dataclass
+class _OpenEvent:
+    """An event that may go on, as sums over its windows and seconds.
+
+    Attributes:
+        start: Of its first window, s.
+        end: Of its last window so far, s.
+    """
+
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        self.scores: dict[str, float] = {}
+        self.p_value = 1.0
+        self._highest = -np.inf
+        self._peak = 0.0  # the middle of the window with the highest score
+        self._all, self._flagged = _Seconds(), _Seconds()
+
+    def add_window(self, start: float, end: float, scores: Mapping[str, float], p_value: float, decides: str) -> None:
+        self.end = end
+        if scores[decides] > self._highest:
+            self._highest, self._peak = scores[decides], (start + end) / 2
+        self.scores = {key: max(score, self.scores.get(key, -np.inf)) for key, score in scores.items()}
+        self.p_value = min(self.p_value, p_value)
+
+    def add_second(self, second: int, band_errors: NDArray[np.float32], error: float, is_flagged: bool) -> None:
+        self._all.add(second, band_errors, error)
+        if is_flagged:
+            self._flagged.add(second, band_errors, error)
+
+    def closed(self, name: str, recorded: float, normal: NDArray[np.float64], band_edges: NDArray[np.float64]) -> Event:
+        start, end, peak, spectrum, low, high = self.start, self.end, self._peak, np.zeros(0), np.nan, np.nan
+        if self._flagged.n:
+            start, end = float(self._flagged.first), min(float(self._flagged.last + 1), recorded)
+        seconds = self._flagged if self._flagged.n else self._all
+        if seconds.n:
+            peak = seconds.worst + 0.5
+            spectrum = (seconds.sums / seconds.n - normal).clip(0)
+        if spectrum.any():
+            first, after = carrying_bands(spectrum)
+            low, high = float(band_edges[first]), float(band_edges[after])
+        return Event(name, start, end, peak, self.scores, self.p_value, low, high, spectrum)
+
+
+class _Seconds:
+    """Sums over some seconds of a recording."""
+
+    n = first = last = worst = 0
+    highest_error = -np.inf
+
+    def __init__(self) -> None:
+        self.sums: NDArray[np.float64] = np.zeros(())
+
+    def add(self, second: int, band_errors: NDArray[np.float32], error: float) -> None:
+        self.first = self.first if self.n else second
+        self.last, self.n, self.sums = second, self.n + 1, self.sums + band_errors
+        if error > self.highest_error:
+            self.highest_error, self.worst = error, second
+
+
+class EarlierEvents:
+    """The last events, `COMPARED_EVENTS` at most, with which a new one is compared."""
+
+    def __init__(self) -> None:
+        self._spectra: deque[NDArray[np.float64]] = deque(maxlen=COMPARED_EVENTS)
+        self.n_events = 0
+
+    def add(self, event: Event) -> tuple[float, float]:
+        """The number, from 1, of the earlier event most like an event, and their likeness; NaN without one."""
+        found = np.nan, np.nan
+        if self._spectra and event.spectrum.size:
+            alike = likeness(event.spectrum, np.array(self._spectra))
+            found = self.n_events - len(self._spectra) + int(alike.argmax()) + 1, float(alike.max())
+        self._spectra.append(event.spectrum)
+        self.n_events += 1
+        return found
+
+
 def most_alike(events: Sequence[Event]) -> list[tuple[float, float]]:
     """For each event the number, from 1, of the earlier event most like it, and their likeness; NaN without one."""
-    found: list[tuple[float, float]] = []
-    spectra: Any = np.array([event.spectrum for event in events])
-    for number, event in enumerate(events):
-        if number == 0 or not event.spectrum.size:
-            found.append((np.nan, np.nan))
-        else:
-            alike = likeness(event.spectrum, spectra[:number])
-            found.append((int(alike.argmax()) + 1, float(alike.max())))
-    return found
+    earlier = EarlierEvents()
+    return [earlier.add(event) for event in events]

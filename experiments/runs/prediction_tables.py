@@ -80,7 +80,7 @@ def write_tables(
     n_events = {recording.name: sum(event.name == recording.name for event in events) for recording in recordings}
     rows = [
         _recording_row(*each, n_events[each[0].name])
-        | {"level": comparison.level, "drift_p_value": comparison.p_value, "drift": " ".join(comparison.drift)}
+        | {"relative_level": comparison.level, "drift_p_value": comparison.p_value, "drift": " ".join(comparison.drift)}
         | {"condition": deciders.conditions[each[0].name]}
         for each, comparison in zip(known, comparisons, strict=True)
     ]

@@ -15,7 +15,6 @@ from .drift import majority_p_value as majority_p_value
 from .drift import unusualness_p_values as unusualness_p_values
 from .events import carrying_bands as carrying_bands
 from .events import likeness as likeness
-from .events import merge_windows as merge_windows
 from .events import persistent as persistent
 from .peaks import frame_curve as frame_curve
 from .peaks import n_peaks as n_peaks

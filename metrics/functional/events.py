@@ -1,8 +1,6 @@
-"""From flagged windows of a recording to events: which windows count, which belong together, which bands carry one."""
+"""Of the events of a recording: which windows count, which bands carry one, and how alike two are."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,28 +35,6 @@ def persistent(exceeds: ArrayLike, needed: int, of: int) -> NDArray[np.bool_]:
     enough_before = np.concatenate([[0], np.cumsum(has_enough)])
     windows = np.arange(len(exceeds))
     return exceeds & (enough_before[windows + of] > enough_before[windows])
-
-
-def merge_windows(starts: ArrayLike, ends: ArrayLike) -> list[slice]:
-    """Group windows that overlap or touch.
-
-    Args:
-        starts: Where each window begins, increasing, (N,).
-        ends: Where it ends, increasing, (N,).
-
-    Returns:
-        The windows of each group.
-
-    Example:
-        >>> merge_windows([0, 5, 15, 30], [10, 15, 25, 40])
-        [slice(0, 3, None), slice(3, 4, None)]
-    """
-    starts, ends = np.asarray(starts), np.asarray(ends)
-    if not len(starts):
-        return []
-    cuts = np.flatnonzero(starts[1:] > ends[:-1]) + 1
-    borders = [0, *cuts.tolist(), len(starts)]
-    return [slice(first, after) for first, after in pairwise(borders)]
 
 
 def carrying_bands(spectrum: ArrayLike, share: float = CARRIED_SHARE) -> tuple[int, int]:

@@ -68,6 +68,9 @@ def test_a_streamed_recording_has_the_frames_of_the_whole(monkeypatch, settings,
     parts = list(frontend.stream(waveform.split(block), sample_rate))
     assert len(parts) >= 3
     torch.testing.assert_close(torch.cat(parts, dim=1), frontend(waveform, sample_rate), atol=1e-5, rtol=0)
+    resampled = list(frontend.stream_resampled(waveform.split(block), sample_rate, shortest=0.2))
+    assert block > sample_rate or len(resampled) >= 5
+    torch.testing.assert_close(torch.cat(resampled), frontend.resample(waveform, sample_rate), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("sample_rate", [1, 999, 1_000_001, 4_000_000_000])

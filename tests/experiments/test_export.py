@@ -1,6 +1,8 @@
 """ONNX files of trained runs, run in ONNX Runtime and compared with PyTorch."""
 
+import contextlib
 import csv
+import io
 import json
 import re
 import sys
@@ -17,10 +19,13 @@ from torch import nn
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.layouts import Clip
 from experiments.cli.main import main
-from experiments.commands.export.comparison import Comparison
+from experiments.commands.export.comparison import Comparison, calibrate
+from experiments.commands.export.metadata import calibration_metadata, stored_calibration
 from experiments.commands.export.onnx_file import quantise, serialise, store_as_float16, to_onnx
+from experiments.commands.export.pipeline import Pipeline
 from experiments.commands.export.scorer import Scorer
 from experiments.commands.export.writing import require_equal
+from experiments.runs.calibration import Calibration
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder
 
 LEVEL = 20.0  # near the mean of the clips
@@ -177,10 +182,17 @@ def test_a_network_that_onnx_cannot_express(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_run_as_a_file(mae_run, simulated, tmp_path, capsys):
-    path = tmp_path / "new" / "mae.onnx"
-    assert main(["export", "--run", str(mae_run), "--output", str(path)]) == 0
-    printed = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def file_of_run(mae_run, tmp_path_factory):
+    """A file of a run, and what was printed about it."""
+    path, printed = tmp_path_factory.mktemp("exported") / "new" / "mae.onnx", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["export", "--run", str(mae_run), "--output", str(path)]) == 0
+    return path, printed.getvalue()
+
+
+def test_a_run_as_a_file(mae_run, simulated, file_of_run):
+    path, printed = file_of_run
     assert f"{path}: " in printed
     assert "audio to score, masked_score, error_map and error_per_second" in printed
     assert re.search(r"on 14 clips.*\n  score \d\.\de-\d\d, \d\.\de-\d\d\n  masked score .*\n  error map ", printed)
@@ -206,8 +218,66 @@ def test_a_run_as_a_file(mae_run, simulated, tmp_path, capsys):
         "reference_level": "0.0",
     }
     assert list(json.loads(metadata["outputs"])) == list(found)
+    normal, stored = Calibration.load(mae_run / "fit/calibration.npz"), json.loads(metadata["calibration"])
+    for name in ("score", "masked_score", "second_error"):
+        assert stored[name] == sorted(getattr(normal, name))
+    assert stored["spectrum"] == normal.spectrum.tolist()
     assert str(mae_run.parent).encode() not in path.read_bytes()
     assert b"scorer.py" not in path.read_bytes()
+
+
+def test_watches_with_a_file(file_of_run, mae_run, tmp_path, capsys):
+    path, rate = file_of_run[0], 20_000
+    samples = (3_000 * np.random.default_rng(1).standard_normal(round(5.5 * rate))).astype(np.int16)
+    soundfile.write(tmp_path / "new.wav", samples, rate)
+    options = ["--model", str(path), "--file", str(tmp_path / "new.wav"), "--hop", "1.5", "--stop_after", "0"]
+    assert main(["watch", *options]) == 0
+    printed = capsys.readouterr()
+    assert "like the 1 normal ones that calibrate" in printed.err
+    windows = [line for line in map(json.loads, printed.out.splitlines()) if line["type"] == "window"]
+    # The last window ends with the last of 221 frames of 500 samples.
+    assert [line["start"] for line in windows] == [0.0, 1.5, 3.0, 141 / 40]
+    calibration = Calibration.load(mae_run / "fit/calibration.npz")
+    for line in windows:
+        begin = round(line["start"] * rate)
+        found = run(path.read_bytes(), samples[None, begin : begin + 40_000].astype("f4") / 32_768)
+        assert line["score"] == pytest.approx(float(found["score"][0]), rel=1e-5)
+        assert line["masked_score"] == pytest.approx(float(found["masked_score"][0]), rel=1e-5)
+        assert line["p_value"] == (1 + sum(calibration.score >= line["score"])) / 2
+
+
+def test_thresholds_of_a_file():
+    values = {"score": np.arange(39.0)[::-1], "masked_score": np.full(39, np.nan), "second_error": 2 * np.arange(39.0)}
+    names, windows = np.array(["a.wav"] * 39), np.array([5] * 39)
+    calibration = Calibration(names, windows, spectrum=np.array([1.0, 2.0]), epoch=3, step=4, **values)
+    metadata = {key: json.dumps(value) for key, value in calibration_metadata(calibration).items()}
+    # 2 of 40 and 1 of 40: what the second highest, and the highest, of 39 scores allow.
+    assert json.loads(metadata["thresholds"]) == [
+        {"alpha": 0.05, "score": 37.0, "second_error": 74.0},
+        {"alpha": 0.025, "score": 38.0, "second_error": 76.0},
+    ]
+    read = stored_calibration(metadata)
+    assert read.score.tolist() == list(range(39))
+    assert np.isnan(read.masked_score).all()
+    assert (read.windows_per_stretch, read.spectrum.tolist()) == (5, [1.0, 2.0])
+    assert stored_calibration({}) is None
+
+
+def test_a_file_with_other_weights_has_thresholds_of_its_own_scores(cae, tmp_path):
+    module, scorer, model = cae
+    clips = []
+    for number, samples in enumerate(noise(3, scorer.window_samples)):
+        soundfile.write(tmp_path / f"{number}.wav", samples.numpy(), FRONT_END.sample_rate, subtype="FLOAT")
+        clips.append(Clip(tmp_path / f"{number}.wav", f"{number}.wav", 0))
+    pipeline = Pipeline(module, LogMelFrontEnd(FRONT_END), "mix", LEVEL, None, "", takes_audio=True)
+    of_run = Calibration(np.array([]), np.array([]), *[np.array([])] * 4, epoch=3, step=4)
+    contents = serialise(store_as_float16(model), {})
+    found, results = calibrate(contents, pipeline, clips, of_run), run(contents, noise(3, scorer.window_samples))
+    assert (found.names.tolist(), found.epoch, found.step) == (["0.wav", "1.wav", "2.wav"], 3, 4)
+    close(found.score, results["score"])
+    close(found.masked_score, results["masked_score"])
+    close(found.second_error, results["error_per_second"][:, 0])
+    close(found.spectrum, results["error_map"].mean((0, 2)))
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""From flagged windows to events: persistence, merging, bands and likeness."""
+"""From flagged windows to events: persistence, bands and likeness."""
 
 import numpy as np
 import pytest
 
-from metrics.functional import carrying_bands, likeness, merge_windows, persistent
+from metrics.functional import carrying_bands, likeness, persistent
 
 
 @pytest.mark.parametrize(("needed", "of"), [(1, 1), (1, 4), (2, 2), (2, 3), (3, 5), (5, 5)])
@@ -19,11 +19,6 @@ def test_persistence_looks_at_every_stretch_of_windows(needed, of):
 def test_a_recording_of_fewer_windows_than_needed_raises_no_alarm():
     assert not persistent([True], 2, 3).any()
     assert persistent([], 2, 3).tolist() == []
-
-
-def test_windows_merge_where_they_overlap_or_touch():
-    assert merge_windows([], []) == []
-    assert merge_windows([0.0, 10.0, 20.5], [10.0, 20.0, 30.5]) == [slice(0, 2), slice(2, 3)]
 
 
 def test_carrying_bands_are_the_fewest_neighbours_with_the_share():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -12,9 +12,12 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.layouts import Clip
 from experiments.commands.export.pipeline import Pipeline
+from experiments.runs.calibration import Calibration
+from experiments.runs.recordings import SCORES, WindowScores
 
 Array = NDArray[np.float32]
 
@@ -53,11 +56,7 @@ def compare(contents: bytes, pipeline: Pipeline, clips: Iterable[Clip]) -> Compa
     Raises:
         DataError: If a clip can't be used.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
-    (name,) = (each.name for each in session.get_inputs())
-    results = [each.name for each in session.get_outputs()]
+    run = _runner(contents)
     found = Comparison()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -65,7 +64,7 @@ def compare(contents: bytes, pipeline: Pipeline, clips: Iterable[Clip]) -> Compa
         for clip in clips:
             x = pipeline.read(clip.path)
             times = [time.perf_counter()]
-            exported: dict[str, Array] = dict(zip(results, session.run(results, {name: x[None].numpy()}), strict=True))
+            exported = run(x)
             times.append(time.perf_counter())
             expected = pipeline.score(x)
             times.append(time.perf_counter())
@@ -78,6 +77,31 @@ def compare(contents: bytes, pipeline: Pipeline, clips: Iterable[Clip]) -> Compa
     finally:
         torch.set_num_threads(threads)
     return found
+
+
+def calibrate(contents: bytes, pipeline: Pipeline, clips: Iterable[Clip], of_run: Calibration) -> Calibration:
+    """The scores that an ONNX model gives to the normal clips of a run's calibration.
+
+    Raises:
+        DataError: If a clip can't be used.
+    """
+    run = _runner(contents)
+    collected = WindowScores(pipeline.front_end.settings.frames_per_second)
+    for index, clip in enumerate(clips):
+        results = run(pipeline.read(clip.path))
+        scores = {name: float(results[name][0]) for name in SCORES if name in results}
+        collected.add_window(clip.name, index, 0, scores, torch.from_numpy(results["error_map"][0]))
+    return Calibration.of_recordings(collected.gather(), of_run.epoch, of_run.step)
+
+
+def _runner(contents: bytes) -> Callable[[Tensor], dict[str, Array]]:
+    """A function that runs one clip through an ONNX model on one core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+    (name,) = (each.name for each in session.get_inputs())
+    results = [each.name for each in session.get_outputs()]
+    return lambda clip: dict(zip(results, session.run(results, {name: clip[None].numpy()}), strict=True))
 
 
 def _relative_difference(values: Array, expected: Array) -> float:

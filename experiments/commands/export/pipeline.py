@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,41 +11,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.audio import Channel, read_audio
+from datamodules.audio import read_audio
 from datamodules.base import SpectrogramDataModule
 from datamodules.errors import DataError
 from datamodules.files import TENSOR_SUFFIX
-from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
+from datamodules.frontend import FrontEndSettings
 from datamodules.spectrograms import load_spectrogram
-from experiments.runs.checkpoints import read_checkpoint, training_caution
-from experiments.runs.config import data_options, model_class, read_config
+from experiments.runs.config import data_options, read_config
+from experiments.runs.detector import TrainedDetector, detector_class, load_detector
 from experiments.runs.folder import RunFolder
 from lightning_modules.autoencoders import ReconstructionModule
-from lightning_modules.base import SIGNAL_SETTINGS
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.imports import import_class
 from lightning_modules.scores import squared_error
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(TrainedDetector):
     """The way of a clip through PyTorch, from the file to its scores.
 
     Attributes:
-        module: The trained module, in eval mode.
-        front_end: The front end of its spectrograms.
-        channel: Channel of the recordings.
-        reference_level: The level that is 0 to the module, dB.
+        module: The trained autoencoder, in eval mode.
         takes_audio: Whether clips are waveforms rather than spectrograms.
-        caution: What restricts the training, "" for nothing.
     """
 
     module: ReconstructionModule
-    front_end: LogMelFrontEnd
-    channel: Channel
-    reference_level: float
     takes_audio: bool
-    caution: str = ""
 
     @classmethod
     def of_run(cls, run: RunFolder, takes_audio: bool) -> Pipeline:
@@ -55,28 +45,13 @@ class Pipeline:
         Raises:
             ConfigurationError: If there is none, or it is of another model than an autoencoder.
         """
-        config = read_config(run.require_fit_config())
-        found = import_class(str((config.get("model") or {}).get("class_path", "")))
-        if not (isinstance(found, type) and issubclass(found, ReconstructionModule)):
+        found = detector_class(run)
+        if not issubclass(found, ReconstructionModule):
             raise ConfigurationError(
-                f"--run {run.path} is of {model_class(config)}, and only autoencoders can be exported; name one of an "
+                f"--run {run.path} is of {found.__name__}, and only autoencoders can be exported; name one of an "
                 "Autoencoder or a MaskedAutoencoder"
             )
-        path = run.checkpoint("best")
-        checkpoint = read_checkpoint(path)
-        module = found.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-        signal: Mapping[str, Any] = checkpoint.get(SIGNAL_SETTINGS, {})
-        if not signal:
-            raise ConfigurationError(f"{path} doesn't say which front end it was trained with; train again")
-        settings = {name.removeprefix("frontend."): value for name, value in signal.items() if "." in name}
-        return cls(
-            module.eval(),
-            LogMelFrontEnd(FrontEndSettings(**settings)),
-            signal["channel"],
-            signal["reference_level"],
-            takes_audio,
-            training_caution(path, checkpoint),
-        )
+        return cls(**vars(load_detector(run)), takes_audio=takes_audio)
 
     def read(self, path: Path) -> Tensor:
         """A clip as `score` takes it: a waveform (samples,) at the front end's rate, or a spectrogram (F, T) in dB.
@@ -84,7 +59,7 @@ class Pipeline:
         Raises:
             DataError: If it can't be read, is too short, or is a spectrogram where a waveform is needed.
         """
-        n_frames = self.module.hparams["n_frames"]
+        n_frames = self.n_frames
         if not self.takes_audio:
             spectrogram = load_spectrogram(path, self.front_end, self.channel)[0]
             clip, found = spectrogram[:, :n_frames], spectrogram.shape[1]
@@ -107,7 +82,7 @@ class Pipeline:
     def score(self, clip: Tensor) -> dict[str, NDArray[np.float32]]:
         """Scores (1,) and error map (1, F, T) of a clip, in this order."""
         spectrogram = self.front_end(clip, self.front_end.settings.sample_rate) if self.takes_audio else clip
-        x = spectrogram[None, :, : self.module.hparams["n_frames"]] - self.reference_level
+        x = spectrogram[None, :, : self.n_frames] - self.reference_level
         outputs = self.module.evaluate_with_masked_score(x)
         results = {"score": outputs["score"]}
         if "masked_score" in outputs:

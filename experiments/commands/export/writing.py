@@ -14,10 +14,12 @@ import torch
 
 from datamodules.errors import DataError
 from datamodules.layouts import Clip, scan_files
-from experiments.commands.export.comparison import Comparison, compare
+from experiments.commands.export.comparison import Comparison, calibrate, compare
+from experiments.commands.export.metadata import calibration_metadata
 from experiments.commands.export.onnx_file import quantise, serialise, store_as_float16, to_onnx
 from experiments.commands.export.pipeline import Pipeline, data_module
 from experiments.commands.export.scorer import Scorer
+from experiments.runs.calibration import Calibration
 from experiments.runs.config import objective_name, read_config
 from experiments.runs.folder import RunFolder
 from lightning_modules.backbones import describe_backbone
@@ -57,15 +59,41 @@ def write_model(run: RunFolder, path: Path, takes: str, precision: str, clips: s
     elif precision == "int8":
         training = _spread(data_module(run).scan().training, _CALIBRATED)
         model = quantise(model, (pipeline.read(clip.path) for clip in training))
-    contents = serialise(model, _metadata(run, pipeline, scorer, precision))
+    calibration, without = _calibration(run, pipeline, serialise(model, {}) if precision != "float32" else b"")
+    contents = serialise(model, _metadata(run, pipeline, scorer, precision, calibration))
     comparison = compare(contents, pipeline, chosen)
     if precision == "float32":
         require_equal(comparison)
     write_atomically(path, contents)
     print(f"{path}: {len(contents) / 1e6:.1f} MB, {precision}, from {takes} to {join(list(scorer.outputs))}")
     print("\n".join(_sentences(comparison)))
+    if without:
+        print(f"no thresholds in the file: {without}", file=sys.stderr)
     if pipeline.caution:
         print(f"caution: {pipeline.caution}", file=sys.stderr)
+
+
+def _calibration(run: RunFolder, pipeline: Pipeline, contents: bytes) -> tuple[Calibration | None, str]:
+    """The scores of the run's normal clips by the exported model, or why there are none.
+
+    Args:
+        run: The run.
+        pipeline: The way through PyTorch.
+        contents: An ONNX file whose scores are not those of PyTorch; empty for one that equals it.
+    """
+    saved = pipeline.calibration
+    if saved is None:
+        return None, f"{run.path} has no calibration of these weights, which fit writes at its end"
+    if not contents:
+        return saved, ""
+    try:
+        clips = {clip.name: clip for clip in data_module(run).scan().training}
+        return calibrate(contents, pipeline, [clips[name] for name in saved.names.tolist()], saved), ""
+    except KeyError as missing:
+        reason = f"{missing} is not in the data set any more"
+    except DataError as error:
+        reason = str(error)
+    return None, f"its scores of the normal clips that calibrate the run are unknown: {reason}"
 
 
 def _clips_to_compare(run: RunFolder, clips: str | None) -> list[Clip]:
@@ -85,8 +113,10 @@ def _spread(clips: Sequence[Clip], most: int) -> list[Clip]:
     return [clips[i * len(clips) // n] for i in range(n)]
 
 
-def _metadata(run: RunFolder, pipeline: Pipeline, scorer: Scorer, precision: str) -> dict[str, Any]:
-    """What a reader of the file has to know, by key. The scores of a calibration belong here."""
+def _metadata(
+    run: RunFolder, pipeline: Pipeline, scorer: Scorer, precision: str, calibration: Calibration | None
+) -> dict[str, Any]:
+    """What a reader of the file has to know, by key."""
     config = read_config(run.fit_config)
     lengths = {"least_samples": scorer.least_samples, "window_samples": scorer.window_samples}
     return {
@@ -103,6 +133,7 @@ def _metadata(run: RunFolder, pipeline: Pipeline, scorer: Scorer, precision: str
         "frames_per_second": pipeline.front_end.settings.frames_per_second,
         **(lengths if pipeline.takes_audio else {}),
         "outputs": scorer.outputs,
+        **({} if calibration is None else calibration_metadata(calibration)),
     }
 
 

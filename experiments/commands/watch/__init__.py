@@ -1,0 +1,1 @@
+"""`faithful-aad watch`: scores, alarms and events of a running machine, as JSON lines."""
