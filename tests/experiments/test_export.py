@@ -85,8 +85,8 @@ def cae(exported):
     return exported("cae", MaskedAutoencoder, score_masks=2)
 
 
-# The transformer is in the run of the last test.
-@pytest.mark.parametrize("backbone", ["dense", "skip_cae", "cae"])
+# The transformer with its skip connections is in the run of the last test.
+@pytest.mark.parametrize("backbone", ["dense", "cae"])
 def test_equals_pytorch_at_any_batch_size_and_length(exported, cae, backbone):
     module, scorer, model = exported(backbone)
     front_end = LogMelFrontEnd(FRONT_END)

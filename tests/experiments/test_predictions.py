@@ -49,7 +49,7 @@ def test_writes_both_scores(predict, score_masks):
         MaskedAutoencoder(n_mels=16, n_frames=24, backbone={"num_heads": 3}, score_masks=score_masks)
     )
     columns = ["name", "time", "score", "masked_score", "p_value", "alarm", "margin", "events", "seconds"]
-    assert list(rows[0]) == [*columns, "level", "drift_p_value", "drift", "condition"]
+    assert list(rows[0]) == [*columns, "relative_level", "drift_p_value", "drift", "condition"]
     assert [row["name"] for row in rows] == ["clip_2.wav", "clip_1.wav", "clip_0.wav"]
     for column in ("score", "masked_score") if score_masks else ("score",):
         expected = torch.cat([batch[column] for batch in outputs]).flip(0).tolist()
