@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test lint types docs bench gpu startup likeness clean
+.PHONY: demo test lint types docs bench gpu startup likeness alarms clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO) data/simulated
@@ -40,6 +40,10 @@ startup: $(VENV)/installed-test
 # For example: make likeness REFERENCE=normal.wav OPTIONS="--broken_board broken.wav --output likeness.png"
 likeness: $(VENV)/installed-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.compare_simulator $(REFERENCE) $(OPTIONS)
+
+# For example: make alarms OPTIONS="--runs '[runs/ae]' --normal 'data/test/normal*.wav' --anomalous 'data/test/anomaly*.wav'"
+alarms: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.alarms $(OPTIONS)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""How often alarms are false, and how well events meet what is placed, on real recordings (`make alarms RUNS=…`)."""
+"""How often alarms are false, and how well events meet what is placed, on real recordings (`make alarms`)."""
 
 from __future__ import annotations
 
