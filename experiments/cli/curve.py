@@ -17,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from datamodules import SpectrogramDataModule
 from datamodules.provenance import PROVENANCE_FILE
 from experiments.cli.errors import Stopped
+from experiments.predictions.callback import Predictions
 from experiments.runs.checkpoints import read_checkpoint
 from experiments.runs.config import read_config
 from experiments.runs.curve import curve_rows
 from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, RunFolder, settings_of
-from experiments.runs.predictions import Predictions
 from experiments.runs.results import CURVE_COLUMNS, CURVE_FILE, read_curve
 from experiments.tracking.run_figures import RunFigures
 from explainers import SanityChecks

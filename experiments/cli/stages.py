@@ -42,8 +42,9 @@ from experiments.cli.options import (
     one_line_errors,
 )
 from experiments.cli.parser import ExperimentParser
+from experiments.predictions.calibration import CALIBRATION_FILE, Calibration, CalibrationScores
+from experiments.predictions.callback import Predictions
 from experiments.report.terminal import print_summary
-from experiments.runs.calibration import CALIBRATION_FILE, Calibration, CalibrationScores
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
     PlateauSteps,
@@ -59,7 +60,6 @@ from experiments.runs.checkpoints import (
 from experiments.runs.csv_logger import CheckpointedScalars
 from experiments.runs.curve import CurveCheckpoints, curve_checkpoints
 from experiments.runs.folder import CAUTION_FILE, CONFIG_FILE, TRAINED_IN_PART, RunFolder, read_scalars
-from experiments.runs.predictions import Predictions
 from experiments.tracking.run_figures import RunFigures
 from experiments.tracking.settings import WandbSettings
 from explainers import AttributionMaps, SanityChecks

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from datamodules.audio import read_excerpts
 from datamodules.errors import DataError
 from datamodules.files import TENSOR_SUFFIX
+from experiments.predictions.outcome import Moment, Outcome
 from experiments.report.player import common_gain, hertz_text, mp3
 from experiments.report.timeline import span_text
-from experiments.runs.outcome import Moment, Outcome
 from explainers.examples import Example
 
 _CONTEXT_S = 3.0

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from datamodules.files import written_as_a_whole
+from experiments.predictions.outcome import Moment, Outcome
+from experiments.predictions.tables import recording_clocks
 from experiments.report.html import Remark, Untitled, render_page
 from experiments.report.moments import (
     Place,
@@ -36,8 +38,6 @@ from experiments.report.player import (
 )
 from experiments.report.table import MISSING, Cell, Table
 from experiments.report.timeline import Timeline, draw_timeline, span_text
-from experiments.runs.outcome import Moment, Outcome
-from experiments.runs.prediction_tables import recording_clocks
 from explainers.registry import explainer_label
 from lightning_modules.files import write_atomically
 from lightning_modules.wording import counted

@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from experiments.cli.main import main
-from experiments.runs.calibration import Calibration
-from experiments.runs.decisions import AlarmSettings, Decider, most_alike
-from experiments.runs.recordings import ScoredRecording
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.decisions import AlarmSettings, Decider
+from experiments.predictions.events import find_events, most_alike
+from experiments.predictions.scores import ScoredRecording
 from lightning_modules.errors import ConfigurationError
 
 OPTIONS = ["--data", "AudioFolderDataModule", "--data.n_frames", "40", "--data.frontend.sample_rate", "8000"]
@@ -299,7 +300,7 @@ def test_decisions_by_hand():
     # Half of 4 is exceeded: the second highest of the errors 0.5, 1, …, 4.5 of normal seconds.
     assert decision.flagged_seconds.tolist() == [False, False, False, True, True, False]
     assert decision.margin == 4
-    (event,) = decider.events(recording, decision, np.array([100.0, 300.0, 900.0]))
+    (event,) = find_events(decider, recording, decision, np.array([100.0, 300.0, 900.0]))
     assert (event.start, event.end, event.peak, event.p_value) == (3.0, 5.0, 3.5, 0.1)
     # Seconds 3 and 4 have 2.5 and 14.5 on average, normal ones 5 and 0.
     assert event.spectrum.tolist() == [0.0, 14.5]
@@ -311,7 +312,7 @@ def test_event_ends_with_its_recording():
     normal = [scored([score], [[score]], name=f"{score}.wav") for score in range(1, 10)]
     decider = Decider(Calibration.of_recordings(normal, 0, 0), AlarmSettings(alpha=0.2), 1.6, hop_seconds=1.0)
     recording = scored([1.0, 1.0, 1.0, 1.0, 9.0], [[1.0]] * 5 + [[20.0]])
-    (event,) = decider.events(recording, decider.decide(recording), np.array([100.0, 900.0]))
+    (event,) = find_events(decider, recording, decider.decide(recording), np.array([100.0, 900.0]))
     assert (event.start, event.end) == (5.0, 5.6)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from datamodules.errors import DataError
-from experiments.runs.calibration import Calibration
-from experiments.runs.conditions import Conditions, Deciders
-from experiments.runs.decisions import AlarmSettings
-from experiments.runs.recordings import ScoredRecording
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.conditions import Conditions, Deciders
+from experiments.predictions.decisions import AlarmSettings
+from experiments.predictions.scores import ScoredRecording
 
 ALPHAS = (0.05, 0.1, 0.25, 0.5)
 

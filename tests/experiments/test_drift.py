@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.runs.calibration import Calibration
-from experiments.runs.decisions import AlarmSettings, Decider
-from experiments.runs.drift import compare, drift_warnings
-from experiments.runs.recordings import ScoredRecording
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.decisions import AlarmSettings, Decider
+from experiments.predictions.drift import compare, drift_warnings
+from experiments.predictions.scores import ScoredRecording
 
 EDGES = np.array([0.0, 100.0, 200.0, 400.0, 800.0, 1_600.0, 3_200.0])
 N_BANDS = 6

@@ -25,7 +25,7 @@ from experiments.commands.export.onnx_file import quantise, serialise, store_as_
 from experiments.commands.export.pipeline import Pipeline
 from experiments.commands.export.scorer import Scorer
 from experiments.commands.export.writing import require_equal
-from experiments.runs.calibration import Calibration
+from experiments.predictions.calibration import Calibration
 from lightning_modules import Autoencoder, ConfigurationError, MaskedAutoencoder
 
 LEVEL = 20.0  # near the mean of the clips

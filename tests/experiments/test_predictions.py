@@ -8,8 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from experiments.runs.predictions import Predictions
-from experiments.runs.recordings import WindowScores
+from experiments.predictions.callback import Predictions
+from experiments.predictions.scores import WindowScores
 from lightning_modules import MaskedAutoencoder
 
 

@@ -17,10 +17,10 @@ import soundfile
 import torch
 
 from experiments.cli.main import main
-from experiments.runs.calibration import Calibration
-from experiments.runs.decisions import AlarmSettings, Decider
-from experiments.runs.live import LiveDecider
-from experiments.runs.recordings import ScoredRecording
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.decisions import AlarmSettings, Decider
+from experiments.predictions.live import LiveDecider
+from experiments.predictions.scores import ScoredRecording
 
 RATE = 8_000
 OPTIONS = ["--data", "AudioFolderDataModule", "--data.n_frames", "40", "--data.frontend.sample_rate", str(RATE)]

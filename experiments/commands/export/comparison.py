@@ -16,8 +16,8 @@ from torch import Tensor
 
 from datamodules.layouts import Clip
 from experiments.commands.export.pipeline import Pipeline
-from experiments.runs.calibration import Calibration
-from experiments.runs.recordings import SCORES, WindowScores
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.scores import SCORES, WindowScores
 
 Array = NDArray[np.float32]
 

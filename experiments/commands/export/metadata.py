@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs.calibration import Calibration
-from experiments.runs.decisions import DEFAULT_ALPHA
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.decisions import DEFAULT_ALPHA
 from metrics.functional import conformal_threshold, smallest_alpha
 
 _NORMAL = ("score", "masked_score", "second_error")

@@ -17,8 +17,8 @@ from datamodules.errors import DataError
 from datamodules.files import TENSOR_SUFFIX
 from datamodules.frontend import FrontEndSettings
 from datamodules.spectrograms import load_spectrogram
+from experiments.predictions.detector import TrainedDetector, detector_class, load_detector
 from experiments.runs.config import data_options, read_config
-from experiments.runs.detector import TrainedDetector, detector_class, load_detector
 from experiments.runs.folder import RunFolder
 from lightning_modules.autoencoders import ReconstructionModule
 from lightning_modules.errors import ConfigurationError

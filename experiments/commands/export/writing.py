@@ -19,7 +19,7 @@ from experiments.commands.export.metadata import calibration_metadata
 from experiments.commands.export.onnx_file import quantise, serialise, store_as_float16, to_onnx
 from experiments.commands.export.pipeline import Pipeline, data_module
 from experiments.commands.export.scorer import Scorer
-from experiments.runs.calibration import Calibration
+from experiments.predictions.calibration import Calibration
 from experiments.runs.config import objective_name, read_config
 from experiments.runs.folder import RunFolder
 from lightning_modules.backbones import describe_backbone

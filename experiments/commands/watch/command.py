@@ -64,7 +64,7 @@ def watch(
     from experiments.commands.watch.models import OnnxModel, TorchModel  # noqa: PLC0415
     from experiments.commands.watch.source import Source  # noqa: PLC0415
     from experiments.commands.watch.watching import Watch  # noqa: PLC0415
-    from experiments.runs.decisions import AlarmSettings  # noqa: PLC0415
+    from experiments.predictions.decisions import AlarmSettings  # noqa: PLC0415
     from experiments.runs.folder import RunFolder  # noqa: PLC0415
 
     settings = AlarmSettings(alpha, false_alarms_per_day, persistence, alarm_score)

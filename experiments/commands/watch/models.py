@@ -15,10 +15,10 @@ from datamodules.audio import Channel
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
 from datamodules.recordings.windows import WindowCutter
 from experiments.commands.export.metadata import stored_calibration
-from experiments.runs.calibration import Calibration
-from experiments.runs.detector import load_detector
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.detector import load_detector
+from experiments.predictions.scores import SCORES, scored_windows
 from experiments.runs.folder import RunFolder
-from experiments.runs.recordings import SCORES, scored_windows
 from lightning_modules.errors import ConfigurationError, first_line
 
 _PIECE_S = 0.25

@@ -23,10 +23,10 @@ from datamodules.live import LiveSound
 from datamodules.recordings.windows import LEFT_OUT_S
 from experiments.commands.watch.models import WatchedModel
 from experiments.commands.watch.source import Source, noted_signals
-from experiments.runs.calibration import Calibration
-from experiments.runs.decisions import AlarmSettings, Decider
-from experiments.runs.live import LiveDecider, NumberedEvent
-from experiments.runs.recordings import WindowScores
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.decisions import AlarmSettings, Decider
+from experiments.predictions.live import LiveDecider, NumberedEvent
+from experiments.predictions.scores import WindowScores
 from lightning_modules.base import require_number
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.wording import counted

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
-from experiments.runs.calibration import CALIBRATION_FILE, Calibration, blocks
-from experiments.runs.conditions import ALL, UNKNOWN, Conditions, Deciders
-from experiments.runs.decisions import AlarmSettings, Event
-from experiments.runs.outcome import Moment, Outcome, highest_moments
-from experiments.runs.prediction_tables import write_tables
-from experiments.runs.recordings import ScoredRecording, WindowScores
+from experiments.predictions.calibration import CALIBRATION_FILE, Calibration, blocks
+from experiments.predictions.conditions import ALL, UNKNOWN, Conditions, Deciders
+from experiments.predictions.decisions import AlarmSettings
+from experiments.predictions.events import Event, find_events
+from experiments.predictions.outcome import Moment, Outcome, highest_moments
+from experiments.predictions.scores import ScoredRecording, WindowScores
+from experiments.predictions.tables import write_tables
 from explainers import AttributionMaps
 from explainers.examples import FOLDER as EXAMPLES_FOLDER
 from explainers.examples import Example
@@ -156,7 +157,7 @@ class Predictions(EvaluationHooks):
             decision = None if decider is None else decider.decide(recording)
             decisions.append(decision)
             if decider is not None and decision is not None:
-                events += decider.events(recording, decision, data.frontend.band_edges())
+                events += find_events(decider, recording, decision, data.frontend.band_edges())
         summary = write_tables(folder, recordings, decisions, events, deciders, data, self.frames_per_second)
         explained = [] if data is None else self._explained(trainer, pl_module, recordings, events, folder)
         self.outcome = Outcome(recordings, decisions, events, deciders, self.settings.score, normal, explained, summary)

@@ -8,7 +8,7 @@ from typing import Any
 
 from datamodules.audio import Channel
 from datamodules.frontend import FrontEndSettings, LogMelFrontEnd
-from experiments.runs.calibration import CALIBRATION_FILE, Calibration
+from experiments.predictions.calibration import CALIBRATION_FILE, Calibration
 from experiments.runs.checkpoints import read_checkpoint, training_caution
 from experiments.runs.config import model_class, read_config
 from experiments.runs.folder import RunFolder

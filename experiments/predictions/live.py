@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.runs.decisions import Decider, EarlierEvents, Event, EventFinder
-from experiments.runs.recordings import StreamedErrors
+from experiments.predictions.decisions import Decider
+from experiments.predictions.events import EarlierEvents, Event, EventFinder
+from experiments.predictions.scores import StreamedErrors
 from metrics.functional import persistent
 
 

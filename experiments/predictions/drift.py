@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.runs.calibration import Typical
-from experiments.runs.decisions import Decider
-from experiments.runs.recordings import ScoredRecording, mean_level
+from experiments.predictions.calibration import Typical
+from experiments.predictions.decisions import Decider
+from experiments.predictions.scores import ScoredRecording, mean_level
 from lightning_modules.wording import counted
 from metrics.functional import (
     carrying_bands,

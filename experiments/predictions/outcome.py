@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.runs.conditions import Deciders
-from experiments.runs.decisions import Decision, Event
-from experiments.runs.recordings import ScoredRecording
+from experiments.predictions.conditions import Deciders
+from experiments.predictions.decisions import Decision
+from experiments.predictions.events import Event
+from experiments.predictions.scores import ScoredRecording
 from explainers.examples import Example
 
 

@@ -16,10 +16,11 @@ from datamodules.annotations.audacity import write as write_labels
 from datamodules.files import written_as_a_whole
 from datamodules.layouts import UNNAMED_ANOMALY
 from datamodules.recordings.windows import recording_start
-from experiments.runs.conditions import ALL, Deciders
-from experiments.runs.decisions import Decision, Event, most_alike
-from experiments.runs.drift import compare, drift_warnings
-from experiments.runs.recordings import SCORES, ScoredRecording
+from experiments.predictions.conditions import ALL, Deciders
+from experiments.predictions.decisions import Decision
+from experiments.predictions.drift import compare, drift_warnings
+from experiments.predictions.events import Event, most_alike
+from experiments.predictions.scores import SCORES, ScoredRecording
 from lightning_modules.files import write_table
 from lightning_modules.wording import counted, join
 

@@ -12,7 +12,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
-from experiments.runs.recordings import SCORES, ScoredRecording, WindowScores
+from experiments.predictions.scores import SCORES, ScoredRecording, WindowScores
 from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_arrays
 

@@ -12,8 +12,8 @@ import numpy as np
 from datamodules.annotations.rows import bare_name
 from datamodules.annotations.table import read_table
 from datamodules.errors import DataError, quoted
-from experiments.runs.calibration import Calibration
-from experiments.runs.decisions import AlarmSettings, Decider
+from experiments.predictions.calibration import Calibration
+from experiments.predictions.decisions import AlarmSettings, Decider
 
 FOLDER = "folder"
 """Names the conditions by the folders of recordings, in place of a file."""
