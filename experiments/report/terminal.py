@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.report.comparison import Comparison, load_comparison
+from experiments.report.comparison import Comparison
 from experiments.report.evidence import Evidence, compute_evidence
 from experiments.report.findings import sentences, warnings
+from experiments.report.loading import load_comparison
 from experiments.report.table import Table, print_table
 from experiments.report.tables import NOT_ABOVE_REFERENCES, overview_table
 

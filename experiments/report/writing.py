@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from experiments.report.comparison import Comparison, EvaluationSet, load_comparisons
+from experiments.report.comparison import Comparison, EvaluationSet
 from experiments.report.evidence import Evidence, compute_evidence
 from experiments.report.figures.forest import forest_plot
 from experiments.report.figures.output import save
 from experiments.report.findings import tested, warnings
 from experiments.report.html import Folded, Remark, image, render_page
+from experiments.report.loading import load_comparisons
 from experiments.report.machines import (
     AREA,
     SUMMARY,

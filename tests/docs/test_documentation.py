@@ -17,8 +17,8 @@ import torch
 from run_folders import RunMaker
 
 from experiments.cli.main import main
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
+from experiments.report.loading import load_comparison
 from experiments.report.tables import overview_table
 from experiments.runs.config import read_yaml
 

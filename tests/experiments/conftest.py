@@ -11,8 +11,8 @@ from study_folders import write_study
 from tracked_study import tracked_study
 
 from experiments.cli.main import main
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
+from experiments.report.loading import load_comparison
 from experiments.report.table import Cell, Table, number_cells
 from explainers import EXPLAINERS
 

@@ -7,12 +7,12 @@ import pytest
 from read_axes import bounds, evidence_rows, labelled, titled
 from run_folders import F1
 
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.figures.curves import model_comparison, percentile_curves
 from experiments.report.figures.output import render
 from experiments.report.figures.performance import learning_curves, roc_curves
 from experiments.report.figures.style import explainer_colour, model_styles
+from experiments.report.loading import load_comparison
 from experiments.report.paper_figures import comparison_figure, write_figures
 from experiments.runs.results import read_run
 from explainers import EXPLAINERS

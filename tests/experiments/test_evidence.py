@@ -10,8 +10,8 @@ import torch
 from run_folders import EXPLANATION_COLUMNS, PERCENTILES, RunMaker, write_rows
 from scipy import stats
 
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence, paired_verdict
+from experiments.report.loading import load_comparison
 from experiments.report.published import published_curve
 from lightning_modules import ConfigurationError
 from metrics.functional.chance import permutation_p_value

@@ -10,8 +10,8 @@ import pytest
 from run_folders import write_rows
 
 from experiments.report.clips_table import clips_table
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
+from experiments.report.loading import load_comparison
 from experiments.report.table import Cell, only_columns
 from experiments.report.table_files import to_csv
 from experiments.report.tables import (

@@ -12,9 +12,9 @@ from run_folders import RunMaker
 from study_folders import write_study
 
 from datamodules.provenance import Provenance
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.findings import sentences, warnings
+from experiments.report.loading import load_comparison
 from experiments.report.tables import detection_tables, explanation_tables, measure_table
 from lightning_modules import ConfigurationError
 

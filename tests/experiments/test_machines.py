@@ -7,9 +7,10 @@ import pytest
 from run_folders import F1, RunMaker
 
 from experiments.cli.main import main
-from experiments.report.comparison import EvaluationSet, load_comparison, load_comparisons
+from experiments.report.comparison import EvaluationSet
 from experiments.report.evidence import compute_evidence
 from experiments.report.figures.forest import forest_plot
+from experiments.report.loading import load_comparison, load_comparisons
 from experiments.report.machines import SUMMARY, machine_differences, machine_sentences, machine_tables
 from experiments.report.table import only_columns
 from lightning_modules import ConfigurationError

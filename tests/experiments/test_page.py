@@ -6,8 +6,8 @@ import pytest
 from page_elements import Page
 from study_folders import EXPLAINERS, SEEDS, f1_of, write_study
 
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
+from experiments.report.loading import load_comparison
 from experiments.report.page import build_page
 from experiments.report.tables import all_tables
 from metrics.measures import MEASURES

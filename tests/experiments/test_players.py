@@ -13,8 +13,8 @@ from PIL import Image
 from experiments.cli.main import main
 from experiments.report import prediction_page
 from experiments.report.clip_players import clip_player
-from experiments.report.comparison import load_comparison
 from experiments.report.html import render_page
+from experiments.report.loading import load_comparison
 from experiments.report.page import example_clips
 from experiments.report.player import player_script
 from experiments.report.timeline import draw_timeline

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from experiments.report.command import report
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
+from experiments.report.loading import load_comparison
 from experiments.report.page import build_page
 from experiments.report.table import only_columns
 from experiments.report.tables import all_tables, anomaly_type_table, detection_table, detection_tables, overview_table

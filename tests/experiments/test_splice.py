@@ -10,9 +10,9 @@ import soundfile
 
 from experiments.cli.main import main
 from experiments.report.command import report
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.findings import sentences, warnings
+from experiments.report.loading import load_comparison
 from experiments.report.tables import all_tables
 
 CONFIG = Path(__file__).resolve().parents[2] / "experiments" / "configs" / "spliced.yaml"

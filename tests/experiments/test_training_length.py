@@ -10,9 +10,9 @@ from run_folders import write_rows
 from study_folders import write_study
 
 from experiments.cli.main import main
-from experiments.report.comparison import load_comparison
 from experiments.report.evidence import compute_evidence
 from experiments.report.findings import sentences, warnings
+from experiments.report.loading import load_comparison
 from experiments.report.paper_figures import length_figures
 from experiments.report.tables import all_tables
 from experiments.report.training import training_of
