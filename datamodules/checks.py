@@ -74,10 +74,14 @@ def shorter_recordings(shorter: Mapping[str, float], n_recordings: int, n_frames
     """Recordings, whose lengths are given by name in s, that are shorter than a window and cannot be scored."""
     if not shorter:
         return ""
+    window = f"{n_frames / frames_per_second:g} s of a window (n_frames={n_frames})"
+    if len(shorter) == n_recordings:
+        longest = max(shorter, key=shorter.__getitem__)
+        return f"no recording is as long as the {window}; the longest, {longest}, has {shorter[longest]:.1f} s"
     name = min(shorter, key=shorter.__getitem__)
     return (
-        f"{len(shorter)} of {n_recordings} recordings are shorter than the {n_frames / frames_per_second:g} s of a "
-        f"window (n_frames={n_frames}) and are left out, such as {name} with {shorter[name]:.1f} s"
+        f"{len(shorter)} of {n_recordings} recordings are shorter than the {window} and are left out, such as {name} "
+        f"with {shorter[name]:.1f} s"
     )
 
 

@@ -213,6 +213,8 @@ def one_line_errors() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         written = re.sub(r"\$\{\[\w+\]\.", "${", str(error))  # as `_interpolated_in` found it
+        for short, long in _LONG_NAMES.items():
+            written = re.sub(rf"^{re.escape(long)}(?=[=: ])", short, written)
         if written == str(error):
             raise
         raise ConfigurationError(written) from error

@@ -44,6 +44,7 @@ from experiments.cli.options import (
 from experiments.cli.parser import ExperimentParser
 from experiments.predictions.calibration import CALIBRATION_FILE, Calibration, CalibrationScores
 from experiments.predictions.callback import Predictions
+from experiments.predictions.tables import require_unedited
 from experiments.report.terminal import print_summary
 from experiments.runs.checkpoints import (
     AtomicCheckpointIO,
@@ -293,6 +294,8 @@ class ExperimentCLI(LightningCLI):
         not_explained = check_callbacks(callbacks, self.model, self.datamodule, self._stage)
         self.datamodule.setup("validate" if self._stage == "curve" else self._stage)
         if self._stage == "predict":
+            if not self._is_trial:
+                require_unedited(self._run.path / self._stage)
             self._predictions.prepare(self.datamodule, self._checkpoint, self._saved_calibration)
         if self._stage == "fit" and isinstance(self.model, NearestNeighbours):
             held_out = f" (val_fraction holds out {len(self.datamodule.val_clips)} more)"
@@ -374,7 +377,8 @@ class ExperimentCLI(LightningCLI):
                 yield []
             return
         is_first = self.trainer.is_global_zero
-        with run.alone(stage) if is_first else nullcontext():
+        keeps_earlier = is_first and stage == "predict"  # its labels may be in use
+        with run.alone(stage) if is_first else nullcontext(), run.replacing(stage) if keeps_earlier else nullcontext():
             if stage == "fit":
                 self.trainer.callbacks += [CheckpointedScalars(), StayStopped(), PlateauSteps(), EpochTimer()]  # type: ignore[attr-defined]
             self.trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -404,7 +408,7 @@ class ExperimentCLI(LightningCLI):
         if stage == "curve" and len(self._curve):
             (run.path / stage / CAUTION_FILE).unlink(missing_ok=True)
             delete_single_results(run.path / stage)
-        elif self._resume.checkpoint is None:
+        elif self._resume.checkpoint is None and stage != "predict":
             run.clear(stage)
             if stage == "fit":
                 run.clear("curve")  # of other weights

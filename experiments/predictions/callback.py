@@ -113,7 +113,7 @@ class Predictions(EvaluationHooks):
             found = ", ".join(sorted(set(calibrated.tolist()) - {UNKNOWN})) or "none"
             raise ConfigurationError(
                 f"--condition {self.condition}: no recording has a condition of the normal clips that calibrate, which "
-                f"have {found}; recordings have {', '.join(sorted(wanted)) or 'none'}"
+                f"have {found}; recordings have {', '.join(sorted(wanted)) or 'none'}. Give both the same names"
             )
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -92,8 +92,8 @@ class AlarmSettings:
             possible = f"{lowest:.3g}" if rate is None else f"{lowest * per_day:.3g}"
             raise ConfigurationError(
                 f"{option} needs {counted(needed_scores(alpha), 'normal clip')} or recordings to calibrate with{of}, "
-                f"but there are {n}, which allow {option.partition(' ')[0]} {possible}; give that, or more normal "
-                "recordings with --calibrate"
+                f"but there are {n}, which allow {option.partition(' ')[0]} {possible}; give that, more normal "
+                "recordings with --calibrate, or shorter stretches of them with --block"
             )
         return alpha
 

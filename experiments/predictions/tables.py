@@ -21,6 +21,7 @@ from experiments.predictions.decisions import Decision
 from experiments.predictions.drift import compare, drift_warnings
 from experiments.predictions.events import Event, most_alike
 from experiments.predictions.scores import SCORES, ScoredRecording
+from lightning_modules.errors import ConfigurationError
 from lightning_modules.files import write_table
 from lightning_modules.wording import counted, join
 
@@ -33,10 +34,24 @@ LABELS_FOLDER = "labels"
 
 _DECIMALS = 3  # of seconds
 
+_EDITED_S = 2.0
+"""Seconds after the tables, which are written last, from which a label track counts as edited."""
+
 _NO_CALIBRATION = (
     "No alarms: the scores of normal clips that these weights were not trained on are unknown. Give a folder of normal "
     "recordings with --calibrate"
 )
+
+
+def require_unedited(folder: Path) -> None:
+    """Raise a ConfigurationError if a label track of an earlier prediction was edited, since a new one replaces it."""
+    written = folder / PREDICTIONS_FILE
+    for track in sorted((folder / LABELS_FOLDER).rglob("*.txt")) if written.is_file() else ():
+        if track.stat().st_mtime > written.stat().st_mtime + _EDITED_S:
+            raise ConfigurationError(
+                f"{track} was edited after the prediction, which a new one would replace; move "
+                f"{folder / LABELS_FOLDER} elsewhere first"
+            )
 
 
 def write_tables(

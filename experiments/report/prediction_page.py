@@ -132,7 +132,10 @@ def _key(players: Sequence[Player], limits: tuple[float, float], outcome: Outcom
     if outcome.events:
         texts.append("The yellow bar marks the event.")
     if any(player.explainers for player in players):
-        texts.append("Cyan is what raises the score; the slider fades from the recording to the explanation.")
+        texts.append(
+            "Cyan is what raises the score in the window that was explained, between the dotted lines; the slider "
+            "fades from the recording to the explanation."
+        )
     texts.append(
         "A click on a spectrogram plays from there. Keys on a spectrogram: space plays and pauses, arrows move, escape "
         "stops."
@@ -142,7 +145,7 @@ def _key(players: Sequence[Player], limits: tuple[float, float], outcome: Outcom
 
 def _timeline_key(outcome: Outcome) -> str:
     """What the timelines show."""
-    line = "The line is the score of each window"
+    line = "The line is the score of each window, at its middle; time is in seconds, or in minutes and seconds"
     if not _decided(outcome):
         return f"{line}."
     return f"{line}, dashed is the alarm threshold. Events are shaded, and flagged seconds marked at the bottom."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -238,6 +239,26 @@ class RunFolder:
             if path.suffix != DAMAGED:
                 with suppress(OSError):
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    @contextmanager
+    def replacing(self, stage: str) -> Iterator[None]:
+        """Put the results of an earlier run of a stage aside: deleted if the block ends well, else put back.
+
+        A process that is killed leaves them in a folder ``STAGE.earlier``, from which the next one takes them.
+        """
+        folder, earlier = self.path / stage, self.path / f"{stage}.earlier"
+        if earlier.exists():
+            self.clear(stage)
+        elif folder.exists():
+            folder.rename(earlier)
+        try:
+            yield
+        except BaseException:
+            if earlier.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                earlier.rename(folder)
+            raise
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 _BOUND = "trainer.max_epochs"

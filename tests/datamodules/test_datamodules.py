@@ -230,7 +230,7 @@ def test_predict_leaves_out_shorter_recordings_and_says_so(planer, write_spectro
     with pytest.warns(UserWarning, match=r"2 of 3 recordings are shorter than the 10 s .* shorter\.pt with 5\.0 s"):
         assert names(planer(predict_path=str(tmp_path)).predict_clips) == {"long.pt"}
     (tmp_path / "long.pt").unlink()
-    with data_error(f"predict_path={tmp_path}: 2 of 2 recordings are shorter"):
+    with data_error(f"predict_path={tmp_path}: no recording is as long as the 10 s of a window"):
         planer(predict_path=str(tmp_path)).setup("predict")
 
 

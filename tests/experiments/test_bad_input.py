@@ -150,7 +150,7 @@ def test_invalid_annotations(rejects, planer_copy, fitted_run, old, new, message
         ),
         ("--fscore.percentiles [101]", "101"),
         ("--faithfulness.shifts 1000000", "shifts: 1000000 of 400 frames can't be drawn; choose from 0 to 399"),
-        ("--predictions.alpha 1", r"--predictions\.alpha=1\.0 is not valid; it must be above 0 and below 1"),
+        ("--predictions.alpha 1", r"--alpha=1\.0 is not valid; it must be above 0 and below 1"),
         ("--init_from nowhere.ckpt", r"--init_from 'nowhere\.ckpt' does not exist; name"),
         ("--init_from=", "--init_from '' does not exist; name a checkpoint"),
         ("--config nowhere.yaml", r"nowhere\.yaml"),
@@ -309,7 +309,7 @@ def test_incomplete_run(rejects, fitted_run, tmp_path):
         ("predict --data.predict_path=", r"predict_path is empty"),
         ("predict", "predict needs predict_path"),
         ("predict --data.predict_path nowhere", "nowhere"),
-        ("predict --hop 3", r"--data\.predict_hop is 3\.0; it must be above 0 and at most the 2 s of a window"),
+        ("predict --hop 3", r"--hop is 3\.0; it must be above 0 and at most the 2 s of a window"),
         ("predict --data.predict_path {data}/evaluation --persistence 4/3", r"persistence=4/3 is not valid; .* 2/3"),
     ],
 )

@@ -1,7 +1,9 @@
 """Alarms and events from the scores of normal recordings, through the real commands and by hand."""
 
 import csv
+import os
 import re
+import time
 
 import numpy as np
 import pytest
@@ -191,6 +193,21 @@ def test_predict_says_that_recordings_are_unlike_normal_ones(run, data, capsys, 
     assert {row["drift"] for row in predictions} == {""}
     level = np.mean([float(row["relative_level"]) for row in predictions])
     assert louder - level == pytest.approx(6.0, abs=0.2)
+
+
+def test_edited_labels_are_not_replaced(run, data, capsys):
+    command = ["predict", "--run", str(run("Autoencoder")), "--data.predict_path", str(data / "new")]
+    assert main(command) == 0
+    (track,) = (run("Autoencoder") / "predict/labels").glob("*.txt")
+    track.write_text("10\t12\tsaw\n")
+    os.utime(track, (time.time() + 60, time.time() + 60))
+    capsys.readouterr()
+    assert main(command) == 2
+    assert f"{track} was edited after the prediction, which a new one would replace; move" in capsys.readouterr().err
+    track.rename(data / "edited.txt")
+    assert main(command) == 0
+    assert track.is_file(), "a new one"
+    assert not (run("Autoencoder") / "predict.earlier").exists()
 
 
 @pytest.fixture(scope="module")

@@ -87,6 +87,28 @@ def contents(folder):
     return {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in folder.rglob("*")}
 
 
+def test_results_are_put_aside_until_there_are_new_ones(tmp_path):
+    run, result = RunFolder(tmp_path), tmp_path / "predict/labels/a.txt"
+    result.parent.mkdir(parents=True)
+    result.write_text("first")
+    with pytest.raises(KeyboardInterrupt), run.replacing("predict"):
+        (tmp_path / "predict").mkdir()
+        (tmp_path / "predict/half.csv").touch()
+        raise KeyboardInterrupt
+    assert [path.name for path in (tmp_path / "predict").rglob("*")] == ["labels", "a.txt"]
+
+    (tmp_path / "predict").rename(tmp_path / "predict.earlier")  # by a process that was killed
+    (tmp_path / "predict").mkdir()
+    with pytest.raises(KeyboardInterrupt), run.replacing("predict"):
+        raise KeyboardInterrupt
+    assert result.read_text() == "first"
+
+    with run.replacing("predict"):
+        (tmp_path / "predict").mkdir()
+        (tmp_path / "predict/new.csv").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["predict", "new.csv"]
+
+
 def test_stopped_training_says_so_and_resumes(train, finished, at_step, capsys):
     before = signal.getsignal(signal.SIGTERM)
     at_step(2 * STEPS_OF_AN_EPOCH + 2, kill(signal.SIGTERM))

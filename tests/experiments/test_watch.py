@@ -265,3 +265,8 @@ def test_calibrates_with_normal_recordings(run, root, watch):
     assert len(calibration) == 20
     # Digital silence is louder in error than any noise.
     assert [line["p_value"] for line in of_type(lines, "window")] == pytest.approx([1 / 41] * 4)
+
+    saved = run / "fit/calibration.npz"
+    _, lines, told = watch("--run", run, "--calibrate", saved, chunks=[samples])
+    assert "like the 20 normal ones that calibrate" in told
+    assert [line["p_value"] for line in of_type(lines, "window")] == pytest.approx([1 / 21] * 4)

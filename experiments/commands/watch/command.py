@@ -43,8 +43,8 @@ def watch(
         false_alarms_per_day: The highest expected number of such stretches per day, in place of alpha.
         persistence: k/n, where a window above the threshold counts if k of n consecutive ones are above it.
         alarm_score: Score that decides about alarms.
-        calibrate: Recording, or folder of recordings, of normal operation whose scores calibrate; what the run or file
-            has by default.
+        calibrate: Recording, or folder of recordings, of normal operation whose scores calibrate, or calibration.npz
+            that `predict --calibrate` has saved by the same model and hop; what the run or file has by default.
         block: Seconds of the blocks into which calibration recordings are cut; each is one stretch by default.
         stop_after: Seconds without new samples after which a WAV file counts as complete; by default it is watched
             until Ctrl-C.

@@ -23,7 +23,7 @@ from datamodules.live import LiveSound
 from datamodules.recordings.windows import LEFT_OUT_S
 from experiments.commands.watch.models import WatchedModel
 from experiments.commands.watch.source import Source, noted_signals
-from experiments.predictions.calibration import Calibration
+from experiments.predictions.calibration import CALIBRATION_FILE, Calibration
 from experiments.predictions.decisions import AlarmSettings, Decider
 from experiments.predictions.live import LiveDecider, NumberedEvent
 from experiments.predictions.scores import WindowScores
@@ -99,7 +99,7 @@ class Watch:
         self._calibration = self.model.calibration
 
     def calibrate(self, path: Path, block: float | None) -> None:
-        """Score normal recordings, as `predict` does, in place of the model's own calibration.
+        """Score normal recordings, as `predict` does, or read what it has saved, in place of the model's calibration.
 
         Raises:
             ConfigurationError: The block is not valid.
@@ -107,6 +107,10 @@ class Watch:
         """
         if block is not None:
             require_number("block", block, lambda seconds: seconds > 0, "above 0")
+        if path.suffix == Path(CALIBRATION_FILE).suffix and path.is_file():
+            self._calibration = Calibration.load(path)
+            return
+        _tell(f"Scoring the normal recordings in {path} first; sound that comes meanwhile has to wait")
         scores, index = WindowScores(self._rate), 0
         for clip in scan_files(path).test:
             with open_audio(clip.path) as file:
@@ -142,7 +146,7 @@ class Watch:
             _tell(
                 f"{sound.seconds:,.1f} s of sound, {counted(self.windows.n, 'window')}, "
                 f"{counted(self.events.n, 'event')}. Windows were written {self.windows} after their last sample was "
-                f"read" + (f", events {self.events} of sound after they had ended" if self.events.n else "")
+                f"read" + (f"; events {self.events} of sound after their end" if self.events.n else "")
             )
 
     def _decider(self) -> Decider | None:
