@@ -40,7 +40,7 @@ def test_parts_leave_their_results(small_study, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(speed, "PAPER_EXPLAINERS", ("error_map",))  # the others take many passes
     output = tmp_path / "gpu"
     parts = ["epoch", "study"]
-    gpu.main(parts, "cpu", output, SIZES, studies=[str(small_study)], jobs=1, study_minutes=2)
+    gpu.main(parts, "cpu", output, SIZES, studies=[str(small_study)], jobs=1, study_minutes=30)
     printed = capsys.readouterr().out
     assert all(f"{part}: done" in printed for part in parts)
     (result,) = json.loads((output / "epoch.json").read_text())["results"]
