@@ -145,10 +145,10 @@ def _key(players: Sequence[Player], limits: tuple[float, float], outcome: Outcom
 
 def _timeline_key(outcome: Outcome) -> str:
     """What the timelines show."""
-    line = "The line is the score of each window, at its middle; time is in seconds, or in minutes and seconds"
+    line, times = "The line is the score of each window, at its middle", "Times are in s, or in minutes and seconds."
     if not _decided(outcome):
-        return f"{line}."
-    return f"{line}, dashed is the alarm threshold. Events are shaded, and flagged seconds marked at the bottom."
+        return f"{line}. {times}"
+    return f"{line}; dashed is the alarm threshold. Events are shaded, flagged seconds marked at the bottom. {times}"
 
 
 def _left_out(outcome: Outcome, timelines: Sequence[Timeline]) -> list[str]:
