@@ -145,13 +145,14 @@ class Decider:
     def promise(self) -> str:
         """The promise in a sentence."""
         per_stretch = self.calibration.windows_per_stretch
-        what = "window" if per_stretch == 1 else f"stretch of {self._stretch_seconds:g} s"
+        what = "windows" if per_stretch == 1 else f"stretches of {self._stretch_seconds:g} s"
         per_day = self.alpha * _SECONDS_PER_DAY / self._stretch_seconds
+        number = f"{per_day:,.0f}" if per_day >= 10 else f"{per_day:.2g}"
         n = len(self.calibration)
         return (
-            f"with alpha = {self.alpha:.3g} a normal {what} raises an alarm with a probability of at most "
-            f"{self.alpha:.3g}, that is {per_day:,.1f} false alarms per day on average, if it is like the {n} normal "
-            f"ones that calibrate; so few allow no alpha below {smallest_alpha(n):.3g}"
+            f"with alpha = {self.alpha:.3g} at most {100 * self.alpha:.3g} % of normal {what} raise an alarm on "
+            f"average, {number} a day, if they are like the {n} normal ones that calibrate; so few allow no alpha "
+            f"below {smallest_alpha(n):.3g}"
         )
 
     def decide(self, recording: ScoredRecording) -> Decision:

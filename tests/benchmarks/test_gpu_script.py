@@ -29,7 +29,8 @@ SIZES = gpu.Sizes(
 @pytest.fixture
 def small_study(tmp_path):
     """One seed of one objective, one epoch of clips of 2 s."""
-    options = {"model": "Autoencoder", "trainer.max_epochs": 1, "data.batch_size": 4, "data.n_frames": 80}
+    options = {"model": "Autoencoder", "model.backbone": "cae", "trainer.max_epochs": 1}
+    options |= {"data.batch_size": 4, "data.n_frames": 80}
     tested = {"attributions.explainers": ["error_map"], "sanity.clips": 0, "faithfulness.shifts": 1}
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump({"variants": {"AE": {"config": "planer_ae", "fit": options, "test": tested}}}))

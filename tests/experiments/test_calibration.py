@@ -81,7 +81,7 @@ def test_predict_finds_events_in_a_recording(run, data, capsys, tmp_path, model,
     assert main(["predict", "--run", str(run(model)), *recording, *options, "--alpha", "0.05"]) == 0
     shown = capsys.readouterr().out
     assert "2 events in 1 of 1 recording: events.csv" in shown
-    assert "with alpha = 0.05 a normal window raises an alarm with a probability of at most 0.05" in shown
+    assert "with alpha = 0.05 at most 5 % of normal windows raise an alarm on average" in shown
 
     events = rows(folder / "events.csv")
     for event, (start, end) in zip(events, ANOMALIES, strict=True):

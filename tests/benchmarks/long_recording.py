@@ -1,22 +1,27 @@
-"""Time, memory and delays of `watch` on a long recording, whose events are compared with those of `predict`.
+"""Time and memory of `predict` and `watch` on a long recording, the delays of `watch`, and whether both find the same.
 
-For example: PYTHONPATH=tests python -m benchmarks.watch runs/mine recordings/test --calibrate recordings/normal
+For example, an hour through both, and ten hours through `predict`:
+
+    python -m benchmarks.long_recording runs/mine recordings/test --alarms "[--calibrate, recordings/normal]"
+    python -m benchmarks.long_recording runs/mine recordings/test --seconds 36000 --commands "[predict]"
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import resource
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import soundfile
 from jsonargparse import auto_cli
@@ -32,35 +37,62 @@ def main(
     early: int = 600,
     hop: float = 5.0,
     alarms: list[str] | None = None,
+    commands: Sequence[Literal["watch", "predict"]] = ("watch", "predict"),
     output: str | None = None,
 ) -> None:
-    """Send recordings through a pipe to `watch`, as fast as it reads.
+    """Send recordings through a pipe to `watch`, as fast as it reads, and give them to `predict` as a file.
 
     Args:
         run: Folder of a trained run.
         recordings: Folder of WAV files with 16 bits and one channel, which are joined by name, again and again.
-        model: Exported file that watches in place of the run; its events are those of no `predict`.
+        model: Exported file that watches in place of the run.
         seconds: Length of the joined recording.
-        early: Second of the recording after which memory is read for the first time.
+        early: Second of the recording after which the memory of `watch` is read for the first time.
         hop: Seconds from window to window.
         alarms: Further options of both commands, such as "[--calibrate, recordings/normal]".
+        commands: Commands to run; events are compared if both are.
         output: JSON file to write.
     """
+    found: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
         joined, rate = Path(folder, "joined.wav"), _join(Path(recordings), seconds, Path(folder, "joined.wav"))
         options = ["--hop", str(hop), *(alarms or [])]
-        source = ["--run", run] if model is None else ["--model", model]
-        lines, found = _watch([*source, "--rate", str(rate), *options], joined, early)
-        if model is None:
-            predicted = ["--run", f"{folder}/run", "--config", f"{run}/fit/config.yaml"]
-            predicted += ["--ckpt_path", f"{run}/fit/checkpoints/best.ckpt", "--wandb.mode", "disabled"]
-            predicted += ["--data.predict_path", str(joined), "--attributions.explainers", "[]", *options]
-            subprocess.run([*_MAIN, "predict", *predicted], check=True, stdout=subprocess.DEVNULL)
-            found |= _compare(lines, Path(folder, "run/predict/events.csv"))
+        if "watch" in commands:
+            source = ["--run", run] if model is None else ["--model", model]
+            lines, found = _watch([*source, "--rate", str(rate), *options], joined, early)
+        if "predict" in commands:
+            predicted = Path(folder, "run", "predict")
+            found |= _predict(Path(run), joined, predicted.parent, options)
+            found["size_of_the_page_MB"] = round((predicted / "page.html").stat().st_size / 1e6, 1)
+            if "watch" in commands:
+                found |= _compare(lines, predicted / "events.csv")
     for name, value in found.items():
         print(f"{name.replace('_', ' ')}: {value}")
     if output is not None:
         Path(output).write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _predict(run: Path, recording: Path, output: Path, options: Sequence[str]) -> dict[str, Any]:
+    """Predict a recording with the best weights of a run, into another folder, and say what it took."""
+    command = ["predict", "--config", str(run / "fit" / "config.yaml"), "--run", str(output), *options]
+    command += ["--ckpt_path", str(run / "fit" / "checkpoints" / "best.ckpt"), "--data.predict_path", str(recording)]
+    begin = time.perf_counter()
+    process = subprocess.Popen([*_MAIN, *command, "--wandb.mode", "disabled"], stdout=sys.stderr)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit("predict failed")
+    events = _events(output / "predict" / "events.csv")
+    return {
+        "seconds_of_predict": round(time.perf_counter() - begin, 1),
+        "CPU_seconds_of_predict": round(used.ru_utime + used.ru_stime, 1),
+        "peak_memory_of_predict_MB": round(used.ru_maxrss / 1024, 1),
+        "events_of_predict": len(events),
+    }
+
+
+def _events(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def _join(folder: Path, seconds: int, path: Path) -> int:
@@ -116,8 +148,8 @@ def _watch(options: list[str], recording: Path, early: int) -> tuple[list[dict[s
     return lines, {
         "windows": kinds.count("window"),
         "events": kinds.count("event"),
-        "seconds_in_all": round(time.perf_counter() - begin, 1),
-        "CPU_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "seconds_of_watch": round(time.perf_counter() - begin, 1),
+        "CPU_seconds_of_watch": round(used.ru_utime + used.ru_stime, 1),
         **found,
         "delays": errors[-1].partition("events. ")[2].strip() or errors[-1].strip(),
     }
@@ -135,15 +167,13 @@ def _peak_megabytes(process: int) -> float | None:
 
 def _compare(lines: list[dict[str, Any]], events: Path) -> dict[str, Any]:
     """How events differ from the rows of `predict`."""
-    with events.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = _events(events)
     written = [line for line in lines if line["type"] == "event"]
     same = [
         abs(line[key] - float(row[key])) for line, row in zip(written, rows, strict=False) for key in ("start", "end")
     ]
     scores = [abs(line["score"] / float(row["score"]) - 1) for line, row in zip(written, rows, strict=False)]
     return {
-        "events_of_predict": len(rows),
         "largest_difference_of_a_time_s": max(same, default=0.0),
         "largest_relative_difference_of_a_score": max(scores, default=0.0),
     }
