@@ -144,7 +144,7 @@ def test_calibration_recordings_take_the_place_of_validation_clips(run, data, ca
         "--alpha 0.05 needs 19 normal clips or recordings to calibrate with, but there are 1" in capsys.readouterr().err
     )
     assert main([*command, "--data.predict_path", str(data / "new"), "--block", "2"]) == 0
-    assert "a normal stretch of 2 s raises an alarm" in capsys.readouterr().out
+    assert "of normal stretches of 2 s raise an alarm" in capsys.readouterr().out
     calibration = Calibration.load(folder / "predict/calibration.npz")
     assert calibration.windows.tolist() == [4] * 18 + [7]
     windows = rows(folder / "predict/windows.csv")
