@@ -1,6 +1,6 @@
 """Time and memory of `predict` and `watch` on a long recording, the delays of `watch`, and whether both find the same.
 
-For example, an hour through both, and ten hours through `predict`:
+For example, with PYTHONPATH=tests, an hour through both, and ten hours through `predict`:
 
     python -m benchmarks.long_recording runs/mine recordings/test --alarms "[--calibrate, recordings/normal]"
     python -m benchmarks.long_recording runs/mine recordings/test --seconds 36000 --commands "[predict]"

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,7 +259,7 @@ def test_mistakes_are_told_in_a_line(run, watch, options, sound, message):
     assert message in told.splitlines()[-1]
 
 
-def test_calibrates_with_normal_recordings(run, root, watch):
+def test_calibrates_with_normal_recordings(run, root, watch, tmp_path):
     normal, samples = root / "data/train", bytes(8 * RATE)
     status, lines, told = watch("--run", run, "--calibrate", normal, chunks=[samples])
     assert status == 0
@@ -272,3 +273,9 @@ def test_calibrates_with_normal_recordings(run, root, watch):
     _, lines, told = watch("--run", run, "--calibrate", saved, chunks=[samples])
     assert "like the 20 normal ones that calibrate" in told
     assert [line["p_value"] for line in of_type(lines, "window")] == pytest.approx([1 / 21] * 4)
+
+    status, _, told = watch("--run", run, "--calibrate", saved, "--block", "2", chunks=[samples])
+    assert (status, "--block is for recordings" in told) == (2, True)
+    replace(calibration, step=calibration.step + 1).save(tmp_path / "other.npz")
+    status, _, told = watch("--run", run, "--calibrate", tmp_path / "other.npz", chunks=[samples])
+    assert (status, "other.npz has scores of other weights" in told) == (2, True)

@@ -102,13 +102,22 @@ class Watch:
         """Score normal recordings, as `predict` does, or read what it has saved, in place of the model's calibration.
 
         Raises:
-            ConfigurationError: The block is not valid.
+            ConfigurationError: The block is not valid, or the saved scores are of other weights.
             DataError: A recording can't be used.
         """
         if block is not None:
             require_number("block", block, lambda seconds: seconds > 0, "above 0")
         if path.suffix == Path(CALIBRATION_FILE).suffix and path.is_file():
-            self._calibration = Calibration.load(path)
+            if block is not None:
+                raise ConfigurationError(f"--block is for recordings; {path} has the stretches it was saved with")
+            saved, own = Calibration.load(path), self.model.calibration
+            # What an exported file has does not say of which weights it is.
+            if own is not None and own.step >= 0 and (saved.epoch, saved.step) != (own.epoch, own.step):
+                raise ConfigurationError(
+                    f"{path} has scores of other weights (epoch {saved.epoch}, step {saved.step}) than "
+                    f"{self.model.name} (epoch {own.epoch}, step {own.step}); give one that predict saved with this model"
+                )
+            self._calibration = saved
             return
         _tell(f"Scoring the normal recordings in {path} first; sound that comes meanwhile has to wait")
         scores, index = WindowScores(self._rate), 0
