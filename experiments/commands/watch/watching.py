@@ -115,7 +115,7 @@ class Watch:
             if own is not None and own.step >= 0 and (saved.epoch, saved.step) != (own.epoch, own.step):
                 raise ConfigurationError(
                     f"{path} has scores of other weights (epoch {saved.epoch}, step {saved.step}) than "
-                    f"{self.model.name} (epoch {own.epoch}, step {own.step}); give one that predict saved with this model"
+                    f"{self.model.name} (epoch {own.epoch}, step {own.step}); give one of this model"
                 )
             self._calibration = saved
             return
